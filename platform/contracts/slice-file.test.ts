@@ -1,0 +1,103 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { readSliceDirectory } from './slice-directory.ts';
+import { parseSliceFile, sliceFileJsonSchema } from './slice-file.ts';
+
+const good = `slice: catalog
+service: catalog
+routes:
+  - GET /api/products
+  - POST /api/products
+  - { route: POST /api/products/search, access: read }
+`;
+
+describe('a slice file', () => {
+  test('gives each route its access by its method unless the file says otherwise', () => {
+    const { slice } = parseSliceFile(good, 'slice.yaml');
+    expect(slice?.routes).toEqual([
+      { method: 'GET', path: '/api/products', access: 'read' },
+      { method: 'POST', path: '/api/products', access: 'write' },
+      { method: 'POST', path: '/api/products/search', access: 'read' },
+    ]);
+  });
+
+  test('without stickyBy keeps users apart by account, then by the proxy’s own cookie', () => {
+    expect(parseSliceFile(good, 'slice.yaml').slice?.stickyBy).toEqual(['jwt.sub', 'cookie.strangler_sid']);
+  });
+
+  test('tells every fault at once, each with its line', () => {
+    const text = `slice: Catalog\nroutes:\n  - GET /api/products\n  - FETCH /api/products\nstickyBy: [ moon ]\ncolour: blue\n`;
+    const { faults } = parseSliceFile(text, 'slice.yaml');
+    expect(faults.map(({ line, path }) => `${line} ${path}`)).toEqual([
+      '1 slice',
+      '1 service',
+      '4 routes.1',
+      '5 stickyBy.0',
+      '1 slice file',
+    ]);
+    expect(faults[2]?.message).toContain('METHOD /path');
+    expect(faults[4]?.message).toContain('colour');
+  });
+
+  test('that is not YAML is refused with the line of the fault', () => {
+    const { faults } = parseSliceFile('slice: catalog\nroutes: [\n  GET /a', 'slice.yaml');
+    expect(faults[0]).toMatchObject({ file: 'slice.yaml', path: 'YAML' });
+    expect(faults[0]?.line).toBeGreaterThan(1);
+  });
+
+  test.each(['GET api/products', 'GET  /api', 'GET /a b', 'GET /a?b=1', 'get /a', 'GET /*/x', ''])(
+    'with the route %j is refused',
+    (route) => {
+      const { slice, faults } = parseSliceFile(
+        `slice: a\nservice: a\nroutes: [ ${JSON.stringify(route)} ]`,
+        'slice.yaml',
+      );
+      expect(slice).toBeNull();
+      expect(faults[0]?.path).toBe('routes.0');
+    },
+  );
+
+  test('has a JSON Schema in which every option says what it means', () => {
+    const schema = sliceFileJsonSchema() as { properties: Record<string, { description?: string }> };
+    for (const [option, { description }] of Object.entries(schema.properties)) {
+      expect([option, description?.length ?? 0 > 10]).toEqual([option, expect.anything()]);
+      expect(description).toMatch(/\w/);
+    }
+  });
+});
+
+describe('a folder of slices', () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'slices-'));
+  });
+  afterEach(() => rm(folder, { recursive: true }));
+
+  const put = async (name: string, text: string): Promise<void> => {
+    await mkdir(join(folder, name));
+    await writeFile(join(folder, name, 'slice.yaml'), text);
+  };
+
+  test('is read in order of name, folders without a slice file passed over', async () => {
+    await put('orders', good.replaceAll('catalog', 'orders'));
+    await put('catalog', good);
+    await mkdir(join(folder, 'notes'));
+    expect((await readSliceDirectory(folder)).map((slice) => slice.slice)).toEqual(['catalog', 'orders']);
+  });
+
+  test('with faults in two files tells both', async () => {
+    await put('a', 'slice: a');
+    await put('b', good);
+    await expect(readSliceDirectory(folder)).rejects.toThrow(
+      /a\/slice\.yaml:1 service[\s\S]*b\/slice\.yaml:1 slice: must be "b"/,
+    );
+  });
+
+  test('that is not there is named', async () => {
+    await expect(readSliceDirectory(join(folder, 'nowhere'))).rejects.toThrow(
+      'nowhere:1 directory: cannot be read (ENOENT)',
+    );
+  });
+});
