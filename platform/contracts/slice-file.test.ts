@@ -35,10 +35,9 @@ describe('a slice file', () => {
       '1 service',
       '4 routes.1',
       '5 stickyBy.0',
-      '1 slice file',
+      '6 colour',
     ]);
-    expect(faults[2]?.message).toContain('METHOD /path');
-    expect(faults[4]?.message).toContain('colour');
+    expect(faults[2]?.message).toContain('such as "GET /api/products/:id"');
   });
 
   test('that is not YAML is refused with the line of the fault', () => {
@@ -62,8 +61,7 @@ describe('a slice file', () => {
   test('has a JSON Schema in which every option says what it means', () => {
     const schema = sliceFileJsonSchema() as { properties: Record<string, { description?: string }> };
     for (const [option, { description }] of Object.entries(schema.properties)) {
-      expect([option, description?.length ?? 0 > 10]).toEqual([option, expect.anything()]);
-      expect(description).toMatch(/\w/);
+      expect([option, description]).toEqual([option, expect.stringMatching(/\w+ \w+/)]);
     }
   });
 });
