@@ -8,7 +8,7 @@ import {
   stages,
 } from './flag-document.ts';
 
-const change = { by: 'ada', at: '2026-01-02T03:04:05.678Z', reason: 'first canary' };
+const change = { id: 'c1', by: 'ada', at: '2026-01-02T03:04:05.678Z', reason: 'first canary' };
 
 const documents: fc.Arbitrary<FlagDocument> = fc.record({
   slice: fc.constantFrom('catalog', 'orders-eu', 'a1'),

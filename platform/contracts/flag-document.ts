@@ -53,6 +53,8 @@ const writes = z.discriminatedUnion('owner', [
 ]);
 
 const change = z.strictObject({
+  /** Names this change and no other, so that an unknown outcome can be read back. */
+  id: z.string().min(1).max(64),
   by: z.string().min(1).max(200),
   at: z.iso.datetime(),
   reason: z.string().max(1000),

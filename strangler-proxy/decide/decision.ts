@@ -13,7 +13,7 @@ export type DecisionReason =
   | 'all-monolith'
   | 'all-service'
   | 'write-owner'
-  | 'written-recently';
+  | 'held';
 
 /** Where one request goes, and all that the forwarder needs to know of it. */
 export type Decision = {

@@ -1,0 +1,112 @@
+import { bucketsPerPercent, type Cohort, type FlagDocument } from '@strangler/platform/contracts/flag-document.ts';
+import type { ClaimedRoute, RouteTable } from '../routes/route-table.ts';
+import { bucketOf } from './bucket.ts';
+import type { Access, Decide, Decision, RequestFacts, Side } from './decision.ts';
+import { cookieValue, stickyCookie, stickyKeyOf, userOf } from './sticky-key.ts';
+
+export type DecideOptions = {
+  routes: RouteTable;
+  /** The flag document in force for a slice. */
+  flagOf: (slice: string) => FlagDocument | undefined;
+  /** A new sticky id for a user who brings none; random, so that it says nothing about anyone. */
+  newStickyId: () => string;
+  /** Whether the sticky cookie is for TLS connections only. */
+  secureCookie: boolean;
+};
+
+/** Makes the function that says, for one request, which side serves it and why. It does no I/O and never throws. */
+export const createDecide = ({ routes, flagOf, newStickyId, secureCookie }: DecideOptions): Decide => {
+  const stickyCookieFor = (id: string): string =>
+    `${stickyCookie}=${id}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax${secureCookie ? '; Secure' : ''}`;
+
+  const decideRead = (facts: RequestFacts, route: ClaimedRoute, flag: FlagDocument): Decision => {
+    // Once the service takes the writes the monolith's copy follows it and may be behind: nobody reads there.
+    if (flag.writes.owner === 'service') return decision(facts, route, flag, 'service', 'all-service');
+    if (facts.forcedSide !== null) return decision(facts, route, flag, facts.forcedSide, 'forced');
+
+    const { cohorts, percent } = flag.reads;
+    const split = percent > 0 && percent < 100;
+    if (!split && cohorts.length === 0) return uniform(facts, route, flag);
+
+    const key = stickyKeyOf(route.stickyBy, facts);
+    const cohort = cohorts.find(({ when }) => matches(when, facts, key));
+    if (cohort !== undefined) return decision(facts, route, flag, cohort.side, 'cohort');
+    if (!split) return uniform(facts, route, flag);
+
+    const newId = key === null ? newStickyId() : null;
+    const stickyKey = key ?? `cookie.${stickyCookie}=${newId}`;
+    const side = bucketOf(route.slice, stickyKey) < percent * bucketsPerPercent ? 'service' : 'monolith';
+    const decided = decision(facts, route, flag, side, 'percentage');
+    if (newId !== null) decided.setCookie = stickyCookieFor(newId);
+    return decided;
+  };
+
+  return (facts) => {
+    const route = routes.match(facts.method, facts.path);
+    if (route === null) return unclaimed(facts);
+    const flag = flagOf(route.slice);
+    if (flag === undefined) return decision(facts, route, null, 'monolith', 'no-flag');
+    if (route.access === 'read') return decideRead(facts, route, flag);
+    // A write goes to its one owner, whoever asks: a forced write would give a row two owners.
+    if (flag.writes.owner === 'held') return decision(facts, route, flag, flag.writes.from, 'held');
+    return decision(facts, route, flag, flag.writes.owner, 'write-owner');
+  };
+};
+
+const uniform = (facts: RequestFacts, route: ClaimedRoute, flag: FlagDocument): Decision =>
+  flag.reads.percent === 0
+    ? decision(facts, route, flag, 'monolith', 'all-monolith')
+    : decision(facts, route, flag, 'service', 'all-service');
+
+const decision = (
+  facts: RequestFacts,
+  route: ClaimedRoute,
+  flag: FlagDocument | null,
+  side: Side,
+  reason: Decision['reason'],
+): Decision => ({
+  side,
+  reason,
+  access: route.access,
+  slice: route.slice,
+  service: route.service,
+  route: route.template,
+  monolithMayServe: side === 'service' && route.access === 'read' && flag?.writes.owner === 'monolith',
+  epoch: flag?.epoch ?? null,
+  setCookie: null,
+  disclose: facts.operator,
+});
+
+const unclaimed = (facts: RequestFacts): Decision => ({
+  side: 'monolith',
+  reason: 'no-slice',
+  access: accessByMethod(facts.method),
+  slice: null,
+  service: null,
+  route: null,
+  monolithMayServe: false,
+  epoch: null,
+  setCookie: null,
+  disclose: facts.operator,
+});
+
+/** Safe methods read (RFC 9110, section 9.2.1); everything else may write. */
+const accessByMethod = (method: string): Access =>
+  method === 'GET' || method === 'HEAD' || method === 'OPTIONS' || method === 'TRACE' ? 'read' : 'write';
+
+const matches = (when: Cohort['when'], facts: RequestFacts, stickyKey: string | null): boolean => {
+  if ('users' in when) return stickyKey !== null && userSet(when.users).has(userOf(stickyKey));
+  if ('cookie' in when) return cookieValue(facts.headers.cookie, when.cookie) === when.equals;
+  return facts.headers[when.header.toLowerCase()] === when.equals;
+};
+
+// A list may hold ten thousand users and is asked on every request; a document is replaced as a whole, never changed.
+const userSets = new WeakMap<readonly string[], ReadonlySet<string>>();
+const userSet = (users: readonly string[]): ReadonlySet<string> => {
+  let set = userSets.get(users);
+  if (set === undefined) {
+    set = new Set(users);
+    userSets.set(users, set);
+  }
+  return set;
+};
