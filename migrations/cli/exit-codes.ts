@@ -1,0 +1,25 @@
+/** What the CLI's exit status means, so that scripts can tell a refusal from a fault. */
+export const exitCodes = {
+  done: 0,
+  /** Something failed; the message says what. */
+  failed: 1,
+  /** The command line is wrong; nothing was tried. */
+  usage: 2,
+  /** Somebody else changed the same thing; nothing was written. */
+  conflict: 3,
+  /** The flag store or another server cannot be reached. */
+  unreachable: 4,
+  /** A gate or a rule refuses what was asked. */
+  refused: 5,
+} as const;
+
+/** A failure that is the user's to mend: one line that says what was expected, what was found and what to type next. */
+export class CliError extends Error {
+  override name = 'CliError';
+  readonly exitCode: number;
+
+  constructor(message: string, exitCode: number = exitCodes.failed) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}

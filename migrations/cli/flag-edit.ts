@@ -1,0 +1,83 @@
+import type { Cohort, FlagDocument } from '@strangler/platform/contracts/flag-document.ts';
+import { CliError, exitCodes } from './exit-codes.ts';
+
+/** What `flag set` asks for; what is undefined stays as it is. */
+export type FlagEdit = {
+  readsPercent?: number;
+  addCohort?: Cohort;
+  removeCohort?: string;
+};
+
+/**
+ * The document after an edit.
+ * @throws CliError where the edit asks for nothing, or for something that the slice's stage forbids.
+ */
+export const editFlag = (document: FlagDocument, edit: FlagEdit): FlagDocument => {
+  const { readsPercent, addCohort, removeCohort } = edit;
+  if (readsPercent === undefined && addCohort === undefined && removeCohort === undefined) {
+    throw new CliError('nothing to change: say --reads, --add-cohort or --remove-cohort', exitCodes.usage);
+  }
+  if (document.writes.owner === 'held') {
+    throw new CliError(
+      `${document.slice}: a cut-over is under way (writes are held until ${document.writes.deadline}); its flags change when it has ended`,
+      exitCodes.refused,
+    );
+  }
+  if (document.writes.owner === 'service' && readsPercent !== undefined && readsPercent !== 100) {
+    throw new CliError(
+      `${document.slice}: the service owns the writes, so reads stay at 100 %: the monolith's copy may be behind. Move the writes back first.`,
+      exitCodes.refused,
+    );
+  }
+  const { reads } = document;
+  if (removeCohort !== undefined && !reads.cohorts.some((cohort) => cohort.name === removeCohort)) {
+    const known = reads.cohorts.map((cohort) => cohort.name).join(', ') || 'none';
+    throw new CliError(
+      `${document.slice}: expected the name of a cohort (${known}), found "${removeCohort}"`,
+      exitCodes.usage,
+    );
+  }
+  const kept = reads.cohorts.filter((cohort) => cohort.name !== removeCohort && cohort.name !== addCohort?.name);
+  return {
+    ...document,
+    reads: {
+      percent: readsPercent ?? reads.percent,
+      cohorts: addCohort === undefined ? kept : [...kept, addCohort],
+    },
+  };
+};
+
+/** Reads `--reads`: a percentage with at most two decimals, with or without a percent sign. */
+export const parsePercent = (text: string): number => {
+  const match = /^(\d{1,3}(?:\.\d{1,2})?)\s*%?$/.exec(text.trim());
+  const percent = match === null ? Number.NaN : Number(match[1]);
+  if (!(percent >= 0 && percent <= 100)) {
+    throw new CliError(
+      `--reads: expected a percentage from 0 to 100 with at most two decimals, found "${text}"`,
+      exitCodes.usage,
+    );
+  }
+  return percent;
+};
+
+/** Reads a cohort's condition: `header:NAME=VALUE`, `cookie:NAME=VALUE` or `users:A,B,C`. */
+export const parseCondition = (text: string): Cohort['when'] => {
+  const users = /^users:(.+)$/.exec(text);
+  if (users !== null) return { users: users[1]!.split(',').map((user) => user.trim()) };
+  const named = /^(header|cookie):([^=\s]+)=(.*)$/.exec(text);
+  if (named === null) {
+    throw new CliError(
+      `--when: expected header:NAME=VALUE, cookie:NAME=VALUE or users:A,B,C, found "${text}"`,
+      exitCodes.usage,
+    );
+  }
+  const [, kind, name, equals] = named as unknown as [string, string, string, string];
+  return kind === 'header' ? { header: name, equals } : { cookie: name, equals };
+};
+
+/** One line for people: `reads 25 % service, writes monolith, epoch 1`. */
+export const describeFlag = ({ reads, writes, epoch }: FlagDocument): string => {
+  const cohorts =
+    reads.cohorts.length === 0 ? '' : `, cohorts ${reads.cohorts.map((one) => `${one.name}→${one.side}`).join(' ')}`;
+  return `reads ${reads.percent} % service${cohorts}, writes ${writes.owner}, epoch ${epoch}`;
+};

@@ -1,0 +1,27 @@
+import { Command, CommanderError } from 'commander';
+import { reportFailure } from './errors.ts';
+import { exitCodes } from './exit-codes.ts';
+import { addFlagCommands } from './flag-commands.ts';
+import { addStatusCommand } from './status-command.ts';
+import type { Terminal } from './terminal.ts';
+
+/** Runs one command line (without node and script) and returns the exit status; never throws. */
+export const runProgram = async (words: readonly string[], terminal: Terminal): Promise<number> => {
+  const program = new Command('strangler')
+    .description('Move one capability at a time out of a running MySQL monolith.')
+    .showHelpAfterError('Type "strangler --help" for what there is.')
+    .configureOutput({
+      writeOut: (text) => terminal.out(text.trimEnd()),
+      writeErr: (text) => terminal.err(text.trimEnd()),
+    })
+    .exitOverride();
+  addFlagCommands(program, terminal);
+  addStatusCommand(program, terminal);
+  try {
+    await program.parseAsync(words, { from: 'user' });
+    return exitCodes.done;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
+    return reportFailure(error, terminal);
+  }
+};

@@ -1,0 +1,95 @@
+import type { FlagDocument } from '@strangler/platform/contracts/flag-document.ts';
+import type { FlagListing } from '@strangler/platform/flags/store.ts';
+import type { AskedProxy } from './ask-proxies.ts';
+import { formatTable } from './table.ts';
+
+export type SliceStatus = {
+  slice: string;
+  flag: FlagDocument;
+  /** Workers of all proxies that obey the flag document as it stands, and how many there are. */
+  workers: { obeying: number; all: number };
+  /** Instances of the slice's service that a proxy would send requests to now; null where no proxy knows the service. */
+  instances: { healthy: number; known: number } | null;
+};
+
+export type Status = {
+  slices: SliceStatus[];
+  /** Documents that do not parse; what was in force before them stays. */
+  refused: { slice: string; why: string }[];
+  proxies: { address: string; id: string | null; workers: number; failure: string | null }[];
+};
+
+/** Joins what the flag store holds with what the proxies say they do. */
+export const summarise = (listing: FlagListing, proxies: readonly AskedProxy[]): Status => {
+  const answered = proxies.flatMap((proxy) => ('status' in proxy ? [proxy.status] : []));
+  const workers = answered.flatMap((proxy) => proxy.workers);
+
+  const instancesOf = (slice: string): SliceStatus['instances'] => {
+    const service = answered.flatMap((proxy) => proxy.slices).find((one) => one.slice === slice)?.service;
+    const seen = new Map<string, boolean>();
+    for (const { upstreams } of workers) {
+      for (const { id, state } of upstreams.find((upstream) => upstream.name === service)?.instances ?? []) {
+        // Healthy is what every worker calls healthy: one that has ejected the instance sends nothing there.
+        seen.set(id, (seen.get(id) ?? true) && state === 'healthy');
+      }
+    }
+    if (service === undefined) return null;
+    return { healthy: [...seen.values()].filter(Boolean).length, known: seen.size };
+  };
+
+  return {
+    slices: [...listing.flags].map(([slice, { document }]) => ({
+      slice,
+      flag: document,
+      workers: {
+        obeying: workers.filter(({ flags }) =>
+          flags.some((flag) => flag.slice === slice && flag.changeId === document.change.id),
+        ).length,
+        all: workers.length,
+      },
+      instances: instancesOf(slice),
+    })),
+    refused: [...listing.refused].map(([slice, fault]) => ({ slice, why: fault.message })),
+    proxies: proxies.map((proxy) =>
+      'status' in proxy
+        ? { address: proxy.address, id: proxy.status.id, workers: proxy.status.workers.length, failure: null }
+        : { address: proxy.address, id: null, workers: 0, failure: proxy.failure },
+    ),
+  };
+};
+
+/** The status as people read it. */
+export const formatStatus = ({ slices, refused, proxies }: Status): string => {
+  const parts: string[] = [];
+  parts.push(
+    slices.length === 0
+      ? 'No slice has flags yet: everything is on the monolith. Begin with "strangler flag set <slice> --reads 1".'
+      : formatTable(
+          ['SLICE', 'STAGE', 'READS ON SERVICE', 'WRITES', 'EPOCH', 'OBEYED BY', 'SERVICE', 'LAST CHANGE'],
+          slices.map(({ slice, flag, workers, instances }) => [
+            slice,
+            flag.stage,
+            `${flag.reads.percent} %${flag.reads.cohorts.length === 0 ? '' : ` + ${flag.reads.cohorts.length} cohorts`}`,
+            flag.writes.owner,
+            flag.epoch,
+            workers.all === 0 ? 'no proxy seen' : `${workers.obeying} of ${workers.all} workers`,
+            instances === null ? '-' : `${instances.healthy} of ${instances.known} healthy`,
+            `${flag.change.at} ${flag.change.by}${flag.change.reason === '' ? '' : `: ${flag.change.reason}`}`,
+          ]),
+        ),
+  );
+  if (proxies.length > 0) {
+    parts.push(
+      formatTable(
+        ['PROXY', 'ADMIN', 'WORKERS'],
+        proxies.map(({ id, address, workers, failure }) => [
+          id ?? '?',
+          address,
+          failure === null ? workers : `does not answer: ${failure}`,
+        ]),
+      ),
+    );
+  }
+  for (const { why } of refused) parts.push(`REFUSED, the last good document stays in force: ${why}`);
+  return parts.join('\n\n');
+};
