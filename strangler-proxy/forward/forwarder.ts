@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { OutgoingRequest } from '../accept/outgoing.ts';
 import type { Instance } from '../upstream/upstream.ts';
 
 /** How far an attempt had come when it failed: what may be repeated depends on it. */
@@ -18,24 +19,47 @@ export type ForwardError =
   | 'upstream-timeout'
   | 'upstream-bad-response'
   | 'upstream-body-broken'
+  /** The upstream stopped sending in the middle of its answer. */
+  | 'upstream-body-stalled'
   | 'client-aborted-request'
-  | 'client-aborted-response';
-
-export type ForwardResult =
-  | { kind: 'answered'; status: number; latencyMs: number }
-  | { kind: 'failed'; error: ForwardError; phase: FailurePhase; detail: string; latencyMs: number }
-  | { kind: 'client-aborted'; error: ForwardError; latencyMs: number };
-
-/** What to add to the answer before its head is sent on. */
-export type AnswerHeaders = Readonly<Record<string, string | string[]>>;
+  | 'client-aborted-response'
+  /** The client stopped sending its body, or stopped reading its answer. */
+  | 'client-stalled-request'
+  | 'client-stalled-response'
+  /** The client's body, counted as it streamed, is larger than the limit. */
+  | 'client-body-too-large';
 
 /**
- * Sends one request to one instance and streams the answer back. Never throws and never answers the client by
+ * Whether the connection had carried a request before. One that had may have been closed by the upstream while it
+ * was idle: a reset on it says nothing about the instance, which may be tried again at once.
+ */
+export type ConnectionAge = 'fresh' | 'reused';
+
+/** `latencyMs` is the time until the answer's head came, or until the failure. */
+export type ForwardResult =
+  | { kind: 'answered'; status: number; latencyMs: number }
+  | {
+      kind: 'failed';
+      error: ForwardError;
+      phase: FailurePhase;
+      connection: ConnectionAge;
+      detail: string;
+      latencyMs: number;
+    }
+  | { kind: 'client-aborted'; error: ForwardError; latencyMs: number };
+
+/** What to add to the answer before its head is sent on: names and values in turn. */
+export type AnswerHeaders = readonly string[];
+
+/**
+ * Sends one request to one instance and streams the answer back. Never rejects and never answers the client by
  * itself when the attempt fails before the answer began: the caller decides between another attempt and an error.
+ * The client's body is not read before there is a connection to send it on.
  */
 export type Forward = (
   req: IncomingMessage,
   res: ServerResponse,
+  outgoing: OutgoingRequest,
   instance: Instance,
   addToAnswer: AnswerHeaders,
 ) => Promise<ForwardResult>;

@@ -1,0 +1,86 @@
+import { durationMs, flag, integer, loadConfig, port, url } from '@strangler/platform/config.ts';
+import { z } from 'zod';
+
+const schema = z.object({
+  HOST: z.string().default('127.0.0.1'),
+  PORT: port().default(3000),
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  SERVICE_ID: z.string().min(1).optional(),
+  DATABASE_URL: url(['mysql']),
+  DATABASE_POOL_MAX: integer({ min: 1, max: 500 }).default(20),
+  /** Without Redis the shop works; settings are then read from the database each time. */
+  REDIS_URL: url(['redis', 'rediss']).optional(),
+  /** Put before every key, so that several shops can share one Redis. */
+  REDIS_PREFIX: z.string().default('shop:'),
+  /** Without Consul the process does not register itself. */
+  CONSUL_URL: url(['http', 'https']).optional(),
+  /** Runs pending schema migrations before the first request is taken. */
+  AUTO_MIGRATE: flag().default(false),
+  DRAIN_GRACE: durationMs().default(10_000),
+  /** Ed25519 private key, PKCS#8 PEM. Without either one, a key is made at the first start and kept in `signing_keys`. */
+  JWT_PRIVATE_KEY: z.string().optional(),
+  JWT_PRIVATE_KEY_FILE: z.string().optional(),
+  ACCESS_TOKEN_TTL: durationMs().default(15 * 60_000),
+  REFRESH_TOKEN_TTL: durationMs().default(30 * 24 * 3_600_000),
+  /** Binary logarithm of the work factor of password hashing; 15 takes some 0.2 s and 32 MiB a log-in. */
+  PASSWORD_LOG_COST: integer({ min: 12, max: 20 }).default(15),
+  /** `HH:MM` in UTC at which the nightly price job runs; unset: it does not run. */
+  PRICE_JOB_AT: z
+    .string()
+    .regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'expected HH:MM in UTC, such as 03:15')
+    .optional(),
+  PAYMENT_PROVIDER_URL: url(['http', 'https']).default('http://127.0.0.1:3900'),
+  /** Where the payment provider reaches this process with its webhooks; unset: the address it listens on. */
+  PUBLIC_URL: url(['http', 'https']).optional(),
+  PAYMENT_WEBHOOK_SECRET: z.string().min(16).default('development-webhook-secret'),
+});
+
+export type MonolithConfig = {
+  host: string;
+  port: number;
+  logLevel: string;
+  serviceId: string;
+  databaseUrl: string;
+  databasePoolMax: number;
+  redisUrl: string | undefined;
+  redisPrefix: string;
+  consulUrl: string | undefined;
+  autoMigrate: boolean;
+  drainGraceMs: number;
+  jwtPrivateKey: string | undefined;
+  jwtPrivateKeyFile: string | undefined;
+  accessTokenTtlMs: number;
+  refreshTokenTtlMs: number;
+  passwordLogCost: number;
+  priceJobAt: string | undefined;
+  paymentProviderUrl: string;
+  publicUrl: string | undefined;
+  paymentWebhookSecret: string;
+};
+
+/** The environment as a typed configuration; throws a ConfigError that names every bad variable. */
+export function monolithConfig(env: NodeJS.ProcessEnv = process.env): MonolithConfig {
+  const c = loadConfig('monolith', schema, env);
+  return {
+    host: c.HOST,
+    port: c.PORT,
+    logLevel: c.LOG_LEVEL,
+    serviceId: c.SERVICE_ID ?? `monolith-${c.PORT}`,
+    databaseUrl: c.DATABASE_URL,
+    databasePoolMax: c.DATABASE_POOL_MAX,
+    redisUrl: c.REDIS_URL,
+    redisPrefix: c.REDIS_PREFIX,
+    consulUrl: c.CONSUL_URL,
+    autoMigrate: c.AUTO_MIGRATE,
+    drainGraceMs: c.DRAIN_GRACE,
+    jwtPrivateKey: c.JWT_PRIVATE_KEY,
+    jwtPrivateKeyFile: c.JWT_PRIVATE_KEY_FILE,
+    accessTokenTtlMs: c.ACCESS_TOKEN_TTL,
+    refreshTokenTtlMs: c.REFRESH_TOKEN_TTL,
+    passwordLogCost: c.PASSWORD_LOG_COST,
+    priceJobAt: c.PRICE_JOB_AT,
+    paymentProviderUrl: c.PAYMENT_PROVIDER_URL,
+    publicUrl: c.PUBLIC_URL,
+    paymentWebhookSecret: c.PAYMENT_WEBHOOK_SECRET,
+  };
+}

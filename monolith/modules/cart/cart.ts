@@ -1,0 +1,126 @@
+import type { Sequelize, Transaction } from 'sequelize';
+import type { Clock } from '../../clock.ts';
+import type { Models } from '../../models/index.ts';
+import { inTransaction } from '../../transaction.ts';
+
+/**
+ * Whether a line could be bought now. `short`: some are left, but fewer than wanted; `withdrawn`: the product is no longer sold.
+ */
+export type Availability = 'available' | 'short' | 'sold_out' | 'withdrawn';
+
+export type CartLine = {
+  productId: number;
+  name: string;
+  unitPriceCents: number;
+  currency: string;
+  quantity: number;
+  availability: Availability;
+};
+
+export type PutOutcome = { kind: 'put' } | { kind: 'no_such_product' } | { kind: 'full'; mostLines: number };
+
+/** How many different products fit in a cart. */
+export const mostCartLines = 100;
+
+/** What the checkout asks of the carts. */
+export type Carts = {
+  /** Locks the account's cart against any change until the transaction ends, and gives its lines, by product id. */
+  lockForSale(accountId: number, transaction: Transaction): Promise<CartLine[]>;
+  /** Takes every line out. */
+  empty(accountId: number, transaction: Transaction): Promise<void>;
+};
+
+/** The carts: one an account, made by the first product put into it. */
+export class LocalCarts implements Carts {
+  readonly #sequelize: Sequelize;
+  readonly #models: Models;
+  readonly #clock: Clock;
+
+  constructor({ sequelize, models, clock }: { sequelize: Sequelize; models: Models; clock: Clock }) {
+    this.#sequelize = sequelize;
+    this.#models = models;
+    this.#clock = clock;
+  }
+
+  async lockForSale(accountId: number, transaction: Transaction): Promise<CartLine[]> {
+    const cart = await this.#models.Cart.findByPk(accountId, { lock: transaction.LOCK.UPDATE, transaction });
+    return cart ? this.lines(accountId, transaction) : [];
+  }
+
+  async empty(accountId: number, transaction: Transaction): Promise<void> {
+    await this.#models.CartItem.destroy({ where: { account_id: accountId }, transaction });
+  }
+
+  /** The lines of a cart with the products' present names, prices and stock, in one statement. */
+  async lines(accountId: number, transaction?: Transaction): Promise<CartLine[]> {
+    const { CartItem, Product, StockLevel } = this.#models;
+    const items = await CartItem.findAll({
+      where: { account_id: accountId },
+      include: [
+        {
+          model: Product,
+          as: 'product',
+          attributes: ['name', 'price_cents', 'currency', 'active', 'archived_at'],
+          include: [{ model: StockLevel, as: 'stock', attributes: ['available'] }],
+        },
+      ],
+      order: [['product_id', 'ASC']],
+      ...(transaction ? { transaction } : {}),
+    });
+    return items.map(({ product_id, quantity, product }) => {
+      if (!product) throw new Error(`product ${product_id} in the cart of account ${accountId} has no row`);
+      const left = product.stock?.available ?? 0;
+      return {
+        productId: product_id,
+        name: product.name,
+        unitPriceCents: product.price_cents,
+        currency: product.currency,
+        quantity,
+        availability: availabilityOf({ sold: product.active && product.archived_at === null, left, wanted: quantity }),
+      };
+    });
+  }
+
+  /** Sets how many of a product are in the cart. */
+  async put(accountId: number, productId: number, quantity: number): Promise<PutOutcome> {
+    const { Cart, CartItem, Product } = this.#models;
+    return inTransaction(this.#sequelize, async (transaction) => {
+      const now = this.#clock.now();
+      const product = await Product.findOne({
+        where: { id: productId, active: true, archived_at: null },
+        attributes: ['id'],
+        transaction,
+      });
+      if (!product) return { kind: 'no_such_product' };
+      await Cart.upsert({ account_id: accountId, updated_at: now }, { transaction });
+      const [changed] = await CartItem.update(
+        { quantity },
+        { where: { account_id: accountId, product_id: productId }, transaction },
+      );
+      if (changed > 0) return { kind: 'put' };
+      const lines = await CartItem.count({ where: { account_id: accountId }, transaction });
+      if (lines >= mostCartLines) return { kind: 'full', mostLines: mostCartLines };
+      await CartItem.create({ account_id: accountId, product_id: productId, quantity, added_at: now }, { transaction });
+      return { kind: 'put' };
+    });
+  }
+
+  /** Takes a product out of the cart, or all of them; what is not there is no error. */
+  async remove(accountId: number, which: { productId: number } | 'all'): Promise<void> {
+    const { Cart, CartItem } = this.#models;
+    await inTransaction(this.#sequelize, async (transaction) => {
+      await Cart.update({ updated_at: this.#clock.now() }, { where: { account_id: accountId }, transaction });
+      await CartItem.destroy({
+        where: { account_id: accountId, ...(which === 'all' ? {} : { product_id: which.productId }) },
+        transaction,
+      });
+    });
+  }
+}
+
+/** `sold`: whether the product is still offered at all. */
+export function availabilityOf({ sold, left, wanted }: { sold: boolean; left: number; wanted: number }): Availability {
+  if (!sold) return 'withdrawn';
+  if (left >= wanted) return 'available';
+  return left > 0 ? 'short' : 'sold_out';
+}

@@ -1,0 +1,34 @@
+import { DataTypes, type Model, type ModelStatic, type Sequelize } from 'sequelize';
+import type { Product } from '../catalogue/models.ts';
+
+/** The one cart of an account. Whoever changes its items, or sells them, locks this row first. */
+export type CartRow = { account_id: number; updated_at: Date };
+
+export type CartItemRow = { account_id: number; product_id: number; quantity: number; added_at: Date };
+
+export type Cart = Model<CartRow, CartRow> & CartRow;
+export type CartItem = Model<CartItemRow, CartItemRow> & CartItemRow & { product?: Product };
+
+export type CartModels = { Cart: ModelStatic<Cart>; CartItem: ModelStatic<CartItem> };
+
+export function defineCartModels(sequelize: Sequelize): CartModels {
+  const Cart = sequelize.define<Cart>(
+    'Cart',
+    {
+      account_id: { type: DataTypes.BIGINT.UNSIGNED, primaryKey: true },
+      updated_at: { type: DataTypes.DATE(3), allowNull: false },
+    },
+    { tableName: 'carts', timestamps: false },
+  );
+  const CartItem = sequelize.define<CartItem>(
+    'CartItem',
+    {
+      account_id: { type: DataTypes.BIGINT.UNSIGNED, primaryKey: true },
+      product_id: { type: DataTypes.BIGINT.UNSIGNED, primaryKey: true },
+      quantity: { type: DataTypes.INTEGER.UNSIGNED, allowNull: false },
+      added_at: { type: DataTypes.DATE(3), allowNull: false },
+    },
+    { tableName: 'cart_items', timestamps: false },
+  );
+  return { Cart, CartItem };
+}

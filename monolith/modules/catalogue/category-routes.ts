@@ -1,0 +1,35 @@
+import { parseBody, parseParams } from '@strangler/platform/http/validate.ts';
+import type { Router } from 'express';
+import type { Auth } from '../../auth/auth.ts';
+import { entityTag } from '../../http/entity-tag.ts';
+import { idParams } from '../../http/id.ts';
+import { jsonBody } from '../../http/json-body.ts';
+import { sendRepresentation } from '../../http/representation.ts';
+import { type CategoryService, wholeCategory } from './category-service.ts';
+
+export function addCategoryRoutes(
+  routes: Router,
+  { auth, categories }: { auth: Auth; categories: CategoryService },
+): void {
+  const admin = auth.requireRole('admin');
+
+  routes.get('/api/categories', async (request, response) => {
+    const body = JSON.stringify({ items: await categories.tree() });
+    sendRepresentation(request, response, { body, entityTag: entityTag(body) });
+  });
+
+  routes.post('/api/categories', admin, jsonBody(), async (request, response) => {
+    response.status(201).json(await categories.create(parseBody(wholeCategory, request)));
+  });
+
+  routes.put('/api/categories/:id', admin, jsonBody(), async (request, response) => {
+    const { id } = parseParams(idParams, request);
+    response.json(await categories.replace(id, parseBody(wholeCategory, request)));
+  });
+
+  routes.delete('/api/categories/:id', admin, async (request, response) => {
+    const { id } = parseParams(idParams, request);
+    await categories.remove(id);
+    response.status(204).end();
+  });
+}

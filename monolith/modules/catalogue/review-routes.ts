@@ -1,0 +1,31 @@
+import { idText, parseBody, parseParams } from '@strangler/platform/http/validate.ts';
+import type { Router } from 'express';
+import { z } from 'zod';
+import { type Auth, identityOf } from '../../auth/auth.ts';
+import { entityTag } from '../../http/entity-tag.ts';
+import { idParams } from '../../http/id.ts';
+import { jsonBody } from '../../http/json-body.ts';
+import { sendRepresentation } from '../../http/representation.ts';
+import { newReview, type ReviewService, reviewQuery } from './review-service.ts';
+
+const reviewParams = z.object({ id: idText(), reviewId: idText() });
+
+export function addReviewRoutes(routes: Router, { auth, reviews }: { auth: Auth; reviews: ReviewService }): void {
+  routes.get('/api/products/:id/reviews', async (request, response) => {
+    const { id } = parseParams(idParams, request);
+    const body = JSON.stringify(await reviews.list(id, reviewQuery(request, id)));
+    sendRepresentation(request, response, { body, entityTag: entityTag(body) });
+  });
+
+  routes.post('/api/products/:id/reviews', auth.requireRole('customer'), jsonBody(), async (request, response) => {
+    const { id } = parseParams(idParams, request);
+    const review = await reviews.create(id, identityOf(request).accountId, parseBody(newReview, request));
+    response.status(201).json(review);
+  });
+
+  routes.delete('/api/products/:id/reviews/:reviewId', auth.requireAccount(), async (request, response) => {
+    const { id, reviewId } = parseParams(reviewParams, request);
+    await reviews.remove(id, reviewId, identityOf(request));
+    response.status(204).end();
+  });
+}

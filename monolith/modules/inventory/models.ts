@@ -1,0 +1,57 @@
+import { DataTypes, type Model, type ModelStatic, type Optional, type Sequelize } from 'sequelize';
+
+/** How many of a product can be sold. A product without a row has never had stock: it counts as 0. */
+export type StockLevelRow = {
+  product_id: number;
+  available: number;
+  /** Grows by one with every change of the row. */
+  version: number;
+  updated_at: Date;
+};
+
+/** One change of a stock level. Their deltas add up to `available`. */
+export type StockAdjustmentRow = {
+  id: number;
+  product_id: number;
+  delta: number;
+  reason: string;
+  /** Who did it: the administrator, or the customer whose order it was; null where a job did it. */
+  account_id: number | null;
+  order_id: number | null;
+  created_at: Date;
+};
+
+export type StockLevel = Model<StockLevelRow, StockLevelRow> & StockLevelRow;
+export type StockAdjustment = Model<StockAdjustmentRow, Optional<StockAdjustmentRow, 'id'>> & StockAdjustmentRow;
+
+export type InventoryModels = {
+  StockLevel: ModelStatic<StockLevel>;
+  StockAdjustment: ModelStatic<StockAdjustment>;
+};
+
+export function defineInventoryModels(sequelize: Sequelize): InventoryModels {
+  const StockLevel = sequelize.define<StockLevel>(
+    'StockLevel',
+    {
+      product_id: { type: DataTypes.BIGINT.UNSIGNED, primaryKey: true },
+      available: { type: DataTypes.INTEGER, allowNull: false },
+      version: { type: DataTypes.INTEGER.UNSIGNED, allowNull: false },
+      updated_at: { type: DataTypes.DATE(3), allowNull: false },
+    },
+    { tableName: 'stock_levels', timestamps: false },
+  );
+  const StockAdjustment = sequelize.define<StockAdjustment>(
+    'StockAdjustment',
+    {
+      id: { type: DataTypes.BIGINT.UNSIGNED, primaryKey: true, autoIncrement: true },
+      product_id: { type: DataTypes.BIGINT.UNSIGNED, allowNull: false },
+      delta: { type: DataTypes.INTEGER, allowNull: false },
+      reason: { type: DataTypes.STRING(200), allowNull: false },
+      account_id: { type: DataTypes.BIGINT.UNSIGNED, allowNull: true },
+      order_id: { type: DataTypes.BIGINT.UNSIGNED, allowNull: true },
+      created_at: { type: DataTypes.DATE(3), allowNull: false },
+    },
+    { tableName: 'stock_adjustments', timestamps: false },
+  );
+  return { StockLevel, StockAdjustment };
+}

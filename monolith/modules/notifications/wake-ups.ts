@@ -1,0 +1,95 @@
+import { randomUUID } from 'node:crypto';
+import type { Log } from '@strangler/platform/log.ts';
+import { createClient } from 'redis';
+import { z } from 'zod';
+import type { Redis } from '../module.ts';
+
+/**
+ * Tells every process of the shop that an account has something new. Only a hint: what is new stands in the database, so
+ * a hint that is lost, doubled or early does no harm beyond a delay or a read.
+ */
+export type WakeUps = {
+  /** Wakes the account's streams here at once, and those of other processes through Redis, if it is there. */
+  wake(accountId: number): void;
+  /** Names who is woken: for one account, or for `all` after a time without Redis, in which hints may have been missed. */
+  listen(listener: (who: number | 'all') => void): void;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+};
+
+const channel = 'shop:notifications:wake';
+const hintSchema = z.object({ from: z.string(), account_id: z.int() });
+
+/** Without Redis the streams of this process alone are woken. */
+export function createWakeUps({
+  redis,
+  redisUrl,
+  log,
+}: {
+  redis: Redis | undefined;
+  redisUrl: string | undefined;
+  log: Log;
+}): WakeUps {
+  const self = randomUUID();
+  let listener: (who: number | 'all') => void = () => {};
+  let subscriber: ReturnType<typeof subscribingClient> | undefined;
+
+  const heard = (message: string) => {
+    const hint = hintSchema.safeParse(parseJson(message));
+    if (hint.success && hint.data.from !== self) listener(hint.data.account_id);
+  };
+
+  return {
+    wake(accountId) {
+      listener(accountId);
+      const hint = JSON.stringify({ from: self, account_id: accountId });
+      redis
+        ?.run((client) => client.publish(channel, hint))
+        .catch((error: unknown) => log.warn({ err: error }, 'a wake-up was not published'));
+    },
+    listen(next) {
+      listener = next;
+    },
+    async start() {
+      if (redisUrl === undefined) return;
+      // A connection of its own: one that subscribes can do nothing else.
+      const client = subscribingClient(redisUrl);
+      subscriber = client;
+      client.on('error', (error: unknown) => log.debug({ err: error }, 'the subscription for wake-ups is away'));
+      // Subscriptions are renewed by the client before it is ready again.
+      client.on('ready', () => listener('all'));
+      // Redis may be away now and come later: the shop does not wait for it.
+      client
+        .connect()
+        .then(() => client.subscribe(channel, heard))
+        // Hints sent before the subscription stood were missed.
+        .then(() => listener('all'))
+        .catch((error: unknown) => {
+          if (subscriber === client) log.warn({ err: error }, 'no subscription for wake-ups');
+        });
+    },
+    async stop() {
+      const client = subscriber;
+      subscriber = undefined;
+      client?.destroy();
+    },
+  };
+}
+
+function subscribingClient(url: string) {
+  return createClient({
+    url,
+    socket: {
+      connectTimeout: 2_000,
+      reconnectStrategy: (retries) => Math.min(5_000, 50 * 2 ** Math.min(retries, 7)) * (0.5 + Math.random() / 2),
+    },
+  });
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

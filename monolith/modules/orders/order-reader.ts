@@ -1,0 +1,122 @@
+import { Op } from 'sequelize';
+import type { Models } from '../../models/index.ts';
+import { paymentJson } from '../payments/representation.ts';
+import type { Order, OrderStatus } from './models.ts';
+
+export type OrderFilter = {
+  /** Orders of this account only; undefined: of all. */
+  accountId: number | undefined;
+  status: OrderStatus | undefined;
+};
+
+/** Reads orders as the API shows them, in a number of statements that does not grow with the number of orders. */
+export class OrderReader {
+  readonly #models: Models;
+
+  constructor({ models }: { models: Models }) {
+    this.#models = models;
+  }
+
+  /** Orders from below `beforeId` on, newest first. */
+  list(filter: OrderFilter, { limit, beforeId }: { limit: number; beforeId: number | undefined }): Promise<Order[]> {
+    const { Order, OrderItem, Payment, Account } = this.#models;
+    return Order.findAll({
+      where: {
+        ...(filter.accountId === undefined ? {} : { account_id: filter.accountId }),
+        ...(filter.status === undefined ? {} : { status: filter.status }),
+        ...(beforeId === undefined ? {} : { id: { [Op.lt]: beforeId } }),
+      },
+      include: [
+        { model: Payment, as: 'payment' },
+        { model: Account, as: 'customer', attributes: ['id', 'display_name', 'email'] },
+        // A statement of its own for the lines of all orders of the page: joined, they would multiply the rows of the limit.
+        { model: OrderItem, as: 'items', separate: true, order: [['product_id', 'ASC']] },
+      ],
+      order: [['id', 'DESC']],
+      limit,
+    });
+  }
+
+  /** One order with the present state of what it names: products, their categories, its payment, its customer. */
+  find(orderId: number, accountId: number | undefined): Promise<Order | null> {
+    const { Order, OrderItem, Payment, Account, Product, Category } = this.#models;
+    return Order.findOne({
+      where: { id: orderId, ...(accountId === undefined ? {} : { account_id: accountId }) },
+      include: [
+        { model: Payment, as: 'payment' },
+        { model: Account, as: 'customer', attributes: ['id', 'display_name', 'email'] },
+        {
+          model: OrderItem,
+          as: 'items',
+          separate: true,
+          order: [['product_id', 'ASC']],
+          include: [
+            {
+              model: Product,
+              as: 'product',
+              attributes: ['id', 'sku', 'name', 'price_cents', 'currency', 'active', 'archived_at'],
+              include: [{ model: Category, as: 'category', attributes: ['id', 'name', 'slug'] }],
+            },
+          ],
+        },
+      ],
+    });
+  }
+}
+
+/** An order as lists show it. */
+export function orderSummaryJson(order: Order) {
+  return {
+    ...orderHeadJson(order),
+    items: (order.items ?? []).map((item) => ({
+      product_id: item.product_id,
+      name: item.name,
+      unit_price_cents: item.unit_price_cents,
+      quantity: item.quantity,
+      line_total_cents: item.unit_price_cents * item.quantity,
+    })),
+  };
+}
+
+/** An order with all that belongs to it. `product` of a line is the product as it is today. */
+export function orderDetailJson(order: Order) {
+  return {
+    ...orderHeadJson(order),
+    items: (order.items ?? []).map((item) => ({
+      product_id: item.product_id,
+      name: item.name,
+      unit_price_cents: item.unit_price_cents,
+      quantity: item.quantity,
+      line_total_cents: item.unit_price_cents * item.quantity,
+      product: item.product
+        ? {
+            sku: item.product.sku,
+            name: item.product.name,
+            price_cents: item.product.price_cents,
+            currency: item.product.currency,
+            on_sale: Boolean(item.product.active) && item.product.archived_at === null,
+            category: item.product.category
+              ? { id: item.product.category.id, name: item.product.category.name, slug: item.product.category.slug }
+              : null,
+          }
+        : null,
+    })),
+  };
+}
+
+function orderHeadJson(order: Order) {
+  return {
+    id: order.id,
+    status: order.status,
+    total_cents: order.total_cents,
+    currency: order.currency,
+    cancel_reason: order.cancel_reason,
+    customer: order.customer
+      ? { id: order.customer.id, display_name: order.customer.display_name, email: order.customer.email }
+      : null,
+    payment: order.payment ? paymentJson(order.payment) : null,
+    version: order.version,
+    created_at: order.created_at.toISOString(),
+    updated_at: order.updated_at.toISOString(),
+  };
+}

@@ -1,0 +1,243 @@
+import { randomBytes } from 'node:crypto';
+import type { Log } from '@strangler/platform/log.ts';
+import type { Sequelize, Transaction } from 'sequelize';
+import type { Clock } from '../../clock.ts';
+import type { Models } from '../../models/index.ts';
+import { inTransaction } from '../../transaction.ts';
+import type { Notifications } from '../notifications/notifications.ts';
+import type { Payment } from './models.ts';
+import { isOpen, type PaymentNews, type PaymentStatus, transition } from './payment-state.ts';
+import type { ProviderCharge, ProviderClient } from './provider-client.ts';
+
+/** What checkout and orders ask of the payments. */
+export type Payments = {
+  /** Makes the order's payment, pending; nothing is asked of the provider yet. */
+  create(
+    request: { orderId: number; accountId: number; amountCents: number; currency: string },
+    transaction: Transaction,
+  ): Promise<{ paymentId: number }>;
+  /**
+   * Asks the provider for the money and writes down what it answers. To be called outside any transaction. The status is `pending`
+   * where the provider did not say in time; the reconciler then finds out.
+   */
+  charge(request: { orderId: number; cardToken: string }): Promise<PaymentStatus>;
+  /** Locks the order's payment until the transaction ends. To be called before the order itself is locked. */
+  lockOf(orderId: number, transaction: Transaction): Promise<void>;
+  /** Takes note that the order is cancelled: money that was or will be taken goes back. */
+  orderCancelled(orderId: number, transaction: Transaction): Promise<void>;
+};
+
+/** What a payment's outcome means for its order; called in the transaction in which the outcome is written. */
+export type OrderOfPayment = {
+  paymentSettled(orderId: number, transaction: Transaction): Promise<void>;
+  paymentFailed(orderId: number, transaction: Transaction): Promise<void>;
+};
+
+export type PaymentTimings = {
+  /** How long the provider may take to answer. */
+  chargeTimeoutMs: number;
+  /** How long after its making an open payment is first asked about, and the first wait between two such questions. */
+  firstCheckMs: number;
+  /** The longest wait between two questions about one payment. */
+  longestCheckMs: number;
+  /** How often the reconciler looks for payments to ask about. */
+  reconcileEveryMs: number;
+  /** After this time a charge that the provider has never heard of is taken to have been lost on the way to it. */
+  abandonAfterMs: number;
+};
+
+export const defaultPaymentTimings: PaymentTimings = {
+  chargeTimeoutMs: 5_000,
+  firstCheckMs: 15_000,
+  longestCheckMs: 3_600_000,
+  reconcileEveryMs: 5_000,
+  abandonAfterMs: 900_000,
+};
+
+/** What was written down: the payment's state, and whether anything changed. */
+export type Learnt = { paymentId: number; status: PaymentStatus; effect: 'changed' | 'none' | 'mismatch' };
+
+/** News of a payment together with the charge that carries it, where there is one. */
+export type Told = { news: PaymentNews; charge?: ProviderCharge; failureCode?: string };
+
+/** The payments, kept in this database and settled at the provider. */
+export class LocalPayments implements Payments {
+  readonly #sequelize: Sequelize;
+  readonly #models: Models;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #provider: ProviderClient;
+  readonly #notifications: Notifications;
+  readonly #timings: PaymentTimings;
+  #orders: OrderOfPayment | undefined;
+  #onRefundOwed: (paymentId: number) => void = () => {};
+
+  constructor(parts: {
+    sequelize: Sequelize;
+    models: Models;
+    clock: Clock;
+    log: Log;
+    provider: ProviderClient;
+    notifications: Notifications;
+    timings: PaymentTimings;
+  }) {
+    this.#sequelize = parts.sequelize;
+    this.#models = parts.models;
+    this.#clock = parts.clock;
+    this.#log = parts.log;
+    this.#provider = parts.provider;
+    this.#notifications = parts.notifications;
+    this.#timings = parts.timings;
+  }
+
+  /** Names who is told of outcomes. Orders need payments to be cancelled, and payments need orders to be paid: this closes the circle. */
+  tellOrders(orders: OrderOfPayment): void {
+    this.#orders = orders;
+  }
+
+  /** Names who pays back; called after the commit that made a refund due. */
+  whenRefundIsOwed(pay: (paymentId: number) => void): void {
+    this.#onRefundOwed = pay;
+  }
+
+  async create(
+    request: { orderId: number; accountId: number; amountCents: number; currency: string },
+    transaction: Transaction,
+  ): Promise<{ paymentId: number }> {
+    const now = this.#clock.now();
+    const payment = await this.#models.Payment.create(
+      {
+        order_id: request.orderId,
+        account_id: request.accountId,
+        reference: `pay_${randomBytes(16).toString('hex')}`,
+        amount_cents: request.amountCents,
+        currency: request.currency,
+        status: 'pending',
+        check_at: new Date(now.getTime() + this.#timings.firstCheckMs),
+        created_at: now,
+        updated_at: now,
+      },
+      { transaction },
+    );
+    return { paymentId: payment.id };
+  }
+
+  async charge({ orderId, cardToken }: { orderId: number; cardToken: string }): Promise<PaymentStatus> {
+    const payment = await this.#models.Payment.findOne({ where: { order_id: orderId }, rejectOnEmpty: true });
+    // What is decided already, by a webhook or by an earlier run under the same key, is not asked again.
+    if (payment.status !== 'pending') return payment.status;
+    const outcome = await this.#provider.charge({
+      amountCents: payment.amount_cents,
+      currency: payment.currency,
+      reference: payment.reference,
+      cardToken,
+    });
+    switch (outcome.kind) {
+      case 'charge':
+        return (await this.learnCharge(payment.id, outcome.charge))?.status ?? payment.status;
+      case 'rejected':
+        return (await this.learn(payment.id, { news: 'failed', failureCode: 'rejected_by_provider' })).status;
+      case 'unknown':
+        this.#log.warn({ paymentId: payment.id, cause: outcome.cause }, 'the outcome of a charge is not known yet');
+        return payment.status;
+    }
+  }
+
+  async lockOf(orderId: number, transaction: Transaction): Promise<void> {
+    await this.#models.Payment.findOne({
+      where: { order_id: orderId },
+      attributes: ['id'],
+      lock: transaction.LOCK.UPDATE,
+      transaction,
+    });
+  }
+
+  async orderCancelled(orderId: number, transaction: Transaction): Promise<void> {
+    const payment = await this.#models.Payment.findOne({
+      where: { order_id: orderId },
+      lock: transaction.LOCK.UPDATE,
+      transaction,
+    });
+    if (payment) await this.#apply(payment, { news: 'order_cancelled' }, transaction);
+  }
+
+  /** Writes down what a charge says; undefined while the charge itself is pending, which is no news. */
+  async learnCharge(paymentId: number, charge: ProviderCharge): Promise<Learnt | undefined> {
+    const news = newsOf(charge);
+    return news === undefined ? undefined : this.learn(paymentId, { news, charge });
+  }
+
+  /** Writes down news of a payment with all that follows from it, in one transaction; or in the caller's, if given. */
+  async learn(paymentId: number, told: Told, transaction?: Transaction): Promise<Learnt> {
+    const write = async (inner: Transaction) => {
+      const payment = await this.#models.Payment.findByPk(paymentId, {
+        lock: inner.LOCK.UPDATE,
+        transaction: inner,
+        rejectOnEmpty: true,
+      });
+      return this.#apply(payment, told, inner);
+    };
+    return transaction ? write(transaction) : inTransaction(this.#sequelize, write);
+  }
+
+  async #apply(payment: Payment, told: Told, transaction: Transaction): Promise<Learnt> {
+    const { charge } = told;
+    if (charge && (charge.amount_cents !== payment.amount_cents || charge.currency !== payment.currency)) {
+      this.#log.error(
+        { paymentId: payment.id, charge },
+        'a charge has another amount than its payment: nothing is done',
+      );
+      return { paymentId: payment.id, status: payment.status, effect: 'mismatch' };
+    }
+    const { to, order } = transition(payment.status, told.news);
+    const changed = to !== payment.status;
+    if (!changed && (charge === undefined || payment.provider_charge_id !== null)) {
+      return { paymentId: payment.id, status: to, effect: 'none' };
+    }
+    const now = this.#clock.now();
+    await payment.update(
+      {
+        status: to,
+        provider_charge_id: payment.provider_charge_id ?? charge?.id ?? null,
+        ...(to === 'failed' ? { failure_code: told.failureCode ?? charge?.failure_code ?? 'unknown' } : {}),
+        ...(changed
+          ? { check_at: isOpen(to) ? new Date(now.getTime() + this.#timings.firstCheckMs) : null, checks: 0 }
+          : {}),
+        updated_at: now,
+      },
+      { transaction },
+    );
+    if (changed) await this.#follow(payment, to, order, transaction);
+    return { paymentId: payment.id, status: to, effect: changed ? 'changed' : 'none' };
+  }
+
+  async #follow(
+    payment: Payment,
+    to: PaymentStatus,
+    order: ReturnType<typeof transition>['order'],
+    transaction: Transaction,
+  ): Promise<void> {
+    const { id, order_id: orderId, account_id: accountId, amount_cents: amountCents, currency } = payment;
+    const about = { accountId, orderId, amountCents, currency };
+    if (to === 'settled') await this.#notifications.record({ kind: 'payment_settled', ...about }, transaction);
+    if (to === 'failed') await this.#notifications.record({ kind: 'payment_failed', ...about }, transaction);
+    if (to === 'refunded') await this.#notifications.record({ kind: 'payment_refunded', ...about }, transaction);
+    if (to === 'refunding') transaction.afterCommit(() => this.#onRefundOwed(id));
+    if (order === 'none') return;
+    if (!this.#orders) throw new Error('payments have nobody to tell of outcomes: tellOrders() was not called');
+    if (order === 'pay_order') await this.#orders.paymentSettled(orderId, transaction);
+    else await this.#orders.paymentFailed(orderId, transaction);
+  }
+}
+
+/** What a charge says of its payment, if it says anything yet. */
+export function newsOf(charge: ProviderCharge): PaymentNews | undefined {
+  switch (charge.status) {
+    case 'pending':
+      return undefined;
+    case 'failed':
+      return 'failed';
+    case 'succeeded':
+      return charge.refunded_cents >= charge.amount_cents ? 'refunded' : 'settled';
+  }
+}

@@ -1,0 +1,127 @@
+import { type ConsulClient, createConsul } from '@strangler/platform/consul/client.ts';
+import { register } from '@strangler/platform/consul/register.ts';
+import { createMetrics } from '@strangler/platform/http/metrics.ts';
+import { type RunningServer, startHttpServer } from '@strangler/platform/http/server.ts';
+import { createLifecycle, type Lifecycle } from '@strangler/platform/lifecycle.ts';
+import type { Log } from '@strangler/platform/log.ts';
+import { createRedis } from '@strangler/platform/redis.ts';
+import { createApp, type ShopApp } from './app.ts';
+import { createAccessTokens } from './auth/access-token.ts';
+import { createAuth } from './auth/auth.ts';
+import { configuredSigningKey, createSigningKeys } from './auth/signing-keys.ts';
+import { type Clock, systemClock } from './clock.ts';
+import type { MonolithConfig } from './config.ts';
+import { type Database, databaseMigrations, openDatabase } from './database.ts';
+import { schedulePriceJob } from './jobs/price-job.ts';
+import type { ModuleDeps } from './modules/module.ts';
+
+export type RunningShop = {
+  server: RunningServer;
+  app: ShopApp;
+  database: Database;
+  deps: ModuleDeps;
+  lifecycle: Lifecycle;
+};
+
+/** Opens the database, starts every module and listens. What it started is stopped by `lifecycle.stop()`. */
+export async function startShop({
+  config,
+  log,
+  clock = systemClock,
+}: {
+  config: MonolithConfig;
+  log: Log;
+  clock?: Clock;
+}): Promise<RunningShop> {
+  const lifecycle = createLifecycle({ log, graceMs: config.drainGraceMs });
+  try {
+    return await start({ config, log, clock, lifecycle });
+  } catch (error) {
+    await lifecycle.stop('start failed');
+    throw error;
+  }
+}
+
+async function start({
+  config,
+  log,
+  clock,
+  lifecycle,
+}: {
+  config: MonolithConfig;
+  log: Log;
+  clock: Clock;
+  lifecycle: Lifecycle;
+}): Promise<RunningShop> {
+  const database = openDatabase({ url: config.databaseUrl, log, poolMax: config.databasePoolMax });
+  lifecycle.onStop('close', 'database', () => database.close());
+  if (config.autoMigrate) await databaseMigrations(database.sequelize, log).up();
+
+  const metrics = createMetrics({ service: 'monolith' });
+  const redis =
+    config.redisUrl === undefined
+      ? undefined
+      : createRedis({ url: config.redisUrl, log, prefix: config.redisPrefix, registry: metrics });
+  if (redis) lifecycle.onStop('close', 'redis', () => redis.close());
+
+  const { sequelize, models } = database;
+  const signingKeys = createSigningKeys({
+    sequelize,
+    models,
+    clock,
+    configuredPem: configuredSigningKey(config),
+  });
+  const accessTokens = createAccessTokens({ keys: signingKeys, clock, ttlMs: config.accessTokenTtlMs });
+  const auth = createAuth({ accessTokens });
+  const deps: ModuleDeps = { sequelize, models, redis, metrics, log, config, clock, auth, signingKeys, accessTokens };
+
+  const app = createApp(deps, { checks: { database: database.ping }, draining: lifecycle.draining });
+  await startModules(app, lifecycle);
+
+  const server = await startHttpServer({
+    handler: app.app,
+    host: config.host,
+    port: config.port,
+    log,
+    metrics,
+    onUpgrade: app.onUpgrade,
+  });
+  lifecycle.onStop('drain', 'http server', ({ graceMs }) => server.drain(graceMs));
+
+  const priceJob = schedulePriceJob({ at: config.priceJobAt, sequelize, clock, log });
+  lifecycle.onStop('finish', 'price job', () => priceJob.stop());
+
+  if (config.consulUrl !== undefined) {
+    await registerInstance(createConsul({ url: config.consulUrl, log }), { config, server, lifecycle });
+  }
+  log.info({ url: server.url }, 'the monolith is listening');
+  return { server, app, database, deps, lifecycle };
+}
+
+async function startModules({ modules }: ShopApp, lifecycle: Lifecycle): Promise<void> {
+  const started: [string, () => Promise<void>][] = [];
+  lifecycle.onStop('finish', 'modules', async () => {
+    for (const [, stop] of started.reverse()) await stop();
+  });
+  lifecycle.onStop('drain', 'modules', async () => {
+    await Promise.all(Object.values(modules).map((module) => module.drain?.()));
+  });
+  for (const [name, module] of Object.entries(modules)) {
+    await module.start?.();
+    started.push([name, async () => module.stop?.()]);
+  }
+}
+
+async function registerInstance(
+  consul: ConsulClient,
+  { config, server, lifecycle }: { config: MonolithConfig; server: RunningServer; lifecycle: Lifecycle },
+): Promise<void> {
+  const registration = await register(consul, {
+    name: 'monolith',
+    id: config.serviceId,
+    address: server.host,
+    port: server.port,
+    check: { httpPath: '/health/ready' },
+  });
+  lifecycle.onStop('deregister', 'consul', () => registration.deregister());
+}

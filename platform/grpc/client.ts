@@ -1,0 +1,168 @@
+import {
+  type Client,
+  type ClientReadableStream,
+  credentials,
+  Metadata,
+  type ServiceError,
+  status,
+} from '@grpc/grpc-js';
+import { type Backoff, nextBackoffMs, pause } from '../backoff.ts';
+import { currentRequest } from '../http/request-context.ts';
+import { GrpcCallError } from './errors.ts';
+import { loadProto, serviceOf } from './proto.ts';
+
+export type GrpcCallOptions = {
+  /** For this call, tries and pauses included. */
+  deadlineMs?: number;
+  /** Whether the call may be sent again when it is UNAVAILABLE: it may have been received before. No, unless told. */
+  idempotent?: boolean;
+  signal?: AbortSignal;
+  /** Sent with the call, beside the request's id and trace. */
+  metadata?: Record<string, string>;
+};
+
+export type GrpcClient = {
+  readonly address: string;
+  /** Calls a unary method, named as in the .proto file. Throws `GrpcCallError`, or the signal's reason. */
+  call<Response extends object>(method: string, request: object, options?: GrpcCallOptions): Promise<Response>;
+  /** Calls a server-streaming method; leaving the loop ends the call. Throws as `call` does; never sent again. */
+  stream<Response extends object>(method: string, request: object, options?: GrpcCallOptions): AsyncIterable<Response>;
+  close(): void;
+};
+
+export type GrpcClientOptions = {
+  /** `host:port`. */
+  address: string;
+  protoPath: string;
+  packageName: string;
+  serviceName: string;
+  /** The bound of every call that names no other. */
+  deadlineMs: number;
+  /** How often an idempotent call is sent again at most, 2 unless told. */
+  retries?: number;
+  /** Called before each further try; count them here. */
+  onRetry?(method: string, attempt: number): void;
+};
+
+const backoff: Backoff = { baseMs: 25, capMs: 500 };
+
+/** A client of one service at one address; connects when first used, and again by itself. */
+export function createGrpcClient(options: GrpcClientOptions): GrpcClient {
+  const { address, protoPath, packageName, serviceName, deadlineMs, retries = 2, onRetry } = options;
+  const service = serviceOf(loadProto(protoPath, packageName), serviceName, protoPath);
+  const client: Client = new service.client(address, credentials.createInsecure(), {
+    'grpc.initial_reconnect_backoff_ms': 100,
+    'grpc.max_reconnect_backoff_ms': 2000,
+    'grpc.keepalive_time_ms': 10_000,
+    'grpc.keepalive_timeout_ms': 5000,
+    'grpc.max_receive_message_length': 4 * 1024 * 1024,
+  });
+
+  function definitionOf(method: string, kind: 'unary' | 'stream') {
+    const definition = service.definition[method];
+    const found = !definition
+      ? 'none'
+      : definition.requestStream
+        ? 'client stream'
+        : definition.responseStream
+          ? 'stream'
+          : 'unary';
+    if (!definition || found !== kind) {
+      throw new TypeError(
+        `${protoPath}: expected a ${kind} method ${method} in ${serviceName}, found ${found === 'none' ? `only ${Object.keys(service.definition).join(', ')}` : `a ${found} one`}`,
+      );
+    }
+    return definition;
+  }
+
+  function once<Response>(method: string, request: object, until: number, { metadata, signal }: GrpcCallOptions) {
+    const { path, requestSerialize, responseDeserialize } = definitionOf(method, 'unary');
+    return new Promise<Response>((resolve, reject) => {
+      const call = client.makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        request,
+        outgoing(metadata),
+        { deadline: until },
+        (error, response) => {
+          signal?.removeEventListener('abort', cancel);
+          if (error) reject(error);
+          else resolve(response as Response);
+        },
+      );
+      const cancel = () => call.cancel();
+      signal?.addEventListener('abort', cancel, { once: true });
+    });
+  }
+
+  async function call<Response extends object>(method: string, request: object, more: GrpcCallOptions = {}) {
+    const { signal, idempotent = false } = more;
+    const until = Date.now() + (more.deadlineMs ?? deadlineMs);
+    let delayMs: number | undefined;
+    for (let attempt = 1; ; attempt += 1) {
+      signal?.throwIfAborted();
+      try {
+        return await once<Response>(method, request, until, more);
+      } catch (error) {
+        signal?.throwIfAborted();
+        if (!isServiceError(error)) throw error;
+        delayMs = nextBackoffMs(delayMs, backoff);
+        const again =
+          idempotent && error.code === status.UNAVAILABLE && attempt <= retries && Date.now() + delayMs < until;
+        if (!again) throw new GrpcCallError({ method: `${serviceName}.${method}`, address, attempts: attempt }, error);
+        onRetry?.(method, attempt);
+        await pause(delayMs, signal);
+      }
+    }
+  }
+
+  async function* stream<Response extends object>(
+    method: string,
+    request: object,
+    { metadata, signal, deadlineMs: thisDeadlineMs = deadlineMs }: GrpcCallOptions = {},
+  ): AsyncGenerator<Response> {
+    const { path, requestSerialize, responseDeserialize } = definitionOf(method, 'stream');
+    signal?.throwIfAborted();
+    const answers: ClientReadableStream<unknown> = client.makeServerStreamRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      request,
+      outgoing(metadata),
+      { deadline: Date.now() + thisDeadlineMs },
+    );
+    const cancel = () => answers.cancel();
+    signal?.addEventListener('abort', cancel, { once: true });
+    try {
+      for await (const answer of answers) yield answer as Response;
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (!isServiceError(error)) throw error;
+      throw new GrpcCallError({ method: `${serviceName}.${method}`, address, attempts: 1 }, error);
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+      // A cancelled call still tells of it as an error, which nobody is left to hear.
+      answers.on('error', () => {});
+      answers.cancel();
+    }
+  }
+
+  return { address, call, stream, close: () => client.close() };
+}
+
+function outgoing(more: Record<string, string> = {}): Metadata {
+  const metadata = new Metadata();
+  const request = currentRequest();
+  if (request) {
+    metadata.set('x-request-id', request.requestId);
+    metadata.set('traceparent', request.traceparent);
+    if (request.tracestate !== undefined) metadata.set('tracestate', request.tracestate);
+  }
+  for (const [name, value] of Object.entries(more)) metadata.set(name, value);
+  return metadata;
+}
+
+function isServiceError(error: unknown): error is ServiceError {
+  return error instanceof Error && 'code' in error && 'details' in error && 'metadata' in error;
+}

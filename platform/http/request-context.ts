@@ -1,0 +1,86 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { randomBytes, randomUUID } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
+import type { RequestHandler } from 'express';
+import { requestIdHeader } from '../contracts/headers.ts';
+import { telemetry } from '../telemetry/bridge.ts';
+
+/** Who a log line, a message or an outgoing call belongs to. */
+export type RequestContext = {
+  requestId: string;
+  /** To be sent with every call made for this request (W3C Trace Context). */
+  traceparent: string;
+  /** What came with a valid traceparent; to be sent along with it. */
+  tracestate?: string;
+  /** 32 hex digits. */
+  traceId: string;
+  /** 16 hex digits: this request, within its trace. */
+  spanId: string;
+};
+
+// A module-level storage is the exception among these files: log lines, SQL comments and outgoing calls deep down
+// need the request that they belong to, and threading it through every signature in between would be worse.
+const storage = new AsyncLocalStorage<RequestContext>();
+
+/** The request that the calling code works for; undefined outside any. */
+export function currentRequest(): RequestContext | undefined {
+  return storage.getStore();
+}
+
+/** Runs `fn`, and all that it starts, as part of this request (or message, or job). */
+export function runInRequest<T>(context: RequestContext, fn: () => T): T {
+  return storage.run(context, fn);
+}
+
+/** Express middleware: continues or makes a request id and a trace context, and answers with the request id. */
+export function requestContext(): RequestHandler {
+  return (req, res, next) => {
+    const context = contextFromHeaders(req.headers);
+    res.setHeader(requestIdHeader, context.requestId);
+    storage.run(context, next);
+  };
+}
+
+/** The context of a request with these headers. What is not well-formed in them is replaced, never repaired. */
+export function contextFromHeaders(headers: IncomingHttpHeaders): RequestContext {
+  const requestId = acceptedRequestId(headers[requestIdHeader]) ?? randomUUID();
+  const recorded = parseTraceparent(telemetry()?.activeTraceparent());
+  if (recorded !== undefined) return { requestId, ...recorded };
+
+  const received = parseTraceparent(headers.traceparent);
+  const traceId = received?.traceId ?? nonZeroHex(16);
+  const spanId = nonZeroHex(8);
+  const traceparent = `00-${traceId}-${spanId}-${received?.flags ?? '01'}`;
+  const tracestate = received === undefined ? undefined : acceptedTracestate(headers.tracestate);
+  return { requestId, traceparent, traceId, spanId, ...(tracestate === undefined ? {} : { tracestate }) };
+}
+
+/** A client's request id, if it is 1 to 128 characters that are safe in logs and headers. */
+export function acceptedRequestId(value: string | string[] | undefined): string | undefined {
+  return typeof value === 'string' && /^[A-Za-z0-9._:-]{1,128}$/.test(value) ? value : undefined;
+}
+
+/** Reads a version 00 traceparent (W3C Trace Context §3.2); undefined when it is not valid or an id is all zero. */
+export function parseTraceparent(
+  value: unknown,
+): { traceparent: string; traceId: string; spanId: string; flags: string } | undefined {
+  if (typeof value !== 'string') return undefined;
+  const match = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/.exec(value);
+  const [traceparent, traceId, spanId, flags] = match ?? [];
+  if (traceparent === undefined || traceId === undefined || spanId === undefined || flags === undefined)
+    return undefined;
+  if (/^0+$/.test(traceId) || /^0+$/.test(spanId)) return undefined;
+  return { traceparent, traceId, spanId, flags };
+}
+
+/** W3C Trace Context §3.3.1.5 asks for at least 512 characters to be passed on; more is dropped. */
+function acceptedTracestate(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' && value.length <= 512 ? value : undefined;
+}
+
+function nonZeroHex(size: number): string {
+  for (;;) {
+    const hex = randomBytes(size).toString('hex');
+    if (!/^0+$/.test(hex)) return hex;
+  }
+}

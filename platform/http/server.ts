@@ -1,0 +1,227 @@
+import http from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Registry } from 'prom-client';
+import type { Log } from '../log.ts';
+import { answerClientError } from './client-error.ts';
+import { problems, sendProblem } from './problem.ts';
+import { createServerMetrics } from './server-metrics.ts';
+
+export type HttpLimits = {
+  /** Of the request line and all headers together; more is answered 431. Default 16 KiB. */
+  maxHeaderBytes: number;
+  /** Until the last header has come; longer is answered 408. Default 10 s. */
+  headersTimeoutMs: number;
+  /** Until the last byte of the body has come; longer is answered 408. Default 120 s. The answer may take longer. */
+  requestTimeoutMs: number;
+  /** An idle connection is kept this long. Default 65 s: longer than a proxy's agent keeps it, or the proxy would send
+   * requests into connections that are being closed here. */
+  keepAliveTimeoutMs: number;
+  /** Further connections are closed at once. Default 4,096. */
+  maxConnections: number;
+  /** Further requests are answered 503 with Retry-After. Default 1,024. */
+  maxRequestsInFlight: number;
+};
+
+export const defaultHttpLimits: HttpLimits = {
+  maxHeaderBytes: 16 * 1024,
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 120_000,
+  keepAliveTimeoutMs: 65_000,
+  maxConnections: 4_096,
+  maxRequestsInFlight: 1_024,
+};
+
+export type RequestListener = (req: http.IncomingMessage, res: http.ServerResponse) => void;
+export type UpgradeListener = (req: http.IncomingMessage, socket: Duplex, head: Buffer) => void;
+
+export type HttpServerOptions = {
+  /** An Express app, or any other request listener. */
+  handler: RequestListener;
+  host: string;
+  /** 0 takes a free one. */
+  port: number;
+  log: Log;
+  limits?: Partial<HttpLimits>;
+  /** Takes WebSocket upgrades. Without it a request to upgrade is an ordinary request. */
+  onUpgrade?: UpgradeListener;
+  /** Told of each upgraded connection when draining begins, so that it can say good-bye in its own protocol. */
+  onDrainUpgraded?: (socket: Duplex) => void;
+  /** Takes requests with `Expect: 100-continue`. Without it they are told to continue and go to `handler`. */
+  onCheckContinue?: RequestListener;
+  /** Requests that are answered even above `maxRequestsInFlight`. Default: `/health/…` and `/metrics`, or an
+   * overloaded instance would be taken for a dead one. */
+  neverShed?: (req: http.IncomingMessage) => boolean;
+  /** Where connections, refusals and cuts are counted. */
+  metrics?: Registry;
+  /** The label `server` of those metrics, for programs with more than one. Default `http`. */
+  name?: string;
+};
+
+export type DrainOutcome = 'drained' | 'cut';
+
+export type RunningServer = {
+  server: http.Server;
+  host: string;
+  port: number;
+  /** `http://host:port`, without a slash at the end. */
+  url: string;
+  /** Requests that have come and are not answered yet. */
+  inFlight(): number;
+  /** Connections that have been upgraded and are still open. */
+  upgraded(): number;
+  /**
+   * Stops accepting, answers what still comes on open connections with `Connection: close`, closes idle ones (after
+   * `idleMs`, default at once), waits for requests and upgraded connections, and cuts what is left after `graceMs`.
+   */
+  drain(graceMs: number, options?: { idleMs?: number }): Promise<DrainOutcome>;
+};
+
+/** Resolves when the port is open; rejects when it cannot be had. */
+export async function startHttpServer(options: HttpServerOptions): Promise<RunningServer> {
+  const { handler, host, log, onUpgrade, onDrainUpgraded, metrics, name = 'http' } = options;
+  const neverShed = options.neverShed ?? isProbe;
+  const limits = { ...defaultHttpLimits, ...options.limits };
+  const count = createServerMetrics(metrics, name);
+
+  const sockets = new Set<Socket>();
+  const upgradedSockets = new Set<Duplex>();
+  /** Answers that are still to be given, by connection: more than one when the client pipelines. */
+  const pending = new Map<Socket, Set<http.ServerResponse>>();
+  let inFlight = 0;
+  let drained: Promise<DrainOutcome> | undefined;
+
+  const server = http.createServer({
+    maxHeaderSize: limits.maxHeaderBytes,
+    headersTimeout: limits.headersTimeoutMs,
+    requestTimeout: Math.max(limits.requestTimeoutMs, limits.headersTimeoutMs),
+    keepAliveTimeout: limits.keepAliveTimeoutMs,
+    // How often Node looks for connections past these times.
+    connectionsCheckingInterval: Math.max(50, Math.min(1_000, Math.floor(limits.headersTimeoutMs / 4))),
+    shouldUpgradeCallback: (req: http.IncomingMessage) =>
+      onUpgrade !== undefined && req.headers.upgrade?.toLowerCase() === 'websocket',
+  });
+  server.maxConnections = limits.maxConnections;
+
+  const take = (next: RequestListener, beforeNext?: (res: http.ServerResponse) => void): RequestListener => {
+    return (req, res) => {
+      follow(req, res);
+      if (inFlight > limits.maxRequestsInFlight && !neverShed(req)) {
+        count.shed();
+        if (hasBody(req)) closeAfter(res);
+        sendProblem(res, problems.unavailable(1, 'This instance is answering as many requests as it can.'));
+        return;
+      }
+      beforeNext?.(res);
+      next(req, res);
+    };
+  };
+
+  const follow = (req: http.IncomingMessage, res: http.ServerResponse): void => {
+    const { socket } = req;
+    const onSocket = pending.get(socket) ?? new Set();
+    pending.set(socket, onSocket.add(res));
+    inFlight += 1;
+    if (drained !== undefined) closeAfter(res);
+    res.once('close', () => {
+      inFlight -= 1;
+      onSocket.delete(res);
+      if (onSocket.size > 0) return;
+      pending.delete(socket);
+      // An answer whose headers had gone out before draining began did not announce the end.
+      if (drained !== undefined) setImmediate(() => !pending.has(socket) && socket.destroySoon());
+    });
+  };
+
+  server.on('request', take(handler));
+  server.on(
+    'checkContinue',
+    options.onCheckContinue ? take(options.onCheckContinue) : take(handler, (res) => res.writeContinue()),
+  );
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    count.connections(sockets.size);
+    socket.once('close', () => {
+      sockets.delete(socket);
+      count.connections(sockets.size);
+    });
+  });
+  server.on('drop', () => count.dropped());
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
+    const status = answerClientError(error, socket, [...(pending.get(socket as Socket) ?? [])]);
+    if (status !== undefined) count.clientError(status);
+  });
+  if (onUpgrade) {
+    server.on('upgrade', (req: http.IncomingMessage, socket: Duplex, head: Buffer) => {
+      socket.on('error', (error) => log.debug({ err: error }, 'an upgraded connection failed'));
+      if (drained !== undefined) {
+        socket.end(
+          'HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n',
+        );
+        return;
+      }
+      upgradedSockets.add(socket);
+      socket.once('close', () => upgradedSockets.delete(socket));
+      onUpgrade(req, socket, head);
+    });
+  }
+
+  const drain = async (graceMs: number, idleMs: number): Promise<DrainOutcome> => {
+    // Node would close the idle connections as soon as it stops accepting.
+    if (idleMs > 0) server.closeIdleConnections = () => {};
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    for (const answers of pending.values()) for (const res of answers) closeAfter(res);
+    for (const socket of upgradedSockets) onDrainUpgraded?.(socket);
+    const closeIdle = () => {
+      for (const socket of sockets) if (!pending.has(socket) && !upgradedSockets.has(socket)) socket.destroySoon();
+    };
+    const idleTimer = setTimeout(closeIdle, idleMs);
+    let outcome: DrainOutcome = 'drained';
+    const graceTimer = setTimeout(() => {
+      outcome = 'cut';
+      log.warn({ inFlight, upgraded: upgradedSockets.size, graceMs }, 'requests were cut at the end of the grace time');
+      count.cut(inFlight + upgradedSockets.size);
+      for (const socket of sockets) socket.destroy();
+    }, graceMs);
+    await closed;
+    clearTimeout(idleTimer);
+    clearTimeout(graceTimer);
+    return outcome;
+  };
+
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host, port: options.port }, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  server.on('error', (error) => log.error({ err: error }, 'the server failed'));
+  const { port } = server.address() as AddressInfo;
+  return {
+    server,
+    host,
+    port,
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${port}`,
+    inFlight: () => inFlight,
+    upgraded: () => upgradedSockets.size,
+    drain: (graceMs, { idleMs = 0 } = {}) => {
+      drained ??= drain(graceMs, idleMs);
+      return drained;
+    },
+  };
+}
+
+function closeAfter(res: http.ServerResponse): void {
+  if (res.headersSent) return;
+  res.shouldKeepAlive = false;
+  res.setHeader('connection', 'close');
+}
+
+function hasBody(req: http.IncomingMessage): boolean {
+  return req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > 0;
+}
+
+function isProbe(req: http.IncomingMessage): boolean {
+  return req.url?.startsWith('/health/') === true || req.url === '/metrics';
+}

@@ -1,0 +1,154 @@
+import amqplib, { type Channel, type ConfirmChannel, type RecoveringChannelModel } from 'amqplib';
+import { type Backoff, nextBackoffMs, pause } from './backoff.ts';
+import type { Log } from './log.ts';
+
+/** A connection to RabbitMQ that comes back by itself; its channels do not, and are made anew. */
+export type RabbitConnection = {
+  /** Connected, and not blocked by the broker (which it does to publishers when it is short of memory or disk). */
+  ready(): boolean;
+  /** A channel of the present connection, or of the next one if that is there in time; throws `RabbitAway` if not. */
+  channel(): Promise<Channel>;
+  /** The same, with publisher confirms. */
+  confirmChannel(): Promise<ConfirmChannel>;
+  /**
+   * Calls back when connected, now and after each reconnection: where consumers and publishers make their channels.
+   * What it throws is logged and ends that connection, so that it is tried again. Returns how to stop that.
+   */
+  onConnected(setUp: (connection: RabbitConnection) => void | Promise<void>): () => void;
+  close(): Promise<void>;
+};
+
+export type RabbitOptions = {
+  url: string;
+  log: Log;
+  /** How long `channel` waits for a connection, 5000 ms unless told. */
+  channelTimeoutMs?: number;
+  /** How often both sides say that they live, 10 s unless told; twice unanswered, the connection is dropped. */
+  heartbeatS?: number;
+};
+
+/** RabbitMQ could not be reached in time; nothing was sent. */
+export class RabbitAway extends Error {
+  constructor(timeoutMs: number) {
+    super(`RabbitMQ: expected a connection within ${timeoutMs} ms, found none; it is being tried in the background`);
+    this.name = 'RabbitAway';
+  }
+}
+
+const backoff: Backoff = { baseMs: 100, capMs: 5000 };
+const connectTimeoutMs = 5000;
+const closeTimeoutMs = 2000;
+
+/** Starts connecting and returns; RabbitMQ may be away. Each change between ready and away is logged once. */
+export function connect({ url, log, channelTimeoutMs = 5000, heartbeatS = 10 }: RabbitOptions): RabbitConnection {
+  const address = withHeartbeat(url, heartbeatS);
+  let state: 'starting' | 'ready' | 'blocked' | 'away' | 'closed' = 'starting';
+  let delayMs: number | undefined;
+  const setUps = new Set<(connection: RabbitConnection) => void | Promise<void>>();
+  let model: RecoveringChannelModel | undefined;
+
+  const opening = amqplib
+    .connect(address, {
+      timeout: connectTimeoutMs,
+      keepAlive: true,
+      noDelay: true,
+      recovery: {
+        waitForConnect: false,
+        calculateDelay: () => {
+          delayMs = nextBackoffMs(delayMs, backoff);
+          return delayMs;
+        },
+      },
+    })
+    .then((recovering) => {
+      model = recovering;
+      recovering.on('connect', () => {
+        delayMs = undefined;
+        state = 'ready';
+        log.info('RabbitMQ is ready');
+        for (const setUp of setUps) void runSetUp(setUp);
+      });
+      recovering.on('disconnect', away);
+      recovering.on('connect-failed', away);
+      recovering.on('error', (error) => log.debug({ err: error }, 'RabbitMQ connection error'));
+      recovering.on('blocked', (reason) => {
+        state = 'blocked';
+        log.warn({ reason }, 'RabbitMQ blocks publishers');
+      });
+      recovering.on('unblocked', () => {
+        state = 'ready';
+        log.info('RabbitMQ takes messages again');
+      });
+      return recovering;
+    });
+
+  function away(error: Error): void {
+    if (state === 'away' || state === 'closed') return;
+    state = 'away';
+    log.warn({ err: error }, 'RabbitMQ is away; trying on');
+  }
+
+  async function runSetUp(setUp: (connection: RabbitConnection) => void | Promise<void>): Promise<void> {
+    for (let againMs: number | undefined; state === 'ready' || state === 'blocked'; ) {
+      try {
+        await setUp(connection);
+        return;
+      } catch (error) {
+        if (error instanceof RabbitAway || !setUps.has(setUp)) return;
+        againMs = nextBackoffMs(againMs, backoff);
+        log.error({ err: error, retryInMs: againMs }, 'setting up on a RabbitMQ connection failed');
+        await pause(againMs);
+      }
+    }
+  }
+
+  async function open<T extends Channel>(make: (from: RecoveringChannelModel) => Promise<T>): Promise<T> {
+    const waiting = new AbortController();
+    const made = opening.then(make);
+    const late = pause(channelTimeoutMs, waiting.signal).then(() => undefined);
+    const channel = await Promise.race([made, late]).finally(() => waiting.abort());
+    if (channel === undefined) {
+      made
+        .then(
+          (unwanted) => unwanted.close(),
+          () => {},
+        )
+        .catch(() => {});
+      throw new RabbitAway(channelTimeoutMs);
+    }
+    // Without a listener a refused declaration, say, would end the process; `close` follows and ends the channel.
+    channel.on('error', (error) => log.warn({ err: error }, 'RabbitMQ closed a channel'));
+    return channel;
+  }
+
+  const connection: RabbitConnection = {
+    ready: () => state === 'ready',
+    channel: () => open((from) => from.createChannel()),
+    confirmChannel: () => open((from) => from.createConfirmChannel()),
+    onConnected(setUp) {
+      setUps.add(setUp);
+      if (state === 'ready' || state === 'blocked') void runSetUp(setUp);
+      return () => void setUps.delete(setUp);
+    },
+    async close() {
+      if (state === 'closed') return;
+      state = 'closed';
+      setUps.clear();
+      const closing = new AbortController();
+      const closed = (model ?? (await opening)).close().catch(() => {});
+      await Promise.race([closed, pause(closeTimeoutMs, closing.signal)]).finally(() => closing.abort());
+    },
+  };
+  return connection;
+}
+
+function withHeartbeat(url: string, heartbeatS: number): string {
+  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  if (parsed?.protocol !== 'amqp:' && parsed?.protocol !== 'amqps:') {
+    throw new TypeError(
+      `RabbitMQ's address: expected amqp://user:password@host:port, found the protocol ${parsed?.protocol ?? 'none'}`,
+    );
+  }
+  if (!parsed.searchParams.has('heartbeat')) parsed.searchParams.set('heartbeat', String(heartbeatS));
+  return parsed.href;
+}

@@ -1,0 +1,72 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import type { ProcessIdentity } from '../addresses.ts';
+
+/** A line of /proc/PID/stat, as far as it is of use. */
+export type ProcessStat = { state: string; parentPid: number; group: number; session: number; startTime: string };
+
+/**
+ * Reads a line of /proc/PID/stat; see proc(5). The second field is the program's name in brackets, and may itself
+ * hold blanks and brackets, so the fields are counted from its last one.
+ */
+export function parseStat(line: string): ProcessStat | undefined {
+  const end = line.lastIndexOf(')');
+  if (end < 0) return undefined;
+  const fields = line.slice(end + 2).split(' ');
+  const [state, parentPid, group, session] = fields;
+  const startTime = fields[19];
+  if (state === undefined || startTime === undefined) return undefined;
+  return { state, parentPid: Number(parentPid), group: Number(group), session: Number(session), startTime };
+}
+
+/** The identity of a process that runs now; undefined when there is none, or it has ended and waits to be reaped. */
+export function identify(pid: number): ProcessIdentity | undefined {
+  const stat = statOf(pid);
+  if (stat === undefined || stat.state === 'Z' || stat.state === 'X') return undefined;
+  return { pid, startTime: stat.startTime, bootId: bootId() };
+}
+
+/** Whether this very process still runs: not merely one with its number. */
+export function isAlive(identity: ProcessIdentity): boolean {
+  const now = identify(identity.pid);
+  return now !== undefined && sameProcess(now, identity);
+}
+
+export function sameProcess(a: ProcessIdentity, b: ProcessIdentity): boolean {
+  return a.pid === b.pid && a.startTime === b.startTime && a.bootId === b.bootId;
+}
+
+/**
+ * Every process that carries `NAME=value` in the environment it was started with. A server's children inherit it,
+ * also those that leave its process group and session, so none of them is missed when it is stopped.
+ */
+export function findByEnvironment(name: string, value: string): ProcessIdentity[] {
+  const wanted = Buffer.from(`\0${name}=${value}\0`);
+  const found: ProcessIdentity[] = [];
+  for (const entry of readdirSync('/proc')) {
+    if (!/^\d+$/.test(entry)) continue;
+    const pid = Number(entry);
+    const environment = readOrNothing(`/proc/${pid}/environ`);
+    if (environment === undefined) continue;
+    if (!Buffer.concat([Buffer.from('\0'), environment, Buffer.from('\0')]).includes(wanted)) continue;
+    const identity = identify(pid);
+    if (identity !== undefined) found.push(identity);
+  }
+  return found;
+}
+
+function statOf(pid: number): ProcessStat | undefined {
+  const line = readOrNothing(`/proc/${pid}/stat`);
+  return line === undefined ? undefined : parseStat(line.toString('utf8'));
+}
+
+function bootId(): string {
+  return readOrNothing('/proc/sys/kernel/random/boot_id')?.toString('utf8').trim() ?? 'unknown';
+}
+
+function readOrNothing(file: string): Buffer | undefined {
+  try {
+    return readFileSync(file);
+  } catch {
+    return undefined;
+  }
+}

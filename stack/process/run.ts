@@ -1,0 +1,125 @@
+import { spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ProcessIdentity } from '../addresses.ts';
+import { findByEnvironment, identify, isAlive } from './identity.ts';
+
+/** A command line ready to be spawned. */
+export type Command = { file: string; args: string[]; env?: Record<string, string>; cwd?: string };
+
+export type CommandResult = { code: number | null; signal: NodeJS.Signals | null; stdout: string; stderr: string };
+
+/** In the environment of every process that a server of ours consists of; its value is the server's folder. */
+export const OWNER_VARIABLE = 'STRANGLER_STACK_SERVER';
+
+/**
+ * Runs a command to its end. `code` is null when it was killed or, with `stderr` saying why, could not be started.
+ * Output is kept up to `outputLimit` characters, its end rather than its beginning.
+ */
+export function runCommand(
+  command: Command,
+  options: { timeoutMs: number; input?: string; outputLimit?: number; signal?: AbortSignal | undefined },
+): Promise<CommandResult> {
+  const limit = options.outputLimit ?? 8_000_000;
+  return new Promise((resolve) => {
+    const child = spawn(command.file, command.args, {
+      cwd: command.cwd,
+      env: { ...process.env, ...command.env },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+      stdout = (stdout + chunk).slice(-limit);
+    });
+    child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+      stderr = (stderr + chunk).slice(-limit);
+    });
+    const stop = () => child.kill('SIGKILL');
+    const timer = setTimeout(() => {
+      stderr += `\nended after ${options.timeoutMs} ms without an answer`;
+      stop();
+    }, options.timeoutMs);
+    options.signal?.addEventListener('abort', stop, { once: true });
+    const finish = (result: CommandResult) => {
+      clearTimeout(timer);
+      options.signal?.removeEventListener('abort', stop);
+      resolve(result);
+    };
+    child.on('error', (error) => finish({ code: null, signal: null, stdout, stderr: `${stderr}${error.message}` }));
+    child.on('close', (code, signal) => finish({ code, signal, stdout, stderr }));
+    child.stdin.on('error', () => {}); // It may end without reading its input; its exit code tells.
+    child.stdin.end(options.input ?? '');
+  });
+}
+
+/**
+ * Starts a process that outlives this one, in a session of its own, with its output appended to `log`.
+ * Resolves once it runs; rejects when it cannot be started at all.
+ */
+export function startDetached(command: Command, options: { log: string; owner: string }): Promise<ProcessIdentity> {
+  mkdirSync(dirname(options.log), { recursive: true });
+  const out = openSync(options.log, 'a', 0o600);
+  return new Promise((resolve, reject) => {
+    const child = spawn(command.file, command.args, {
+      cwd: command.cwd,
+      env: { ...process.env, ...command.env, [OWNER_VARIABLE]: options.owner },
+      stdio: ['ignore', out, out],
+      detached: true,
+    });
+    closeSync(out);
+    child.on('error', (error) => reject(new Error(`${command.file} could not be started: ${error.message}`)));
+    child.on('spawn', () => {
+      child.unref();
+      const identity = child.pid === undefined ? undefined : identify(child.pid);
+      if (identity === undefined) reject(new Error(`${command.file} ended at once; see ${options.log}`));
+      else resolve(identity);
+    });
+  });
+}
+
+/** Every process that belongs to the server in this folder, now. */
+export function processesOf(folder: string): ProcessIdentity[] {
+  return findByEnvironment(OWNER_VARIABLE, folder);
+}
+
+/**
+ * Ends every process of the server in `folder`: `signal` first, SIGKILL for those that are left after `graceMs`.
+ * Resolves to how it went once none is left.
+ */
+export async function stopProcesses(
+  folder: string,
+  options: { signal?: NodeJS.Signals; graceMs: number; first?: (identity: ProcessIdentity) => boolean },
+): Promise<'none' | 'stopped' | 'killed'> {
+  let left = processesOf(folder);
+  if (left.length === 0) return 'none';
+  const first = options.first ?? (() => true);
+  for (const identity of left.filter(first)) signalProcess(identity, options.signal ?? 'SIGTERM');
+  const deadline = Date.now() + options.graceMs;
+  while (Date.now() < deadline) {
+    left = processesOf(folder);
+    if (left.filter(first).length === 0) break;
+    await sleep(50);
+  }
+  const late = left.filter(first).length > 0;
+  for (let round = 0; left.length > 0; round++) {
+    if (round === 200)
+      throw new Error(`processes ${left.map(({ pid }) => pid).join(', ')} of ${folder} do not end, even by SIGKILL`);
+    for (const identity of left) signalProcess(identity, 'SIGKILL');
+    await sleep(25);
+    left = processesOf(folder);
+  }
+  return late ? 'killed' : 'stopped';
+}
+
+/** Sends a signal to this very process; false when it is gone. */
+export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals): boolean {
+  if (!isAlive(identity)) return false;
+  try {
+    process.kill(identity.pid, signal);
+    return true;
+  } catch {
+    return false;
+  }
+}

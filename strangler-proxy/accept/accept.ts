@@ -1,0 +1,90 @@
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import { stranglerHeaderPrefix } from '@strangler/platform/contracts/headers.ts';
+import { contextFromHeaders } from '@strangler/platform/http/request-context.ts';
+import type { RequestFacts } from '../decide/decision.ts';
+import { clientIdentity, identityHeaderNames, identityHeaderPrefix, type TrustsPeer } from './client-identity.ts';
+import { bodyFraming } from './framing.ts';
+import { hostRefusal } from './host.ts';
+import { declaredBodyRefusal, headSizeRefusal, type Limits } from './limits.ts';
+import { type IsOperatorToken, operatorWish } from './operator.ts';
+import { type OutgoingRequest, outgoingHeaders } from './outgoing.ts';
+import type { Refusal } from './refusal.ts';
+import { readHead } from './request-head.ts';
+import { requestTarget } from './target.ts';
+
+/** A request that may be decided about and sent on. */
+export type Accepted = {
+  kind: 'accepted';
+  facts: RequestFacts;
+  outgoing: OutgoingRequest;
+  requestId: string;
+  traceparent: string;
+};
+
+/** Looks at the head of a request and reads nothing of its body. */
+export type Accept = (req: IncomingMessage) => Accepted | Refusal;
+
+export type AcceptOptions = {
+  limits: Limits;
+  /** Which peers' `X-Forwarded-*` are believed and added to; `trustPeers([])` believes nobody. */
+  trusts: TrustsPeer;
+  isOperatorToken: IsOperatorToken;
+};
+
+/** The way of a request, first part: what it is, whether it may be, who sent it, and what is sent on. */
+export function createAccept({ limits, trusts, isOperatorToken }: AcceptOptions): Accept {
+  return (req) => {
+    const head = readHead(req);
+    const tooLarge = headSizeRefusal(head, limits);
+    if (tooLarge !== null) return tooLarge;
+    const body = bodyFraming(head);
+    if (body.kind === 'refused') return body;
+    const target = requestTarget(head);
+    if (target.kind === 'refused') return target;
+    const wrongHost = hostRefusal(head, target);
+    if (wrongHost !== null) return wrongHost;
+    const bodyTooLarge = declaredBodyRefusal(body, limits);
+    if (bodyTooLarge !== null) return bodyTooLarge;
+
+    const wish = operatorWish(head, isOperatorToken);
+    const identity = clientIdentity(req.socket, head, trusts);
+    const { requestId, traceparent, tracestate } = contextFromHeaders(req.headers);
+    return {
+      kind: 'accepted',
+      facts: {
+        method: head.method,
+        path: target.path,
+        headers: withoutClaims(req.headers, head.names),
+        clientAddress: identity.clientAddress,
+        operator: wish.operator,
+        forcedSide: wish.forcedSide,
+      },
+      outgoing: {
+        method: head.method,
+        target: target.forwarded,
+        headers: outgoingHeaders(head, body, { identity, requestId, traceparent, tracestate }),
+        body,
+        clientAwaitsContinue: false,
+      },
+      requestId,
+      traceparent,
+    };
+  };
+}
+
+/** The headers without those that only the proxy may say; the same object where there are none of them. */
+function withoutClaims(headers: IncomingHttpHeaders, names: readonly string[]): IncomingHttpHeaders {
+  let cleaned: IncomingHttpHeaders | null = null;
+  for (const name of names) {
+    if (!isClaim(name)) continue;
+    cleaned ??= { ...headers };
+    delete cleaned[name];
+  }
+  return cleaned ?? headers;
+}
+
+function isClaim(name: string): boolean {
+  return (
+    name.startsWith(stranglerHeaderPrefix) || name.startsWith(identityHeaderPrefix) || identityHeaderNames.has(name)
+  );
+}

@@ -1,0 +1,87 @@
+import { stranglerHeaderPrefix } from '@strangler/platform/contracts/headers.ts';
+import { type ClientIdentity, identityHeaderNames, identityHeaderPrefix } from './client-identity.ts';
+import type { BodyFraming } from './framing.ts';
+import { hopByHopNames, namedByConnection } from './hop-by-hop.ts';
+import type { RequestHead } from './request-head.ts';
+
+/** Header names in the case in which they are to be sent; an array is sent as several lines. */
+export type OutgoingHeaders = Record<string, string | string[]>;
+
+/** A request as the upstream is to see it, but for its body, which is still unread in the client's socket. */
+export type OutgoingRequest = {
+  method: string;
+  /** Path and query byte for byte as the client sent them, or `*`. */
+  target: string;
+  headers: OutgoingHeaders;
+  body: BodyFraming;
+  /** The client waits for 100 before it sends its body; false once it has been told. */
+  clientAwaitsContinue: boolean;
+};
+
+/** The headers of this request that the proxy itself says, and nobody else may. */
+export type OwnHeaders = {
+  identity: ClientIdentity;
+  requestId: string;
+  traceparent: string;
+  tracestate: string | undefined;
+};
+
+/** Names that the proxy writes anew, or answers to itself, whatever the client sent. */
+const replacedNames: ReadonlySet<string> = new Set(['x-request-id', 'traceparent', 'tracestate', 'expect']);
+
+/**
+ * The headers to send on: what the client sent, in its order and case, without what belongs to the client's own
+ * connection, then what the proxy says. Removal comes first, so a client cannot name the proxy's own headers in
+ * `Connection` and have them taken out.
+ */
+export function outgoingHeaders(head: RequestHead, body: BodyFraming, own: OwnHeaders): OutgoingHeaders {
+  const { raw, names } = head;
+  const named = namedByConnection(head.connection);
+  const headers: OutgoingHeaders = { __proto__: null } as unknown as OutgoingHeaders;
+  for (let line = 0; line < names.length; line++) {
+    const name = names[line]!;
+    if (staysHere(name, named)) continue;
+    if (name === 'trailer' && body.kind !== 'chunked') continue;
+    const first = names.indexOf(name);
+    if (first === line) headers[raw[line * 2]!] = raw[line * 2 + 1]!;
+    else append(headers, raw[first * 2]!, raw[line * 2 + 1]!);
+  }
+  const { identity } = own;
+  headers['X-Forwarded-For'] = identity.forwardedFor;
+  headers['X-Forwarded-Proto'] = identity.forwardedProto;
+  if (identity.forwardedHost !== '') headers['X-Forwarded-Host'] = identity.forwardedHost;
+  headers.Forwarded = identity.forwarded;
+  headers['X-Request-Id'] = own.requestId;
+  headers.traceparent = own.traceparent;
+  if (own.tracestate !== undefined) headers.tracestate = own.tracestate;
+  if (acceptsTrailers(head)) {
+    headers.TE = 'trailers';
+    headers.Connection = 'keep-alive, TE';
+  }
+  return headers;
+}
+
+/** Whether a request's header ends at this proxy. */
+function staysHere(name: string, named: ReadonlySet<string>): boolean {
+  return (
+    hopByHopNames.has(name) ||
+    replacedNames.has(name) ||
+    identityHeaderNames.has(name) ||
+    (name.charCodeAt(0) === 0x78 /* x */ &&
+      (name.startsWith(identityHeaderPrefix) || name.startsWith(stranglerHeaderPrefix))) ||
+    (named.size > 0 && named.has(name))
+  );
+}
+
+function append(headers: OutgoingHeaders, key: string, value: string): void {
+  const before = headers[key];
+  if (before === undefined) headers[key] = value;
+  else if (typeof before === 'string') headers[key] = [before, value];
+  else before.push(value);
+}
+
+/** RFC 9110 §10.1.4: only `trailers` says something that this proxy can keep. */
+function acceptsTrailers(head: RequestHead): boolean {
+  const line = head.names.indexOf('te');
+  return line !== -1 && /(?:^|,)\s*trailers\s*(?:,|$)/i.test(head.raw[line * 2 + 1]!);
+}

@@ -1,0 +1,175 @@
+import { hostname } from 'node:os';
+import { parseArgs } from 'node:util';
+import { bytes, durationMs, integer, list, loadConfig, port } from '@strangler/platform/config.ts';
+import { z } from 'zod';
+import { allowNetworks, privateNetworks } from './discovery/allowed-networks.ts';
+import { parseStaticInstances } from './discovery/static-discovery.ts';
+
+/** A text that `read` can make something of; what it throws is the fault that is told. */
+const readBy = (read: (text: string) => unknown) =>
+  z.string().superRefine((text, context) => {
+    try {
+      read(text);
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: (error as Error).message });
+    }
+  });
+
+const origins = list().refine((all) => all.length > 0 && all.every(isOrigin), {
+  message: 'must be one or more origins such as http://127.0.0.1:3000, separated by commas',
+});
+
+const isOrigin = (text: string): boolean => {
+  if (!URL.canParse(text) || !/^https?:\/\//.test(text)) return false;
+  const { pathname, search, username } = new URL(text);
+  return pathname === '/' && search === '' && username === '';
+};
+
+const environment = z.object({
+  HOST: z.string().default('127.0.0.1'),
+  PORT: port().default(8080),
+  ADMIN_HOST: z.string().default('127.0.0.1'),
+  ADMIN_PORT: port().default(8081),
+  WORKERS: integer({ min: 1, max: 64 }).default(1),
+  MONOLITH_URL: origins,
+  STRANGLER_SLICES: z.string().optional(),
+  STRANGLER_FLAGS: z.string().optional(),
+  SERVICES: readBy(parseStaticInstances).optional(),
+  CONSUL_URL: z.url().optional(),
+  CONSUL_HTTP_TOKEN: z.string().optional(),
+  SERVICE_ID: z.string().default(`strangler-proxy-${hostname()}`),
+  DATA_DIRECTORY: z.string().optional(),
+  OPERATOR_TOKEN: z.string().min(16, 'must have at least 16 characters').optional(),
+  TRUSTED_PEERS: list().default([]),
+  ALLOWED_NETWORKS: list().default([...privateNetworks]),
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  ACCESS_LOG: z.enum(['all', 'failures', 'none']).default('failures'),
+  DRAIN_GRACE: durationMs().default(10_000),
+  CONNECT_TIMEOUT: durationMs({ min: 1 }).default(3_000),
+  ANSWER_TIMEOUT: durationMs({ min: 1 }).default(60_000),
+  IDLE_TIMEOUT: durationMs({ min: 1 }).default(60_000),
+  CLIENT_IDLE_TIMEOUT: durationMs({ min: 1 }).default(60_000),
+  HEADERS_TIMEOUT: durationMs({ min: 1 }).default(10_000),
+  REQUEST_TIMEOUT: durationMs({ min: 0 }).default(300_000),
+  MAX_BODY: bytes({ min: 0 }).default(2 * 1024 ** 3),
+  MAX_HEADER: bytes({ min: 1024 }).default(16 * 1024),
+  MAX_IN_FLIGHT: integer({ min: 1 }).default(4096),
+  MAX_CONNECTIONS: integer({ min: 1 }).default(8192),
+});
+
+/** What the proxy is told by its environment, with the command line's word above it. */
+export type ProxyConfig = ReturnType<typeof readConfig>;
+
+/** Each option of the command line and the variable it stands for. */
+const options = {
+  monolith: 'MONOLITH_URL',
+  slices: 'STRANGLER_SLICES',
+  flags: 'STRANGLER_FLAGS',
+  services: 'SERVICES',
+  host: 'HOST',
+  port: 'PORT',
+  'admin-host': 'ADMIN_HOST',
+  'admin-port': 'ADMIN_PORT',
+  workers: 'WORKERS',
+  consul: 'CONSUL_URL',
+  data: 'DATA_DIRECTORY',
+  id: 'SERVICE_ID',
+} as const;
+
+export const usage = `Usage: npm run proxy -- --monolith http://127.0.0.1:3000 [options]
+
+Stands in front of any HTTP server. Without slices a client cannot tell it from the server behind it.
+
+  --monolith <origin[,origin]>  the server in front of which it stands ($MONOLITH_URL)
+  --slices <folder>             folder of <slice>/slice.yaml ($STRANGLER_SLICES)
+  --flags <address>             consul://host:port or file://flags.json ($STRANGLER_FLAGS)
+  --services <list>             "catalog=http://127.0.0.1:3101,http://127.0.0.1:3102; …", where there is no Consul ($SERVICES)
+  --consul <url>                Consul's agent, for services and for this proxy's own registration ($CONSUL_URL)
+  --port <port>                 8080 unless told; 0 takes a free one ($PORT)
+  --host <address>              127.0.0.1 unless told ($HOST)
+  --admin-port <port>           metrics, health and status; 8081 unless told ($ADMIN_PORT)
+  --admin-host <address>        127.0.0.1 unless told ($ADMIN_HOST)
+  --workers <count>             processes that share the port; 1 unless told ($WORKERS)
+  --data <folder>               last known flags and instances, for starts without Consul ($DATA_DIRECTORY)
+  --id <name>                   this proxy's name in Consul ($SERVICE_ID)
+  --help                        this
+
+Everything else (time-outs, limits, trusted peers, operators' token) is in the environment: docs/reference/proxy.md.`;
+
+/** A command line that cannot be read; the message is one line. */
+export class CommandLineError extends Error {
+  override name = 'CommandLineError';
+}
+
+/**
+ * Puts the command line's words over the environment; `help` where they ask for it.
+ * @throws CommandLineError for an option that does not exist or lacks its value.
+ */
+export const environmentWithArguments = (
+  words: readonly string[],
+  env: NodeJS.ProcessEnv,
+): { kind: 'help' } | { kind: 'environment'; env: NodeJS.ProcessEnv } => {
+  try {
+    const { values } = parseArgs({
+      args: [...words],
+      options: {
+        help: { type: 'boolean', short: 'h' },
+        ...Object.fromEntries(Object.keys(options).map((name) => [name, { type: 'string' as const }])),
+      },
+    });
+    if (values.help) return { kind: 'help' };
+    const over: NodeJS.ProcessEnv = { ...env };
+    for (const [name, variable] of Object.entries(options)) {
+      const value = (values as Record<string, string | boolean | undefined>)[name];
+      if (typeof value === 'string') over[variable] = value;
+    }
+    return { kind: 'environment', env: over };
+  } catch (error) {
+    throw new CommandLineError((error as Error).message.split('\n')[0]);
+  }
+};
+
+/** @throws ConfigError naming every variable that is wrong. */
+export const readConfig = (env: NodeJS.ProcessEnv) => {
+  const told = loadConfig('strangler-proxy', environment, env);
+  const consulUrl = told.CONSUL_URL ?? consulOf(told.STRANGLER_FLAGS);
+  return {
+    id: told.SERVICE_ID,
+    host: told.HOST,
+    port: told.PORT,
+    adminHost: told.ADMIN_HOST,
+    adminPort: told.ADMIN_PORT,
+    workers: told.WORKERS,
+    monolithOrigins: told.MONOLITH_URL.map((origin) => new URL(origin).origin),
+    slicesDirectory: told.STRANGLER_SLICES ?? null,
+    flagStore: told.STRANGLER_FLAGS ?? consulUrl?.replace(/^http/, 'consul') ?? null,
+    staticInstances: told.SERVICES === undefined ? null : parseStaticInstances(told.SERVICES),
+    consulUrl: consulUrl ?? null,
+    consulToken: told.CONSUL_HTTP_TOKEN ?? null,
+    dataDirectory: told.DATA_DIRECTORY ?? null,
+    operatorToken: told.OPERATOR_TOKEN ?? null,
+    trustedPeers: told.TRUSTED_PEERS,
+    allowedNetworks: allowNetworks(told.ALLOWED_NETWORKS),
+    logLevel: told.LOG_LEVEL,
+    accessLog: told.ACCESS_LOG,
+    drainGraceMs: told.DRAIN_GRACE,
+    timeouts: {
+      connectTimeoutMs: told.CONNECT_TIMEOUT,
+      answerTimeoutMs: told.ANSWER_TIMEOUT,
+      bodyIdleTimeoutMs: told.IDLE_TIMEOUT,
+      clientIdleTimeoutMs: told.CLIENT_IDLE_TIMEOUT,
+      headersTimeoutMs: told.HEADERS_TIMEOUT,
+      requestTimeoutMs: told.REQUEST_TIMEOUT,
+    },
+    limits: {
+      maxBodyBytes: told.MAX_BODY,
+      maxHeaderBytes: told.MAX_HEADER,
+      maxRequestsInFlight: told.MAX_IN_FLIGHT,
+      maxConnections: told.MAX_CONNECTIONS,
+    },
+  };
+};
+
+/** Flags in Consul name the Consul in which the services are, unless another one is told. */
+const consulOf = (flagStore: string | undefined): string | undefined =>
+  /^consuls?:\/\/[^/]+/.exec(flagStore ?? '')?.[0].replace(/^consul/, 'http');

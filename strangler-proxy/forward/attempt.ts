@@ -1,0 +1,324 @@
+import type { ClientRequest, IncomingMessage, InformationEvent, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { lingerOverBody } from '../accept/linger.ts';
+import type { OutgoingRequest } from '../accept/outgoing.ts';
+import { sendAnswerHead } from './answer-head.ts';
+import type { Timed } from './deadlines.ts';
+import type { AnswerHeaders, ConnectionAge, FailurePhase, ForwardError, ForwardResult } from './forwarder.ts';
+import { copyTrailers } from './trailers.ts';
+
+/** Bounds on the time of one attempt, each on its own part of it. */
+export type ForwardTimes = {
+  /** Waiting for a free connection and making one. Default 3 s. */
+  connectTimeoutMs: number;
+  /** Silence between sending the request, or the last part of it that moved, and the first byte of the answer. Default 60 s. */
+  answerTimeoutMs: number;
+  /** Silence within an answer; event streams may be silent for ever. Default 60 s. */
+  bodyIdleTimeoutMs: number;
+  /** A client that neither sends its body nor reads its answer. Default 60 s. */
+  clientIdleTimeoutMs: number;
+};
+
+export const defaultForwardTimes: ForwardTimes = {
+  connectTimeoutMs: 3_000,
+  answerTimeoutMs: 60_000,
+  bodyIdleTimeoutMs: 60_000,
+  clientIdleTimeoutMs: 60_000,
+};
+
+/** What an attempt is made of, and whom to tell how it ended. */
+export type AttemptParts = {
+  req: IncomingMessage;
+  res: ServerResponse;
+  outgoing: OutgoingRequest;
+  addToAnswer: AnswerHeaders;
+  times: ForwardTimes;
+  maxBodyBytes: number;
+  onEnd(attempt: Attempt, result: ForwardResult): void;
+};
+
+const attemptKey = Symbol('attempt');
+type WithAttempt = { [attemptKey]?: Attempt };
+/** The answer to a request of ours; Node sets `req` on it, which its types leave out. */
+export type Answer = IncomingMessage & { req: ClientRequest };
+
+/** The attempt that is under way for a client's request, if any. */
+export function attemptOf(message: IncomingMessage): Attempt | undefined {
+  return (message as WithAttempt)[attemptKey];
+}
+
+/**
+ * One request to one instance, from the first try to connect to the last byte of the answer. It is given to httpxy as
+ * the request's body (`options.buffer`, of which httpxy uses nothing but `pipe`), so that the client's body stays
+ * unread until there is a connection, a request without body is ended at once, and framing is kept as it came.
+ *
+ * Listeners are functions shared by all attempts that find theirs through a symbol: no closures a request.
+ */
+export class Attempt implements Timed {
+  readonly #parts: AttemptParts;
+  readonly #startedMs = performance.now();
+  #phase: FailurePhase = 'connect';
+  #connection: ConnectionAge = 'fresh';
+  #ended = false;
+  #request: ClientRequest | null = null;
+  #answer: IncomingMessage | null = null;
+  #latencyMs = 0;
+  #bodyBytes = 0;
+  #movedBytes = -1;
+  #movedMs = this.#startedMs;
+
+  constructor(parts: AttemptParts) {
+    this.#parts = parts;
+    const { req, res } = parts;
+    const response = res as ServerResponse & WithAttempt;
+    if (response[attemptKey] === undefined) res.on('close', onClientClose);
+    // A second and third attempt add listeners of httpxy's to the same two objects.
+    else res.setMaxListeners(30).req.setMaxListeners(30);
+    response[attemptKey] = this;
+    (req as WithAttempt)[attemptKey] = this;
+  }
+
+  get outgoing(): OutgoingRequest {
+    return this.#parts.outgoing;
+  }
+
+  /** Takes the request that httpxy has made for this attempt, before it has a connection. */
+  made(request: ClientRequest): void {
+    this.#request = request;
+    (request as WithAttempt)[attemptKey] = this;
+    request.on('error', onRequestError);
+    request.on('close', onRequestClose);
+    request.on('information', onInformation);
+  }
+
+  /** httpxy: send the body. Called when a connection has been chosen, which need not be made yet. */
+  pipe(request: ClientRequest): void {
+    // httpxy writes `/*` for `*` and would join and re-slash other targets; the upstream is asked what the client asked.
+    request.path = this.#parts.outgoing.target;
+    if (request.reusedSocket) this.#connection = 'reused';
+    const socket = request.socket as Socket & { encrypted?: boolean; secureConnecting?: boolean };
+    if (socket.encrypted === true ? socket.secureConnecting === true : socket.connecting) {
+      socket.once(socket.encrypted === true ? 'secureConnect' : 'connect', () => this.#connected(request));
+    } else {
+      this.#connected(request);
+    }
+  }
+
+  /** The head of the answer has come. */
+  answered(answer: Answer): void {
+    if (this.#ended || this.#request !== answer.req) {
+      answer.destroy();
+      return;
+    }
+    this.#answer = answer;
+    this.#latencyMs = performance.now() - this.#startedMs;
+    const { res, addToAnswer } = this.#parts;
+    try {
+      sendAnswerHead(answer, res, addToAnswer);
+    } catch (error) {
+      this.fail('upstream-bad-response', (error as Error).message);
+      return;
+    }
+    this.#phase = 'answering';
+    // httpxy destroys a request that is still being sent when its answer has been read. An upstream may answer first
+    // and go on reading; one that does not closes the connection, and that is heard of anyway.
+    if (!answer.req.writableFinished) answer.removeAllListeners('close');
+    (answer as WithAttempt)[attemptKey] = this;
+    answer.on('error', onAnswerError);
+    if (res.chunkedEncoding) answer.on('end', onAnswerEnd);
+  }
+
+  /** Ends the attempt as failed, unless it has ended before. */
+  fail(error: ForwardError, detail: string): void {
+    if (this.#ended) return;
+    const phase = this.#phase;
+    const latencyMs = phase === 'answering' ? this.#latencyMs : performance.now() - this.#startedMs;
+    this.#end({ kind: 'failed', error, phase, connection: this.#connection, detail, latencyMs });
+    this.#request?.destroy();
+    if (phase === 'answering') this.#breakAnswer();
+  }
+
+  /** Something that is not of the request's own doing went wrong before it could be made. */
+  failBeforeRequest(error: Error): void {
+    if (this.#request === null) this.fail('upstream-bad-response', error.message);
+  }
+
+  requestFailed(error: NodeJS.ErrnoException): void {
+    const detail = error.code === undefined ? error.message : `${error.code} ${error.message}`;
+    this.fail(this.#errorOf(error.code), detail);
+  }
+
+  requestClosed(): void {
+    // An answer 101 that nobody asked for ends the request with no error at all.
+    if (this.#answer === null) this.fail('upstream-bad-response', 'the connection ended without an answer');
+    else if (this.#ended) this.#dropBody();
+  }
+
+  answerBroke(error: Error): void {
+    this.fail('upstream-body-broken', error.message);
+  }
+
+  answerRead(): void {
+    if (this.#answer !== null) copyTrailers(this.#answer, this.#parts.res);
+  }
+
+  /** The answer has gone out whole, or the client has gone. */
+  clientClosed(): void {
+    if (this.#ended) return;
+    const { res } = this.#parts;
+    if (res.writableFinished) {
+      this.#end({ kind: 'answered', status: this.#answer?.statusCode ?? res.statusCode, latencyMs: this.#latencyMs });
+      return;
+    }
+    const error = this.#parts.req.complete ? 'client-aborted-response' : 'client-aborted-request';
+    this.#end({ kind: 'client-aborted', error, latencyMs: performance.now() - this.#startedMs });
+    this.#request?.destroy();
+  }
+
+  /** RFC 9110 §15.2: a proxy passes interim answers on. 100 was answered by this proxy itself. */
+  informed({ statusCode, rawHeaders }: InformationEvent): void {
+    const { res, req } = this.#parts;
+    if (this.#ended || statusCode === 100 || req.httpVersionMinor === 0 || res.headersSent || res.socket === null) return;
+    try {
+      res.writeInformation(statusCode, rawHeaders as unknown as string[]);
+    } catch {
+      // An interim answer that Node will not send is dropped: the final one is what counts.
+    }
+  }
+
+  /** Ends the attempt when its time is over; bytes that moved on the upstream's connection give it new time. */
+  check(nowMs: number): void {
+    const { times, res, req, outgoing } = this.#parts;
+    if (this.#phase === 'connect') {
+      if (nowMs - this.#startedMs > times.connectTimeoutMs) {
+        this.fail('upstream-connect-timeout', `no connection within ${times.connectTimeoutMs} ms`);
+      }
+      return;
+    }
+    const socket = this.#request?.socket;
+    const movedBytes = socket ? socket.bytesRead + socket.bytesWritten : 0;
+    if (movedBytes !== this.#movedBytes) {
+      this.#movedBytes = movedBytes;
+      this.#movedMs = nowMs;
+      return;
+    }
+    const silentMs = nowMs - this.#movedMs;
+    if (this.#phase === 'sent') {
+      const clientOwesBody = outgoing.body.kind !== 'none' && !req.complete && !this.#request!.writableNeedDrain;
+      if (clientOwesBody) {
+        if (silentMs > times.clientIdleTimeoutMs) {
+          this.fail('client-stalled-request', `no part of the body for ${times.clientIdleTimeoutMs} ms`);
+        }
+      } else if (silentMs > times.answerTimeoutMs) {
+        this.fail('upstream-timeout', `no answer within ${times.answerTimeoutMs} ms`);
+      }
+      return;
+    }
+    if (res.writableNeedDrain) {
+      if (silentMs > times.clientIdleTimeoutMs) {
+        this.fail('client-stalled-response', `the client has read nothing for ${times.clientIdleTimeoutMs} ms`);
+      }
+    } else if (silentMs > times.bodyIdleTimeoutMs && !this.#isEventStream() && !this.#answer?.complete) {
+      this.fail('upstream-body-stalled', `no part of the answer for ${times.bodyIdleTimeoutMs} ms`);
+    }
+  }
+
+  #connected(request: ClientRequest): void {
+    if (this.#ended) return;
+    this.#phase = 'sent';
+    const { req, res, outgoing } = this.#parts;
+    if (outgoing.body.kind === 'none') {
+      request.end();
+      return;
+    }
+    if (outgoing.clientAwaitsContinue) {
+      outgoing.clientAwaitsContinue = false;
+      res.writeContinue();
+    }
+    if (outgoing.body.kind === 'chunked') {
+      // Said here, where httpxy no longer looks: it closes the connection after each request that says so itself.
+      // Left unsaid, Node would turn an empty body into Content-Length 0 and send that of a DELETE without framing.
+      request.setHeader('Transfer-Encoding', 'chunked');
+      req.on('data', onBodyChunk);
+      req.on('end', onBodyEnd);
+    }
+    req.pipe(request);
+  }
+
+  bodyChunk(bytes: number): void {
+    this.#bodyBytes += bytes;
+    if (this.#bodyBytes <= this.#parts.maxBodyBytes) return;
+    this.fail('client-body-too-large', `the body is larger than ${this.#parts.maxBodyBytes} bytes`);
+  }
+
+  bodyRead(): void {
+    if (this.#request !== null && !this.#request.writableEnded) copyTrailers(this.#parts.req, this.#request);
+  }
+
+  #errorOf(code: string | undefined): ForwardError {
+    if (this.#phase === 'answering') return 'upstream-body-broken';
+    if (code?.startsWith('HPE_')) return 'upstream-bad-response';
+    if (this.#phase === 'connect') return code === 'ETIMEDOUT' ? 'upstream-connect-timeout' : 'upstream-refused';
+    return 'upstream-reset';
+  }
+
+  #isEventStream(): boolean {
+    return this.#answer?.headers['content-type']?.startsWith('text/event-stream') === true;
+  }
+
+  /** An answer that cannot be finished must not look finished. */
+  #breakAnswer(): void {
+    const { res } = this.#parts;
+    if (res.writableFinished) return;
+    const endsWithConnection = !res.chunkedEncoding && !res.hasHeader('content-length');
+    if (endsWithConnection && res.socket !== null) res.socket.resetAndDestroy();
+    else res.destroy();
+  }
+
+  #end(result: ForwardResult): void {
+    this.#ended = true;
+    // An upstream that has answered may still be reading; its connection's end, not the answer's, ends the body.
+    if (result.kind === 'failed' || this.#request?.destroyed === true) this.#dropBody();
+    this.#parts.onEnd(this, result);
+  }
+
+  /** What is left of the client's body is read and dropped: nothing else would, and its connection would stand still. */
+  #dropBody(): void {
+    const { req, outgoing } = this.#parts;
+    if (outgoing.body.kind === 'none' || this.#phase === 'connect' || req.complete) return;
+    if (this.#request !== null) req.unpipe(this.#request);
+    lingerOverBody(req);
+  }
+}
+
+function onRequestError(this: ClientRequest & WithAttempt, error: NodeJS.ErrnoException): void {
+  this[attemptKey]?.requestFailed(error);
+}
+
+function onRequestClose(this: ClientRequest & WithAttempt): void {
+  this[attemptKey]?.requestClosed();
+}
+
+function onInformation(this: ClientRequest & WithAttempt, information: InformationEvent): void {
+  this[attemptKey]?.informed(information);
+}
+
+function onAnswerError(this: IncomingMessage & WithAttempt, error: Error): void {
+  this[attemptKey]?.answerBroke(error);
+}
+
+function onAnswerEnd(this: IncomingMessage & WithAttempt): void {
+  this[attemptKey]?.answerRead();
+}
+
+function onClientClose(this: ServerResponse & WithAttempt): void {
+  this[attemptKey]?.clientClosed();
+}
+
+function onBodyChunk(this: IncomingMessage & WithAttempt, chunk: Buffer): void {
+  this[attemptKey]?.bodyChunk(chunk.length);
+}
+
+function onBodyEnd(this: IncomingMessage & WithAttempt): void {
+  this[attemptKey]?.bodyRead();
+}

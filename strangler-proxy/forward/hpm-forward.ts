@@ -1,0 +1,131 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createProxyMiddleware, type Plugin } from 'http-proxy-middleware';
+import type { Instance } from '../upstream/upstream.ts';
+import { type Answer, Attempt, attemptOf, defaultForwardTimes, type ForwardTimes } from './attempt.ts';
+import { createDeadlines } from './deadlines.ts';
+import type { Forward, ForwardResult } from './forwarder.ts';
+import { type AgentLimits, createAgents, defaultAgentLimits } from './upstream-agent.ts';
+
+export type ForwardOptions = {
+  times?: Partial<ForwardTimes>;
+  agent?: Partial<AgentLimits>;
+  /** A body counted beyond this many bytes ends the attempt. */
+  maxBodyBytes: number;
+};
+
+export type RunningForward = {
+  forward: Forward;
+  /** Closes idle connections; what is under way goes on. */
+  close(): void;
+};
+
+/** Where http-proxy-middleware is to send a request, in the form that it takes without parsing a URL. */
+type Target = { protocol: 'http:' | 'https:'; host: string; port: number };
+
+/** Time-outs are noticed this late at most, and within a quarter of the shortest of them. */
+const coarsestCheckMs = 100;
+
+/**
+ * Forwards with one http-proxy-middleware over keep-alive agents. The middleware makes the upstream request and copies
+ * the answer's body; what it decides by itself is taken over through its own seams, each for a reason:
+ *
+ * - `router` is a function: the target is the instance that was chosen. Its table form matches substrings.
+ * - `plugins` with `ejectPlugins`: the built-in ones answer errors themselves and log a URL a request.
+ * - event `start` puts the prepared headers in place, after httpxy's own pass has added `content-length: 0` to a
+ *   DELETE or OPTIONS without body, and before its headers are copied.
+ * - event `proxyRes` sends the answer's head; httpxy leaves a head alone that has been sent. Its own way joins repeated
+ *   headers, renames them in lower case and adds `connection`.
+ * - option `buffer` is the attempt, which sends the body when there is a connection to send it on.
+ * - `proxyTimeout` is not used: it cuts silent event streams and does not see the wait for a connection.
+ */
+export function createForward(options: ForwardOptions): RunningForward {
+  const times: ForwardTimes = { ...defaultForwardTimes, ...options.times };
+  const { maxBodyBytes } = options;
+  const deadlines = createDeadlines(Math.min(coarsestCheckMs, ...Object.values(times).map((ms) => ms / 4)));
+  const targets = new WeakMap<Instance, Target>();
+  const targetOfRequest = Symbol('target');
+  type Routed = IncomingMessage & { [targetOfRequest]?: Target };
+
+  // httpxy emits `start` and makes the request in one go, so the request that an agent sees next belongs to this attempt.
+  let starting: Attempt | null = null;
+  const agents = createAgents({ ...defaultAgentLimits, ...options.agent }, (request) => {
+    starting?.made(request);
+    starting = null;
+  });
+
+  const hooks: Plugin<IncomingMessage, ServerResponse> = (proxy) => {
+    proxy.on('start', (req) => {
+      const attempt = attemptOf(req);
+      if (attempt === undefined) return;
+      req.headers = attempt.outgoing.headers as typeof req.headers;
+      starting = attempt;
+    });
+    proxy.on('proxyRes', (answer, req) => attemptOf(req)?.answered(answer as Answer));
+    // Requests report their errors to their attempts; this one hears of requests that could not even be made.
+    proxy.on('error', (error, req) => {
+      if (req !== undefined) attemptOf(req)?.failBeforeRequest(error);
+    });
+  };
+
+  const middleware = createProxyMiddleware<IncomingMessage, ServerResponse>({
+    router: (req, _res, routed) => {
+      const target = (req as Routed)[targetOfRequest]!;
+      routed.agent = agents[target.protocol];
+      routed.buffer = attemptOf(req) as unknown as NonNullable<typeof routed.buffer>;
+      return target;
+    },
+    ejectPlugins: true,
+    plugins: [hooks],
+  });
+
+  function targetOf(instance: Instance): Target {
+    let target = targets.get(instance);
+    if (target === undefined) {
+      target = parseOrigin(instance.origin);
+      targets.set(instance, target);
+    }
+    return target;
+  }
+
+  const onEnd = (resolve: (result: ForwardResult) => void) => (attempt: Attempt, result: ForwardResult) => {
+    deadlines.delete(attempt);
+    resolve(result);
+  };
+
+  const forward: Forward = (req, res, outgoing, instance, addToAnswer) =>
+    new Promise((resolve) => {
+      if (res.destroyed) {
+        resolve({ kind: 'client-aborted', error: 'client-aborted-response', latencyMs: 0 });
+        return;
+      }
+      (req as Routed)[targetOfRequest] = targetOf(instance);
+      const attempt = new Attempt({ req, res, outgoing, addToAnswer, times, maxBodyBytes, onEnd: onEnd(resolve) });
+      deadlines.add(attempt);
+      req.headers = bodyLengthSaid;
+      // The middleware's path filter parses the URL before anything else and gives up on targets such as `//`.
+      const { url } = req;
+      req.url = '/';
+      middleware(req, res, () => attempt.failBeforeRequest(new Error('http-proxy-middleware passed the request by')));
+      if (url !== undefined) req.url = url;
+    });
+
+  return {
+    forward,
+    close() {
+      deadlines.close();
+      agents.close();
+    },
+  };
+}
+
+/** Stands in for the request's headers while httpxy looks whether it should add `content-length: 0` to them. */
+const bodyLengthSaid = Object.freeze({ 'content-length': '0' });
+
+function parseOrigin(origin: string): Target {
+  const { protocol, hostname, port } = new URL(origin);
+  if (protocol !== 'http:' && protocol !== 'https:') {
+    throw new Error(`Origin of an instance: expected http:// or https://, found "${origin}".`);
+  }
+  const host = hostname.startsWith('[') ? hostname.slice(1, -1) : hostname;
+  return { protocol, host, port: Number(port) || (protocol === 'https:' ? 443 : 80) };
+}

@@ -1,0 +1,34 @@
+import type { IncomingMessage, OutgoingMessage } from 'node:http';
+import { stranglerHeaderPrefix } from '@strangler/platform/contracts/headers.ts';
+import { identityHeaderNames, identityHeaderPrefix } from '../accept/client-identity.ts';
+import { hopByHopNames } from '../accept/hop-by-hop.ts';
+
+/** RFC 9110 §6.5.1: what frames, routes or authenticates a message must not come after it. */
+const neverInTrailers: ReadonlySet<string> = new Set([
+  'content-length',
+  'host',
+  'trailer',
+  'authorization',
+  'cookie',
+  'set-cookie',
+  'content-type',
+  'content-encoding',
+  'content-range',
+  'x-request-id',
+  'traceparent',
+  'tracestate',
+]);
+
+/** Passes the trailers of a message that has been read to its end on to the message it is copied to. */
+export function copyTrailers(from: IncomingMessage, to: OutgoingMessage): void {
+  const { rawTrailers } = from;
+  if (rawTrailers.length === 0) return;
+  const trailers: [string, string][] = [];
+  for (let i = 0; i < rawTrailers.length; i += 2) {
+    const name = rawTrailers[i]!.toLowerCase();
+    if (neverInTrailers.has(name) || hopByHopNames.has(name) || identityHeaderNames.has(name)) continue;
+    if (name.startsWith(stranglerHeaderPrefix) || name.startsWith(identityHeaderPrefix)) continue;
+    trailers.push([rawTrailers[i]!, rawTrailers[i + 1]!]);
+  }
+  to.addTrailers(trailers);
+}

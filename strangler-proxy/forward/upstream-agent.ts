@@ -1,0 +1,137 @@
+import http, { type AgentOptions, type ClientRequest } from 'node:http';
+import https from 'node:https';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+
+export type AgentLimits = {
+  /** Connections an origin; further requests wait for one, as long as a connection may take to be made. Default 512. */
+  maxSockets: number;
+  /** An unused connection is closed after this; must be below the upstream's keep-alive time (5 s in Node). Default 4 s. */
+  idleTimeoutMs: number;
+  /** Headers of an answer beyond this many bytes are a bad answer. Default 64 KiB. */
+  maxAnswerHeaderBytes: number;
+};
+
+export const defaultAgentLimits: AgentLimits = {
+  maxSockets: 512,
+  idleTimeoutMs: 4_000,
+  maxAnswerHeaderBytes: 64 * 1024,
+};
+
+/** Called with each request in the moment it is made, before it has a connection. */
+export type OnRequest = (request: ClientRequest) => void;
+
+export type UpstreamAgents = { 'http:': http.Agent; 'https:': https.Agent; close(): void };
+
+/**
+ * Keep-alive agents, one pool an origin. `lifo` keeps the number of warm connections at what the load needs and lets
+ * the others grow old and go, so that a request seldom meets a connection which the upstream is about to close.
+ */
+export function createAgents(limits: AgentLimits, onRequest: OnRequest): UpstreamAgents {
+  const options: AgentOptions = {
+    keepAlive: true,
+    scheduling: 'lifo',
+    maxSockets: limits.maxSockets,
+    maxFreeSockets: limits.maxSockets,
+    timeout: limits.idleTimeoutMs,
+  };
+  const onAdd: OnRequest = (request) => {
+    (request as ClientRequest & { maxHeaderSize: number }).maxHeaderSize = limits.maxAnswerHeaderBytes;
+    onRequest(request);
+  };
+  const plain = new UpstreamAgent(options, onAdd);
+  const tls = new TlsUpstreamAgent(options, onAdd);
+  return {
+    'http:': plain,
+    'https:': tls,
+    close() {
+      plain.destroy();
+      tls.destroy();
+    },
+  };
+}
+
+// `addRequest` and `createConnection` are the two methods of an Agent that Node documents as its seams; the types
+// know only the second.
+type AddRequest = { addRequest(request: ClientRequest, options: object): void };
+
+class UpstreamAgent extends http.Agent {
+  readonly #onRequest: OnRequest;
+
+  constructor(options: AgentOptions, onRequest: OnRequest) {
+    super(options);
+    this.#onRequest = onRequest;
+  }
+
+  addRequest(request: ClientRequest, options: object): void {
+    this.#onRequest(request);
+    (http.Agent.prototype as unknown as AddRequest).addRequest.call(this, request, options);
+  }
+
+  override createConnection(...args: Parameters<http.Agent['createConnection']>): Duplex | null | undefined {
+    return readAfterBrokenWrite(super.createConnection(...args));
+  }
+}
+
+class TlsUpstreamAgent extends https.Agent {
+  readonly #onRequest: OnRequest;
+
+  constructor(options: AgentOptions, onRequest: OnRequest) {
+    super(options);
+    this.#onRequest = onRequest;
+  }
+
+  addRequest(request: ClientRequest, options: object): void {
+    this.#onRequest(request);
+    (http.Agent.prototype as unknown as AddRequest).addRequest.call(this, request, options);
+  }
+
+  override createConnection(...args: Parameters<https.Agent['createConnection']>): Duplex | null | undefined {
+    return readAfterBrokenWrite(super.createConnection(...args));
+  }
+}
+
+type WriteDone = (error?: Error | null) => void;
+type Writes = {
+  _write(chunk: unknown, encoding: BufferEncoding, done: WriteDone): void;
+  _writev?: ((chunks: { chunk: unknown; encoding: BufferEncoding }[], done: WriteDone) => void) | null;
+};
+
+/** How long an answer may take to be read once the upstream no longer takes the request. */
+const readAfterBrokenWriteMs = 1_000;
+
+/**
+ * An upstream that answers 413 and closes while the request is still being sent makes the next write fail, and Node
+ * then throws the connection away together with the answer waiting to be read on it. Here a write that fails because
+ * the other end has closed is dropped, and the end of reading decides: the answer if there is one, the reset if not.
+ */
+function readAfterBrokenWrite<T extends Duplex | null | undefined>(connection: T): T {
+  if (connection === null || connection === undefined) return connection;
+  const socket = connection as unknown as Socket & Writes;
+  const { _write, _writev } = socket;
+  let broken = false;
+  const afterWrite =
+    (done: WriteDone): WriteDone =>
+    (error) => {
+      const code = (error as NodeJS.ErrnoException | null | undefined)?.code;
+      if (error && (code === 'EPIPE' || code === 'ECONNRESET') && socket.readable && !socket.connecting) {
+        broken = true;
+        const cut = setTimeout(() => socket.destroy(error), readAfterBrokenWriteMs);
+        socket.once('close', () => clearTimeout(cut));
+        done();
+        return;
+      }
+      done(error);
+    };
+  socket._write = (chunk, encoding, done) => {
+    if (broken) done();
+    else _write.call(socket, chunk, encoding, afterWrite(done));
+  };
+  if (_writev) {
+    socket._writev = (chunks, done) => {
+      if (broken) done();
+      else _writev.call(socket, chunks, afterWrite(done));
+    };
+  }
+  return connection;
+}

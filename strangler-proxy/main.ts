@@ -1,0 +1,34 @@
+import cluster from 'node:cluster';
+import { exitOnConfigError } from '@strangler/platform/config.ts';
+import { createLog } from '@strangler/platform/log.ts';
+import { CommandLineError, environmentWithArguments, readConfig, usage } from './config.ts';
+import { runPrimary } from './workers/primary.ts';
+import { runWorker } from './workers/worker.ts';
+
+const leave = (text: string, code: number): never => {
+  (code === 0 ? process.stdout : process.stderr).write(`${text}\n`);
+  process.exit(code);
+};
+
+const readCommandLine = () => {
+  try {
+    return environmentWithArguments(cluster.isPrimary ? process.argv.slice(2) : [], process.env);
+  } catch (error) {
+    if (error instanceof CommandLineError) return leave(`strangler-proxy: ${error.message}. See --help.`, 2);
+    throw error;
+  }
+};
+
+const told = readCommandLine();
+if (told.kind === 'help') leave(usage, 0);
+const env = told.kind === 'environment' ? told.env : process.env;
+const config = exitOnConfigError(() => readConfig(env));
+const log = createLog({ name: 'strangler-proxy', level: config.logLevel });
+
+try {
+  if (cluster.isPrimary) await runPrimary(config, log, env);
+  else await runWorker(config, log, Number(process.env.WORKER_NUMBER ?? 1));
+} catch (error) {
+  log.fatal({ err: error }, 'the proxy cannot start');
+  leave(`strangler-proxy: ${(error as Error).message}`, 1);
+}

@@ -1,0 +1,77 @@
+import { mkdir } from 'node:fs/promises';
+import { createConsul } from '@strangler/platform/consul/client.ts';
+import { register } from '@strangler/platform/consul/register.ts';
+import { proxyServiceName } from '@strangler/platform/contracts/proxy-status.ts';
+import { readSliceDirectory } from '@strangler/platform/contracts/slice-directory.ts';
+import { startHttpServer } from '@strangler/platform/http/server.ts';
+import { createLifecycle } from '@strangler/platform/lifecycle.ts';
+import type { Log } from '@strangler/platform/log.ts';
+import promClient from 'prom-client';
+import { createAdminApp } from '../admin/admin-app.ts';
+import type { ProxyConfig } from '../config.ts';
+import { buildRouteTable } from '../routes/route-table.ts';
+import { startCrew } from './crew.ts';
+
+/** Runs the proxy's first process: it starts the workers, answers on the admin port and tells Consul of the proxy. */
+export const runPrimary = async (config: ProxyConfig, log: Log, env: NodeJS.ProcessEnv): Promise<void> => {
+  // Every worker reads the slice files itself; reading them here first turns a fault into one message and no processes.
+  const slices = config.slicesDirectory === null ? [] : await readSliceDirectory(config.slicesDirectory);
+  buildRouteTable(slices);
+  if (config.dataDirectory !== null) await mkdir(config.dataDirectory, { recursive: true });
+
+  // A worker has its own grace for what is in flight; the primary waits a little longer than that.
+  const graceMs = config.drainGraceMs + 2_000;
+  const lifecycle = createLifecycle({ log, graceMs: graceMs + 1_000 });
+  lifecycle.installSignals();
+  const crew = startCrew({ count: config.workers, log, env, graceMs });
+  lifecycle.onStop('drain', 'workers', () => crew.stop('the proxy stops'));
+
+  const clusterMetrics = new promClient.AggregatorRegistry();
+  const admin = await startHttpServer({
+    handler: createAdminApp({
+      log,
+      draining: lifecycle.draining,
+      ready: async () => {
+        if (crew.size() < config.workers) throw new Error(`${crew.size()} of ${config.workers} workers listen`);
+      },
+      status: async () => ({
+        id: config.id,
+        slices: slices.map(({ slice, service }) => ({ slice, service })),
+        workers: await crew.statuses(),
+      }),
+      metrics: async () => ({ contentType: clusterMetrics.contentType, text: await clusterMetrics.clusterMetrics() }),
+    }),
+    host: config.adminHost,
+    port: config.adminPort,
+    log,
+    name: 'admin',
+  });
+  lifecycle.onStop('close', 'admin port', () => admin.drain(500));
+
+  const port = await crew.listening;
+  if (config.consulUrl !== null) {
+    const consul = createConsul({
+      url: config.consulUrl,
+      log,
+      ...(config.consulToken === null ? {} : { token: config.consulToken }),
+    });
+    const registered = await register(consul, {
+      name: proxyServiceName,
+      id: config.id,
+      address: config.adminHost,
+      port: admin.port,
+      meta: { admin: admin.url, http: `http://${config.host}:${port}` },
+    });
+    lifecycle.onStop('deregister', 'Consul', () => registered.deregister());
+    lifecycle.onStop('close', 'Consul connections', () => consul.close());
+  }
+  log.info(
+    {
+      url: `http://${config.host}:${port}`,
+      admin: admin.url,
+      workers: config.workers,
+      slices: slices.map((one) => one.slice),
+    },
+    'proxy ready',
+  );
+};

@@ -1,0 +1,212 @@
+import { join } from 'node:path';
+import { type ConsulClient, createConsul } from '@strangler/platform/consul/client.ts';
+import type { WorkerStatus } from '@strangler/platform/contracts/proxy-status.ts';
+import { readSliceDirectory } from '@strangler/platform/contracts/slice-directory.ts';
+import { type FlagFollower, followFlags } from '@strangler/platform/flags/flag-follower.ts';
+import { openFlagStore } from '@strangler/platform/flags/open-store.ts';
+import { createMetrics } from '@strangler/platform/http/metrics.ts';
+import { startHttpServer } from '@strangler/platform/http/server.ts';
+import { createLifecycle, type Lifecycle } from '@strangler/platform/lifecycle.ts';
+import type { Log } from '@strangler/platform/log.ts';
+import promClient, { type Registry } from 'prom-client';
+import { createAccept } from '../accept/accept.ts';
+import { trustPeers } from '../accept/client-identity.ts';
+import { defaultLimits } from '../accept/limits.ts';
+import { operatorTokens } from '../accept/operator.ts';
+import { createAccessLog } from '../account/access-log.ts';
+import type { Account } from '../account/account.ts';
+import { createFlagAccount, exposeFlags } from '../account/flag-metrics.ts';
+import { createRequestMetrics } from '../account/request-metrics.ts';
+import { createUpstreamAccount, exposeUpstreams } from '../account/upstream-metrics.ts';
+import type { ProxyConfig } from '../config.ts';
+import { createDecide } from '../decide/decide.ts';
+import { consulDiscovery } from '../discovery/consul-discovery.ts';
+import type { Discovery } from '../discovery/discovery.ts';
+import { openLastKnown } from '../discovery/last-known.ts';
+import { staticDiscovery } from '../discovery/static-discovery.ts';
+import { createForward } from '../forward/hpm-forward.ts';
+import { createRequestHandler } from '../request-handler.ts';
+import { buildRouteTable, type RouteTable } from '../routes/route-table.ts';
+import { createUpstreams } from '../upstream/upstreams.ts';
+import { isToWorker, type ToPrimary } from './messages.ts';
+
+/** Runs one of the processes that answer on the proxy's port. */
+export const runWorker = async (config: ProxyConfig, log: Log, number: number): Promise<void> => {
+  const lifecycle = createLifecycle({ log, graceMs: config.drainGraceMs });
+  const registry = createMetrics({ service: 'strangler-proxy' });
+  promClient.AggregatorRegistry.setRegistries(registry);
+  new promClient.AggregatorRegistry();
+
+  const routes = buildRouteTable(
+    config.slicesDirectory === null ? [] : await readSliceDirectory(config.slicesDirectory),
+  );
+  const flags = startFlags(config, routes, registry, log, lifecycle, number);
+  const { upstreams, discovery } = startUpstreams(config, registry, log, lifecycle);
+  upstreams.follow(routes.slices.map((slice) => slice.service));
+  exposeUpstreams(registry, upstreams.status, discovery.status);
+
+  const limits = { ...defaultLimits, ...config.limits };
+  const { forward, close: closeForward } = createForward({
+    times: config.timeouts,
+    maxBodyBytes: limits.maxBodyBytes,
+  });
+  lifecycle.onStop('close', 'forwarding agents', closeForward);
+
+  const handler = createRequestHandler({
+    accept: createAccept({
+      limits,
+      trusts: trustPeers(config.trustedPeers),
+      isOperatorToken: operatorTokens(config.operatorToken),
+    }),
+    decide: createDecide({
+      routes,
+      flagOf: (slice) => flags?.follower.flagOf(slice),
+      newStickyId: () => crypto.randomUUID(),
+      secureCookie: false,
+    }),
+    upstreams,
+    forward,
+    account: tellBoth(createRequestMetrics(registry), createAccessLog(log, config.accessLog)),
+    limits,
+  });
+
+  // Without flags a worker would guess who owns what; it takes no traffic until it knows.
+  await flags?.follower.ready;
+  const server = await startHttpServer({
+    handler: handler.handle,
+    onCheckContinue: handler.handleExpectingContinue,
+    host: config.host,
+    port: config.port,
+    log,
+    limits: {
+      maxHeaderBytes: limits.maxHeaderBytes,
+      headersTimeoutMs: config.timeouts.headersTimeoutMs,
+      requestTimeoutMs: config.timeouts.requestTimeoutMs,
+      maxConnections: config.limits.maxConnections,
+      maxRequestsInFlight: Number.POSITIVE_INFINITY,
+    },
+    metrics: registry,
+    name: 'proxy',
+  });
+  lifecycle.onStop('drain', 'requests in flight', ({ graceMs }) => server.drain(graceMs));
+
+  const status = (): WorkerStatus => ({
+    worker: number,
+    pid: process.pid,
+    flagSource: flags?.follower.source() ?? 'nowhere',
+    flags: [...(flags?.inForceAtMs ?? [])].map(([slice, inForceAtMs]) => ({
+      slice,
+      changeId: flags?.follower.flagOf(slice)?.change.id ?? '',
+      inForceAtMs,
+    })),
+    upstreams: upstreams.status(),
+    inFlight: handler.inFlight(),
+  });
+  obeyPrimary(lifecycle, log, status);
+  tellPrimary({ kind: 'listening', port: server.port });
+};
+
+type Flags = {
+  follower: FlagFollower;
+  /** When this process began to obey a slice's document, in milliseconds since the epoch with fractions. */
+  inForceAtMs: ReadonlyMap<string, number>;
+};
+
+const startFlags = (
+  config: ProxyConfig,
+  routes: RouteTable,
+  registry: Registry,
+  log: Log,
+  lifecycle: Lifecycle,
+  number: number,
+): Flags | null => {
+  if (config.flagStore === null || routes.slices.length === 0) return null;
+  const { store, close } = openFlagStore(config.flagStore, {
+    log,
+    ...(config.consulToken === null ? {} : { token: config.consulToken }),
+  });
+  const stopping = new AbortController();
+  lifecycle.onStop('close', 'flags', () => {
+    stopping.abort();
+    close();
+  });
+  const account = createFlagAccount(registry);
+  const inForceAtMs = new Map<string, number>();
+  const follower = followFlags({
+    store,
+    log,
+    signal: stopping.signal,
+    directory: config.dataDirectory,
+    // All workers share the folder; one of them keeps it.
+    persist: number === 1,
+    onEvent: (event) => {
+      account.onEvent(event);
+      if (event.kind === 'changed') inForceAtMs.set(event.slice, performance.timeOrigin + performance.now());
+    },
+    onReachable: account.onReachable,
+  });
+  exposeFlags(registry, follower);
+  return { follower, inForceAtMs };
+};
+
+const startUpstreams = (config: ProxyConfig, registry: Registry, log: Log, lifecycle: Lifecycle) => {
+  const discovery = openDiscovery(config, log, lifecycle);
+  const upstreams = createUpstreams({
+    monolithOrigins: config.monolithOrigins,
+    discovery,
+    onEvent: createUpstreamAccount(registry, log),
+  });
+  lifecycle.onStop('close', 'upstreams', () => upstreams.close());
+  return { upstreams, discovery };
+};
+
+const openDiscovery = (config: ProxyConfig, log: Log, lifecycle: Lifecycle): Discovery => {
+  if (config.staticInstances !== null) return staticDiscovery(config.staticInstances);
+  if (config.consulUrl === null) return staticDiscovery(new Map());
+  const consul: ConsulClient = createConsul({
+    url: config.consulUrl,
+    log,
+    ...(config.consulToken === null ? {} : { token: config.consulToken }),
+  });
+  lifecycle.onStop('close', 'Consul connections', () => consul.close());
+  const kept = config.dataDirectory === null ? null : join(config.dataDirectory, 'discovery');
+  return consulDiscovery({
+    consul,
+    allowed: config.allowedNetworks,
+    lastKnown: kept === null ? nothingKept : openLastKnown(kept, log),
+    log,
+  });
+};
+
+const nothingKept = { read: async () => undefined, write: async () => {} };
+
+const tellBoth = (one: Account, other: Account): Account => ({
+  finished(request) {
+    one.finished(request);
+    other.finished(request);
+  },
+});
+
+const tellPrimary = (message: ToPrimary): void => {
+  if (process.connected) process.send?.(message);
+};
+
+const obeyPrimary = (lifecycle: Lifecycle, log: Log, status: () => WorkerStatus): void => {
+  const stop = (reason: string): void => void lifecycle.stop(reason).then(({ exitCode }) => process.exit(exitCode));
+  process.on('message', (message: unknown) => {
+    if (!isToWorker(message)) return;
+    if (message.kind === 'stop') stop(message.reason);
+    else tellPrimary({ kind: 'status', question: message.question, status: status() });
+  });
+  // A worker whose primary is gone has nobody who would stop it later.
+  process.on('disconnect', () => stop('the primary process is gone'));
+  // Signals from a terminal reach the whole process group; the primary says when to stop.
+  process.on('SIGINT', () => {});
+  process.on('SIGTERM', () => {});
+  for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+    process.on(event, (error: unknown) => {
+      log.fatal({ err: error }, event);
+      process.exit(1);
+    });
+  }
+};
