@@ -1,5 +1,6 @@
 import { durationMs, flag, integer, loadConfig, port, url } from '@strangler/platform/config.ts';
 import { z } from 'zod';
+import { defaultPaymentTimings, type PaymentTimings } from './modules/payments/timings.ts';
 
 const schema = z.object({
   HOST: z.string().default('127.0.0.1'),
@@ -33,6 +34,14 @@ const schema = z.object({
   /** Where the payment provider reaches this process with its webhooks; unset: the address it listens on. */
   PUBLIC_URL: url(['http', 'https']).optional(),
   PAYMENT_WEBHOOK_SECRET: z.string().min(16).default('development-webhook-secret'),
+  /** How long the payment provider may take to answer. */
+  PAYMENT_TIMEOUT: durationMs({ min: 1 }).default(defaultPaymentTimings.chargeTimeoutMs),
+  /** How often payments are looked for whose outcome is not known. */
+  PAYMENT_RECONCILE_EVERY: durationMs({ min: 1 }).default(defaultPaymentTimings.reconcileEveryMs),
+  /** How old such a payment is when the provider is first asked about it. */
+  PAYMENT_CHECK_AFTER: durationMs({ min: 1 }).default(defaultPaymentTimings.firstCheckMs),
+  /** After this time a charge that the provider has never heard of is taken to be lost. Much longer than PAYMENT_TIMEOUT. */
+  PAYMENT_ABANDON_AFTER: durationMs({ min: 1 }).default(defaultPaymentTimings.abandonAfterMs),
 });
 
 export type MonolithConfig = {
@@ -56,6 +65,7 @@ export type MonolithConfig = {
   paymentProviderUrl: string;
   publicUrl: string | undefined;
   paymentWebhookSecret: string;
+  paymentTimings: PaymentTimings;
 };
 
 /** The environment as a typed configuration; throws a ConfigError that names every bad variable. */
@@ -82,5 +92,12 @@ export function monolithConfig(env: NodeJS.ProcessEnv = process.env): MonolithCo
     paymentProviderUrl: c.PAYMENT_PROVIDER_URL,
     publicUrl: c.PUBLIC_URL,
     paymentWebhookSecret: c.PAYMENT_WEBHOOK_SECRET,
+    paymentTimings: {
+      ...defaultPaymentTimings,
+      chargeTimeoutMs: c.PAYMENT_TIMEOUT,
+      reconcileEveryMs: c.PAYMENT_RECONCILE_EVERY,
+      firstCheckMs: c.PAYMENT_CHECK_AFTER,
+      abandonAfterMs: c.PAYMENT_ABANDON_AFTER,
+    },
   };
 }

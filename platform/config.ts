@@ -46,22 +46,26 @@ export function loadConfig<S extends z.ZodObject>(
 }
 
 /**
- * Runs `fn`, which loads a configuration. A ConfigError is printed on standard error, one line a variable, and the
- * process exits with 2; any other error goes through.
+ * Runs `fn`, which loads a configuration, and returns what it returns. A ConfigError, thrown or rejected with, is printed
+ * on standard error, one line a variable, and the process exits with 2; any other error goes through.
  */
 export function exitOnConfigError<T>(
   fn: () => T,
   {
-    write = (text: string) => void process.stderr.write(text),
+    write = (text: string): unknown => process.stderr.write(text),
     exit = (code: number): never => process.exit(code),
   } = {},
 ): T {
-  try {
-    return fn();
-  } catch (error) {
+  const onError = (error: unknown): never => {
     if (!(error instanceof ConfigError)) throw error;
     write(`${error.message}\n`);
     return exit(2);
+  };
+  try {
+    const result = fn();
+    return result instanceof Promise ? (result.catch(onError) as T) : result;
+  } catch (error) {
+    return onError(error);
   }
 }
 

@@ -100,7 +100,7 @@ describe('signals', () => {
   });
 
   test('a second one exits with 1 at once', () => {
-    const { lifecycle, exits, signals } = make();
+    const { lifecycle, exits, signals } = make(20);
     lifecycle.onStop('drain', 'http', forever);
     lifecycle.installSignals();
     signals.emit('SIGTERM');

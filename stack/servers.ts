@@ -17,10 +17,16 @@ import { type StackHome, stackHome } from './home/paths.ts';
 import { type StackSettings, StackSettingsError, stackSettings } from './home/settings.ts';
 import { startInDocker } from './instance/docker-servers.ts';
 import { findInstallation } from './instance/find.ts';
-import { type PrivateServer, runs, signalPrivate, startPrivate, stopPrivate } from './instance/private-server.ts';
+import {
+  type PrivateServer,
+  processesOfServer,
+  runs,
+  signalPrivate,
+  startPrivate,
+  stopPrivate,
+} from './instance/private-server.ts';
 import { readRecord, readStackFile, removeStackFile, writeRecord, writeStackFile } from './instance/records.ts';
 import { withLock } from './process/lock.ts';
-import { processesOf } from './process/run.ts';
 import { definitionOf } from './server/all.ts';
 import { type DockerStack, downCommand, runCompose, serviceCommand } from './source/docker.ts';
 
@@ -259,7 +265,7 @@ async function statusOf(home: StackHome, instance: string, name: ServerName): Pr
   if (record === undefined) return { name, state: 'down' };
   const ours = record.source === 'machine' || record.source === 'packages';
   if (ours && !runs(record)) {
-    const left = processesOf(home.server(instance, name)).map(({ pid }) => pid);
+    const left = processesOfServer({ home, instance, name }).map(({ pid }) => pid);
     return {
       name,
       state: 'down',
@@ -322,7 +328,7 @@ async function useGiven(
     processes: [],
   };
   writeRecord(home, settings.instance, record);
-  say(`${title} of ${variable} answers on ${new URL(url).host}`);
+  say(`${title} given by URL answers on ${new URL(url).host}`);
   return record;
 }
 

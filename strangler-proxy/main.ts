@@ -2,6 +2,7 @@ import cluster from 'node:cluster';
 import { exitOnConfigError } from '@strangler/platform/config.ts';
 import { createLog } from '@strangler/platform/log.ts';
 import { CommandLineError, environmentWithArguments, readConfig, usage } from './config.ts';
+import { tellPrimary } from './workers/messages.ts';
 import { runPrimary } from './workers/primary.ts';
 import { runWorker } from './workers/worker.ts';
 
@@ -29,6 +30,9 @@ try {
   if (cluster.isPrimary) await runPrimary(config, log, env);
   else await runWorker(config, log, Number(process.env.WORKER_NUMBER ?? 1));
 } catch (error) {
+  const why = (error as Error).message;
   log.fatal({ err: error }, 'the proxy cannot start');
-  leave(`strangler-proxy: ${(error as Error).message}`, 1);
+  // The primary says it once, for all of its workers.
+  if (cluster.isPrimary) leave(`strangler-proxy: ${why}`, 1);
+  else tellPrimary({ kind: 'unusable', why }, () => process.exit(1));
 }

@@ -32,7 +32,10 @@ export function createAccessTokens({
     async issue(identity) {
       const { kid, privateKey } = await keys.signingKey();
       const issuedAt = Math.floor(clock.now().getTime() / 1000);
-      const token = await new SignJWT({ role: identity.role, ...(identity.sessionId === undefined ? {} : { sid: identity.sessionId }) })
+      const token = await new SignJWT({
+        role: identity.role,
+        ...(identity.sessionId === undefined ? {} : { sid: identity.sessionId }),
+      })
         .setProtectedHeader({ alg: 'EdDSA', typ: 'JWT', kid })
         .setSubject(String(identity.accountId))
         .setIssuer(TOKEN_ISSUER)

@@ -1,6 +1,6 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { calculateJwkThumbprint, type CryptoKey, exportJWK, importPKCS8, importSPKI, type JWK } from 'jose';
+import { type CryptoKey, calculateJwkThumbprint, exportJWK, importPKCS8, importSPKI, type JWK } from 'jose';
 import { Op, type Sequelize } from 'sequelize';
 import type { Clock } from '../clock.ts';
 import type { MonolithConfig } from '../config.ts';
@@ -111,7 +111,9 @@ async function loadKey(pem: string, { retired }: { retired: boolean }): Promise<
   try {
     key = createPrivateKey(pem);
   } catch {
-    throw new Error('The signing key: expected an Ed25519 private key as PKCS#8 PEM, found something that does not parse');
+    throw new Error(
+      'The signing key: expected an Ed25519 private key as PKCS#8 PEM, found something that does not parse',
+    );
   }
   if (key.asymmetricKeyType !== 'ed25519') {
     throw new Error(`The signing key: expected an Ed25519 private key, found one of type ${key.asymmetricKeyType}`);

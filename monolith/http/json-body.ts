@@ -14,6 +14,10 @@ export type JsonMediaType = 'application/json' | 'application/merge-patch+json';
 export function jsonBody({ types = ['application/json'] }: { types?: JsonMediaType[] } = {}): RequestHandler {
   const parse = express.json({ type: types, limit: MAX_JSON_BODY_BYTES, strict: false });
   return (request, response, next) => {
+    if (request.headers['content-length'] === '0') {
+      next();
+      return;
+    }
     // request.is gives null, not false, when there is no body at all.
     if (request.is(types) === false) throw problems.unsupportedMediaType(`The body must be ${types.join(' or ')}.`);
     parse(request, response, next);

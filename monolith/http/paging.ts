@@ -55,7 +55,12 @@ export function decodeCursor<Key extends string | number>(
 /** A page out of the rows of a query that asked for one more than the limit. */
 export function pageOf<Row, Item>(
   rows: Row[],
-  options: { limit: number; fingerprint: string; cursorOf: (row: Row) => Cursor<string | number>; toItem: (row: Row) => Item },
+  options: {
+    limit: number;
+    fingerprint: string;
+    cursorOf: (row: Row) => Cursor<string | number>;
+    toItem: (row: Row) => Item;
+  },
 ): Page<Item> {
   const shown = rows.slice(0, options.limit);
   const last = shown.at(-1);

@@ -28,7 +28,10 @@ describe('the book of charges', () => {
     book.decide(charge, null);
     expect(book.refund('r1', charge, 400, now)).toMatchObject({ kind: 'refunded', refund: { amount_cents: 400 } });
     expect(book.refund('r2', charge, 601, now)).toEqual({ kind: 'too_much', leftCents: 600 });
-    expect(book.refund('r3', charge, undefined, now)).toMatchObject({ kind: 'refunded', refund: { amount_cents: 600 } });
+    expect(book.refund('r3', charge, undefined, now)).toMatchObject({
+      kind: 'refunded',
+      refund: { amount_cents: 600 },
+    });
     expect(book.refund('r4', charge, undefined, now)).toEqual({ kind: 'too_much', leftCents: 0 });
   });
 

@@ -6,7 +6,11 @@ const never = () => 0.999;
 
 describe('the treatment of a charge', () => {
   test('a card that means nothing succeeds at once', () => {
-    expect(treatmentOf('tok_visa', controls, never)).toMatchObject({ failureCode: null, answer: 'normal', decide: 'now' });
+    expect(treatmentOf('tok_visa', controls, never)).toMatchObject({
+      failureCode: null,
+      answer: 'normal',
+      decide: 'now',
+    });
   });
 
   test('a card that means something wins over the controls', () => {

@@ -39,7 +39,11 @@ export function contractClient({
   contract: Contract;
   token?: string | undefined;
 }): ContractClient {
-  const request = async <Body>(method: string, path: string, options: RequestOptions = {}): Promise<ApiAnswer<Body>> => {
+  const request = async <Body>(
+    method: string,
+    path: string,
+    options: RequestOptions = {},
+  ): Promise<ApiAnswer<Body>> => {
     const headers: Record<string, string> = {};
     const token = options.token === null ? undefined : (options.token ?? ownToken);
     if (token !== undefined) headers.authorization = `Bearer ${token}`;

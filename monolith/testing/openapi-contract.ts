@@ -1,4 +1,4 @@
-import { type AnySchema, Ajv2020 } from 'ajv/dist/2020.js';
+import { Ajv2020, type AnySchema } from 'ajv/dist/2020.js';
 import ajvFormats from 'ajv-formats';
 import type { Express } from 'express';
 import type { OpenAPIV3_1 } from 'openapi-types';

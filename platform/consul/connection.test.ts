@@ -82,7 +82,7 @@ describe('a read', () => {
 
 test('keys that would mean another key, or the whole store, are refused', async () => {
   await expect(consul.kv.get('')).rejects.toThrow(/without a leading slash/);
-  expect(() => consul.kv.put('/a', '1')).toThrow(/without a leading slash/);
+  await expect(consul.kv.put('/a', '1')).rejects.toThrow(/without a leading slash/);
 });
 
 test('an address with a path is refused, and its credentials are not repeated', () => {

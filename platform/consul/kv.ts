@@ -81,13 +81,15 @@ export function createKv(connection: Connection): Kv {
       return found ? entryOf(found as WireEntry) : undefined;
     },
 
-    put: (key, value, { timeoutMs, ...conditions } = {}) =>
-      connection.call(
+    async put(key, value, { timeoutMs, ...conditions } = {}) {
+      const answer: unknown = await connection.call(
         `kv.put ${checkKey(key)}`,
         'write',
         (consul, wire) => consul.kv.set({ key, value, ...conditions, ...wire }),
         { timeoutMs },
-      ),
+      );
+      return isTrue(answer);
+    },
 
     async txn(operations) {
       if (operations.length === 0) return 'committed';
@@ -122,14 +124,21 @@ export function createKv(connection: Connection): Kv {
       return entriesOf((found as WireEntry[] | undefined) ?? []);
     },
 
-    delete: (key, { cas, timeoutMs } = {}) =>
-      connection.call(
+    async delete(key, { cas, timeoutMs } = {}) {
+      const answer: unknown = await connection.call(
         `kv.delete ${checkKey(key)}`,
         'write',
         (consul, wire) => consul.kv.del({ key, ...(cas === undefined ? {} : { cas }), ...wire }),
         { timeoutMs },
-      ),
+      );
+      return isTrue(answer);
+    },
   };
+}
+
+/** The package gives `false` as undefined. */
+function isTrue(answer: unknown): boolean {
+  return answer === true;
 }
 
 function wireOperation(operation: KvOperation): object {

@@ -161,7 +161,7 @@ describe('metrics', () => {
       const now = await scrape();
       return now.includes('route="none"') && now;
     });
-    expect(text).not.toMatch(/471\d/);
+    expect(routesIn(text).join()).not.toMatch(/471/);
     expect(text).toContain(
       'http_request_duration_seconds_count{service="test",method="GET",route="/api/products/:id",status_class="2xx"} 1',
     );

@@ -138,7 +138,7 @@ export function problemResponder(log: Log): ErrorRequestHandler {
       problem,
       known === undefined && instance !== undefined ? `${instance}` : undefined,
     );
-    if (!answered && !res.writableEnded) {
+    if (!answered && !res.writableEnded && !res.destroyed) {
       log.error({ err: error, request }, 'an answer was cut short');
       res.destroy();
       req.socket.destroy();

@@ -112,6 +112,16 @@ describe('limits', () => {
     await eventually(() => server.inFlight() === 0);
   });
 
+  test('requests of a client that went away are not in flight any more, pipelined ones included', async () => {
+    const { held, handler } = holding();
+    const server = await start({ handler });
+    const socket = net.connect(server.port, '127.0.0.1').on('error', () => {});
+    socket.write(getOnce.repeat(3));
+    await eventually(() => held.length === 3);
+    socket.destroy();
+    await eventually(() => server.inFlight() === 0, { withinMs: 3_000 });
+  });
+
   test('connections above the limit are closed and counted', async () => {
     const metrics = new Registry();
     const { port } = await start({ metrics, limits: { maxConnections: 1 } });

@@ -10,10 +10,12 @@ import { RedisInstrumentation } from '@opentelemetry/instrumentation-redis';
 import { NodeSDK, tracing } from '@opentelemetry/sdk-node';
 import { offerTelemetry } from './bridge.ts';
 
-const flushMs = 2_000;
+/** A process that stops waits so long for its last spans to be sent, unless OTEL_BSP_EXPORT_TIMEOUT (ms) says else. */
+const defaultFlushMs = 2_000;
 
 /** Starts tracing. Must come before what is to be traced is imported: see register.ts. */
-export function startTelemetry(): void {
+export function startTelemetry(env: Record<string, string | undefined> = process.env): void {
+  const flushMs = Number(env.OTEL_BSP_EXPORT_TIMEOUT) || defaultFlushMs;
   // ES modules cannot be patched after the fact as CommonJS ones can: they are wrapped as they are loaded.
   register('@opentelemetry/instrumentation/hook.mjs', import.meta.url);
   const spans = new tracing.BatchSpanProcessor(new OTLPTraceExporter());

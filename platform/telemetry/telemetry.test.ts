@@ -1,34 +1,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { type RunningServer, startHttpServer } from '../http/server.ts';
-import { createLog } from '../log.ts';
-import { eventually } from '../testing/servers.ts';
+import { type Collector, startCollector } from '../testing/collector.ts';
 
-type Attribute = { key: string; value: { stringValue?: string } };
-type Span = { traceId: string; spanId: string; parentSpanId?: string; name: string; kind: number };
-type Export = {
-  resourceSpans: { resource: { attributes: Attribute[] }; scopeSpans: { scope: { name: string }; spans: Span[] }[] }[];
-};
-
-let collector: RunningServer;
-let exports: { path: string; body: Export }[] = [];
+let collector: Collector;
 
 beforeEach(async () => {
-  exports = [];
-  collector = await startHttpServer({
-    host: '127.0.0.1',
-    port: 0,
-    log: createLog({ name: 'collector', level: 'silent' }),
-    handler: async (req, res) => {
-      const chunks: Buffer[] = [];
-      for await (const chunk of req) chunks.push(chunk as Buffer);
-      exports.push({ path: req.url ?? '', body: JSON.parse(Buffer.concat(chunks).toString()) });
-      res.setHeader('content-type', 'application/json').end('{}');
-    },
-  });
+  collector = await startCollector();
 });
-afterEach(() => collector.drain(1_000));
+afterEach(() => collector.close());
 
 const at = (file: string) => new URL(file, import.meta.url).href;
 
@@ -80,18 +60,15 @@ test('a program reports its requests under its name, continues their traces, and
   const { code, done, lines, errors } = await run({
     OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
     OTEL_SERVICE_NAME: 'catalog',
+    OTEL_BSP_EXPORT_TIMEOUT: '20000',
   });
   expect({ code, errors }).toEqual({ code: 0, errors: '' });
-  expect(new Set(exports.map(({ path }) => path))).toEqual(new Set(['/v1/traces']));
-  const resources = exports.flatMap(({ body }) => body.resourceSpans);
-  for (const { resource } of resources) {
-    expect(resource.attributes).toContainEqual({ key: 'service.name', value: { stringValue: 'catalog' } });
-  }
-  const scopes = resources.flatMap(({ scopeSpans }) => scopeSpans);
-  const spans = scopes.flatMap((scope) => scope.spans);
+  expect(new Set(collector.paths())).toEqual(new Set(['/v1/traces']));
+  const spans = collector.spans();
+  expect(new Set(spans.map(({ service }) => service))).toEqual(new Set(['catalog']));
   const server = spans.find(({ kind }) => kind === 2);
   expect(server).toMatchObject({ traceId, parentSpanId: '00f067aa0ba902b7', name: 'GET /things/:id' });
-  expect(scopes.map(({ scope }) => scope.name)).toContain('@opentelemetry/instrumentation-express');
+  expect(spans.map(({ scope }) => scope)).toContain('@opentelemetry/instrumentation-express');
 
   // Log lines and what is sent on name the span that the collector knows.
   expect(done.answer.traceId).toBe(traceId);
@@ -105,12 +82,12 @@ test('nothing of OpenTelemetry is loaded when no collector is named, and traces 
   expect(code).toBe(0);
   expect(done.loaded).toBe(0);
   expect(done.answer.traceId).toBe(traceId);
-  expect(exports).toEqual([]);
+  expect(collector.paths()).toEqual([]);
 });
 
 test('a collector that is away does not keep a program from stopping', async () => {
-  await collector.drain(0);
+  await collector.close();
   const { code, done } = await run({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_SERVICE_NAME: 'catalog' });
   expect(code).toBe(0);
-  await eventually(() => expect(done.answer.traceId).toBe(traceId));
+  expect(done.answer.traceId).toBe(traceId);
 });

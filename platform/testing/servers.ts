@@ -7,6 +7,7 @@ const testServersSchema = z.object({
   /** Of a user who may create schemas and users. */
   mysqlUrl: z.string(),
   rabbitmqUrl: z.string(),
+  rabbitmqManagementUrl: z.string().optional(),
   redisUrl: z.string(),
   consulUrl: z.string(),
 });

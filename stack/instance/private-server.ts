@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ServerName, ServerRecord } from '../addresses.ts';
+import type { ProcessIdentity, ServerName, ServerRecord } from '../addresses.ts';
 import type { StackHome } from '../home/paths.ts';
 import type { StackSettings } from '../home/settings.ts';
 import { isAlive } from '../process/identity.ts';
@@ -77,12 +77,11 @@ export async function stopPrivate(
   options: { kill?: boolean } = {},
 ): Promise<'none' | 'stopped' | 'killed'> {
   const { instance, name, definition, home } = server;
-  const folder = home.server(instance, name);
-  const outcome = await stopProcesses(folder, {
+  const outcome = await stopProcesses(() => processesOfServer(server), {
     signal: options.kill ? 'SIGKILL' : 'SIGTERM',
     graceMs: options.kill ? 0 : definition.stopWithinMs,
     // epmd serves the node until that is gone, and does not end by itself.
-    ...(options.kill ? {} : { first: (identity) => !/(^|\/)epmd\0/.test(commandLine(identity.pid)) }),
+    ...(options.kill ? {} : { later: (identity) => /(^|\/)epmd\0/.test(commandLine(identity.pid)) }),
   });
   const record = readRecord(home, instance, name);
   if (record !== undefined && record.processes.length > 0) writeRecord(home, instance, { ...record, processes: [] });
@@ -91,7 +90,16 @@ export async function stopPrivate(
 
 /** Stops (SIGSTOP) or continues (SIGCONT) every process of the server: a server that hangs without closing a socket. */
 export function signalPrivate(server: Omit<PrivateServer, 'settings'>, signal: 'SIGSTOP' | 'SIGCONT'): void {
-  for (const identity of processesOf(server.home.server(server.instance, server.name))) signalProcess(identity, signal);
+  for (const identity of processesOfServer(server)) signalProcess(identity, signal);
+}
+
+/** Every process of the server, whether its record knows it or not. */
+export function processesOfServer({
+  home,
+  instance,
+  name,
+}: Pick<PrivateServer, 'home' | 'instance' | 'name'>): ProcessIdentity[] {
+  return processesOf(home.server(instance, name), readRecord(home, instance, name)?.processes ?? []);
 }
 
 /** Whether every process that was started for it still runs. */

@@ -34,11 +34,11 @@ export function instanceNames(home: StackHome): string[] {
 }
 
 /** Ports that servers of any instance have been given, running or not. */
-export function recordedPorts(home: StackHome, except: { instance: string; name: ServerName }): Set<number> {
+export function recordedPorts(home: StackHome, except?: { instance: string; name: ServerName }): Set<number> {
   const ports = new Set<number>();
   for (const instance of instanceNames(home)) {
     for (const name of serverNames) {
-      if (instance === except.instance && name === except.name) continue;
+      if (instance === except?.instance && name === except.name) continue;
       const record = readRecord(home, instance, name);
       for (const port of Object.values(record?.ports ?? {})) ports.add(port);
     }

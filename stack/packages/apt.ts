@@ -124,6 +124,9 @@ export function aptConfiguration(place: string, architecture: string): string {
     `Dir::State "${place}/state";`,
     `Dir::State::status "${place}/status";`,
     `Dir::Cache "${place}/cache";`,
+    // Container images switch this cache off; without it each call parses the lists anew, for a second or more.
+    'Dir::Cache::pkgcache "pkgcache.bin";',
+    'Dir::Cache::srcpkgcache "srcpkgcache.bin";',
     'Dir::Etc::sourcelist "/dev/null";',
     `Dir::Etc::sourceparts "${place}/sources";`,
     'Dir::Etc::preferences "/dev/null";',

@@ -42,9 +42,7 @@ export function sameProcess(a: ProcessIdentity, b: ProcessIdentity): boolean {
 export function findByEnvironment(name: string, value: string): ProcessIdentity[] {
   const wanted = Buffer.from(`\0${name}=${value}\0`);
   const found: ProcessIdentity[] = [];
-  for (const entry of readdirSync('/proc')) {
-    if (!/^\d+$/.test(entry)) continue;
-    const pid = Number(entry);
+  for (const pid of allPids()) {
     const environment = readOrNothing(`/proc/${pid}/environ`);
     if (environment === undefined) continue;
     if (!Buffer.concat([Buffer.from('\0'), environment, Buffer.from('\0')]).includes(wanted)) continue;
@@ -52,6 +50,30 @@ export function findByEnvironment(name: string, value: string): ProcessIdentity[
     if (identity !== undefined) found.push(identity);
   }
   return found;
+}
+
+/**
+ * Every process in a session that one of these has begun (a detached process is its session's leader, and the
+ * session's number is its pid). A session of the same number but begun after a later process start is another one.
+ */
+export function findBySession(leaders: readonly ProcessIdentity[]): ProcessIdentity[] {
+  const boot = bootId();
+  const starts = new Map(leaders.filter((leader) => leader.bootId === boot).map((leader) => [leader.pid, leader]));
+  if (starts.size === 0) return [];
+  const found: ProcessIdentity[] = [];
+  for (const pid of allPids()) {
+    const stat = statOf(pid);
+    const leader = stat === undefined ? undefined : starts.get(stat.session);
+    if (stat === undefined || leader === undefined || stat.state === 'Z') continue;
+    // The number can only go to another process once no member of the session is left.
+    const now = identify(leader.pid);
+    if (now === undefined || sameProcess(now, leader)) found.push({ pid, startTime: stat.startTime, bootId: boot });
+  }
+  return found;
+}
+
+function allPids(): number[] {
+  return readdirSync('/proc').flatMap((entry) => (/^\d+$/.test(entry) ? [Number(entry)] : []));
 }
 
 function statOf(pid: number): ProcessStat | undefined {

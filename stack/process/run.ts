@@ -3,7 +3,7 @@ import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ProcessIdentity } from '../addresses.ts';
-import { findByEnvironment, identify, isAlive } from './identity.ts';
+import { findByEnvironment, findBySession, identify, isAlive } from './identity.ts';
 
 /** A command line ready to be spawned. */
 export type Command = { file: string; args: string[]; env?: Record<string, string>; cwd?: string };
@@ -79,38 +79,45 @@ export function startDetached(command: Command, options: { log: string; owner: s
   });
 }
 
-/** Every process that belongs to the server in this folder, now. */
-export function processesOf(folder: string): ProcessIdentity[] {
-  return findByEnvironment(OWNER_VARIABLE, folder);
+/**
+ * Every process that belongs to the server in this folder, now: those that were started for it, those in their
+ * sessions, and those that carry its mark in their environment (a program that sets its own title overwrites that).
+ */
+export function processesOf(folder: string, started: readonly ProcessIdentity[]): ProcessIdentity[] {
+  const found = new Map<number, ProcessIdentity>();
+  for (const identity of [
+    ...started.filter(isAlive),
+    ...findBySession(started),
+    ...findByEnvironment(OWNER_VARIABLE, folder),
+  ]) {
+    found.set(identity.pid, identity);
+  }
+  return [...found.values()];
 }
 
 /**
- * Ends every process of the server in `folder`: `signal` first, SIGKILL for those that are left after `graceMs`.
- * Resolves to how it went once none is left.
+ * Ends processes: `signal` first, SIGKILL for those that are left after `graceMs`. `left` tells which there are still.
+ * Those that `later` names are ended only when the others are gone.
  */
 export async function stopProcesses(
-  folder: string,
-  options: { signal?: NodeJS.Signals; graceMs: number; first?: (identity: ProcessIdentity) => boolean },
+  left: () => ProcessIdentity[],
+  options: { signal: NodeJS.Signals; graceMs: number; later?: (identity: ProcessIdentity) => boolean },
 ): Promise<'none' | 'stopped' | 'killed'> {
-  let left = processesOf(folder);
-  if (left.length === 0) return 'none';
-  const first = options.first ?? (() => true);
-  for (const identity of left.filter(first)) signalProcess(identity, options.signal ?? 'SIGTERM');
+  const first = (): ProcessIdentity[] => left().filter((identity) => !options.later?.(identity));
+  if (left().length === 0) return 'none';
+  for (const identity of first()) signalProcess(identity, options.signal);
   const deadline = Date.now() + options.graceMs;
-  while (Date.now() < deadline) {
-    left = processesOf(folder);
-    if (left.filter(first).length === 0) break;
-    await sleep(50);
-  }
-  const late = left.filter(first).length > 0;
-  for (let round = 0; left.length > 0; round++) {
-    if (round === 200)
-      throw new Error(`processes ${left.map(({ pid }) => pid).join(', ')} of ${folder} do not end, even by SIGKILL`);
-    for (const identity of left) signalProcess(identity, 'SIGKILL');
+  while (Date.now() < deadline && first().length > 0) await sleep(50);
+  const late = first().length > 0;
+  for (let round = 0; ; round++) {
+    const remaining = left();
+    if (remaining.length === 0) return late ? 'killed' : 'stopped';
+    if (round === 200) {
+      throw new Error(`processes ${remaining.map(({ pid }) => pid).join(', ')} do not end, even by SIGKILL`);
+    }
+    for (const identity of remaining) signalProcess(identity, 'SIGKILL');
     await sleep(25);
-    left = processesOf(folder);
   }
-  return late ? 'killed' : 'stopped';
 }
 
 /** Sends a signal to this very process; false when it is gone. */

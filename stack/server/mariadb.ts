@@ -34,6 +34,8 @@ export const mariadbServer: ServerDefinition = {
       command: plan.installation.command(plan.installation.program, [
         ...common(plan, dataFolder(plan, 'mariadb')),
         ...serving(plan),
+        `--secure-file-priv=${plan.folder}`,
+        '--binlog-format=ROW',
         '--innodb-log-file-size=96M',
         '--sync-binlog=1',
         '--collation-server=utf8mb4_unicode_ci',

@@ -10,6 +10,8 @@ import { runCommand } from '../process/run.ts';
 import { PROBE_TIMEOUT_MS, type ServerAddress, type ServerDefinition, type ServerPlan } from './definition.ts';
 
 const INITIALISE_TIMEOUT_MS = 180_000;
+/** Also keeps it from looking for the folder that the package would have made. */
+const NO_FILE_ACCESS = '--secure-file-priv=NULL';
 
 export const mysqlServer: ServerDefinition = {
   engine: 'mysql',
@@ -20,7 +22,7 @@ export const mysqlServer: ServerDefinition = {
   stopWithinMs: 30_000,
   async prepare(plan) {
     await prepareData(plan, 'mysql', async (folder) => {
-      const args = [...common(plan, folder), '--innodb-redo-log-capacity=8M', '--initialize-insecure'];
+      const args = [...common(plan, folder), NO_FILE_ACCESS, '--innodb-redo-log-capacity=8M', '--initialize-insecure'];
       await must(plan, args);
     });
   },
@@ -30,6 +32,7 @@ export const mysqlServer: ServerDefinition = {
       command: plan.installation.command(plan.installation.program, [
         ...common(plan, dataFolder(plan, 'mysql')),
         ...serving(plan),
+        NO_FILE_ACCESS,
         '--mysqlx=OFF',
         '--innodb-redo-log-capacity=128M',
         '--binlog-expire-logs-seconds=7200',
@@ -53,7 +56,6 @@ export function common(plan: Pick<ServerPlan, 'installation'>, folder: string): 
     '--no-defaults',
     `--basedir=${prefix}`,
     `--datadir=${folder}`,
-    '--secure-file-priv=NULL',
     '--character-set-server=utf8mb4',
     // The server refuses to run as root unless told to.
     ...(process.getuid?.() === 0 ? ['--user=root'] : []),
@@ -74,7 +76,6 @@ export function serving(plan: Pick<ServerPlan, 'ports' | 'settings' | 'folder'>)
     '--default-time-zone=+00:00',
     '--server-id=1',
     '--log-bin=binlog',
-    '--binlog-format=ROW',
     '--log-bin-trust-function-creators=1',
     '--innodb-buffer-pool-size=256M',
     `--innodb-flush-log-at-trx-commit=${plan.settings.flushLogAtCommit}`,

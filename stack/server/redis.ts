@@ -24,6 +24,7 @@ export const redisServer: ServerDefinition = {
       `dir "${data}"`,
       `requirepass ${plan.secret}`,
       'daemonize no',
+      'set-proc-title no',
       // A cache: what it holds may be lost with it.
       'save ""',
       'appendonly no',

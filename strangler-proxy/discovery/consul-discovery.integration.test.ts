@@ -12,7 +12,7 @@ import { allowNetworks } from './allowed-networks.ts';
 import { consulDiscovery } from './consul-discovery.ts';
 import type { Discovery, Watch } from './discovery.ts';
 import { describeDiscovery } from './discovery-conformance.ts';
-import { openLastKnown } from './last-known.ts';
+import { type LastKnown, openLastKnown } from './last-known.ts';
 
 const silent = createLog({ name: 'consul-discovery-test', level: 'silent' });
 let direct: ConsulClient;
@@ -20,6 +20,7 @@ let network: TcpProxy;
 let directory: string;
 let registered: Set<string>;
 let open: (Watch | ConsulClient)[];
+let keepers: LastKnown[];
 let service: string;
 
 beforeAll(() => {
@@ -33,6 +34,7 @@ beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'consul-discovery-'));
   registered = new Set();
   open = [];
+  keepers = [];
   service = `catalog-${randomBytes(4).toString('hex')}`;
 });
 
@@ -40,6 +42,7 @@ afterEach(async () => {
   for (const one of open) one.close();
   for (const id of registered) await deregister(id);
   await network.close();
+  for (const keeper of keepers) await keeper.written();
   await rm(directory, { recursive: true, force: true });
 });
 
@@ -61,10 +64,11 @@ async function deregister(id: string): Promise<void> {
 }
 
 /** A discovery of its own, as a newly started proxy has it. */
-function start({ log = silent, keptIn = directory } = {}): Discovery {
+function start({ log = silent } = {}): Discovery {
   const consul = createConsul({ url: network.url, log: silent });
   open.push(consul);
-  const lastKnown = openLastKnown(keptIn, silent);
+  const lastKnown = openLastKnown(directory, silent);
+  keepers.push(lastKnown);
   const discovery = consulDiscovery({ consul, allowed: allowNetworks(), lastKnown, log });
   return {
     ...discovery,

@@ -19,6 +19,8 @@ export type LastKnown = {
   read(service: string): Promise<LastKnownDocument | undefined>;
   /** Replaces the file as a whole; of writes that overtake each other the last one stays. Never throws. */
   write(service: string, instances: readonly AnnouncedInstance[]): Promise<void>;
+  /** Settles when what was to be written has been. */
+  written(): Promise<void>;
 };
 
 /** Files `<directory>/<service>.json`; the directory is made when something is written. */
@@ -71,7 +73,13 @@ export function openLastKnown(directory: string, log: Log): LastKnown {
     pending.delete(service);
   }
 
-  return { read, write };
+  return {
+    read,
+    write,
+    async written() {
+      await Promise.all([...pending.values()].map(({ done }) => done));
+    },
+  };
 }
 
 /** A file name of its own for every service name; no name leads out of the directory. */

@@ -116,16 +116,25 @@ export class Attempt implements Timed {
     try {
       sendAnswerHead(answer, res, addToAnswer);
     } catch (error) {
-      this.fail('upstream-bad-response', (error as Error).message);
+      queueMicrotask(() => this.#refuseAnswer(answer, error as Error));
       return;
     }
     this.#phase = 'answering';
     // httpxy destroys a request that is still being sent when its answer has been read. An upstream may answer first
     // and go on reading; one that does not closes the connection, and that is heard of anyway.
     if (!answer.req.writableFinished) answer.removeAllListeners('close');
-    (answer as WithAttempt)[attemptKey] = this;
+    (answer as unknown as WithAttempt)[attemptKey] = this;
     answer.on('error', onAnswerError);
     if (res.chunkedEncoding) answer.on('end', onAnswerEnd);
+    sendTogether(answer, res);
+  }
+
+  /** The answer cannot be sent on. Called once httpxy has put its listeners on it, by which it would cut the client off. */
+  #refuseAnswer(answer: Answer, error: Error): void {
+    answer.removeAllListeners('close');
+    answer.removeAllListeners('error');
+    answer.on('error', () => {});
+    this.fail('upstream-bad-response', error.message);
   }
 
   /** Ends the attempt as failed, unless it has ended before. */
@@ -228,6 +237,9 @@ export class Attempt implements Timed {
     this.#phase = 'sent';
     const { req, res, outgoing } = this.#parts;
     if (outgoing.body.kind === 'none') {
+      // Or Node would give a POST or PUT without body the length 0 that its client did not send.
+      request.removeHeader('content-length');
+      request.removeHeader('transfer-encoding');
       request.end();
       return;
     }
@@ -289,6 +301,18 @@ export class Attempt implements Timed {
     if (this.#request !== null) req.unpipe(this.#request);
     lingerOverBody(req);
   }
+}
+
+const noBytes = Buffer.alloc(0);
+
+/**
+ * Copies the body. The head goes out now, though no body may follow for long: an empty write corks the connection
+ * until the end of this tick, in which the part of the body that is here is written too. (`flushHeaders` would write
+ * bytes beyond ASCII as UTF-8.)
+ */
+function sendTogether(answer: IncomingMessage, res: ServerResponse): void {
+  answer.pipe(res);
+  res.write(noBytes);
 }
 
 function onRequestError(this: ClientRequest & WithAttempt, error: NodeJS.ErrnoException): void {

@@ -26,15 +26,15 @@ type Target = { protocol: 'http:' | 'https:'; host: string; port: number };
 const coarsestCheckMs = 100;
 
 /**
- * Forwards with one http-proxy-middleware over keep-alive agents. The middleware makes the upstream request and copies
- * the answer's body; what it decides by itself is taken over through its own seams, each for a reason:
+ * Forwards with one http-proxy-middleware over keep-alive agents. The middleware makes the upstream request and ties its
+ * life to the client's; what it decides by itself is taken over through its own seams, each for a reason:
  *
  * - `router` is a function: the target is the instance that was chosen. Its table form matches substrings.
  * - `plugins` with `ejectPlugins`: the built-in ones answer errors themselves and log a URL a request.
  * - event `start` puts the prepared headers in place, after httpxy's own pass has added `content-length: 0` to a
  *   DELETE or OPTIONS without body, and before its headers are copied.
- * - event `proxyRes` sends the answer's head; httpxy leaves a head alone that has been sent. Its own way joins repeated
- *   headers, renames them in lower case and adds `connection`.
+ * - event `proxyRes` with `selfHandleResponse`: the attempt sends the answer on. httpxy's own way joins repeated
+ *   headers, renames them in lower case, adds `connection`, drops trailers, and throws where a status is not valid.
  * - option `buffer` is the attempt, which sends the body when there is a connection to send it on.
  * - `proxyTimeout` is not used: it cuts silent event streams and does not see the wait for a connection.
  */
@@ -74,6 +74,7 @@ export function createForward(options: ForwardOptions): RunningForward {
       routed.buffer = attemptOf(req) as unknown as NonNullable<typeof routed.buffer>;
       return target;
     },
+    selfHandleResponse: true,
     ejectPlugins: true,
     plugins: [hooks],
   });

@@ -1,34 +1,62 @@
-import http from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createLog } from '@strangler/platform/log.ts';
+import { startHttpServer } from '@strangler/platform/http/server.ts';
 import { createAccept } from '../accept/accept.ts';
 import { trustPeers } from '../accept/client-identity.ts';
+import { refuseConnect } from '../accept/connect.ts';
 import { defaultLimits, type Limits } from '../accept/limits.ts';
 import { operatorTokens } from '../accept/operator.ts';
 import type { Finished } from '../account/account.ts';
 import type { Decide, Decision } from '../decide/decision.ts';
 import type { ForwardTimes } from '../forward/attempt.ts';
 import { createForward } from '../forward/hpm-forward.ts';
-import type { AgentLimits } from '../forward/upstream-agent.ts';
+import { defaultAgentLimits } from '../forward/upstream-agent.ts';
 import { createRequestHandler } from '../request-handler.ts';
+import { defaultUpgradeLimits, createUpgradeHandler } from '../upgrade/upgrade-handler.ts';
 import type { Instance, Outcome, Upstream, Upstreams } from '../upstream/upstream.ts';
 
-export type StartOptions = {
-  origins?: string[];
-  serviceOrigins?: string[];
-  limits?: Partial<Limits>;
-  times?: Partial<ForwardTimes>;
-  agent?: Partial<AgentLimits>;
-  trusted?: string[];
-  operatorToken?: string;
+/** What a test may want to be other than it is by default; every way to start a proxy must honour all of it. */
+export type ProxyWishes = {
+  /** `http://127.0.0.1:port` of each instance of the monolith. */
+  monolith: readonly string[];
+  connectTimeoutMs?: number;
+  answerTimeoutMs?: number;
+  bodyIdleTimeoutMs?: number;
+  clientIdleTimeoutMs?: number;
+  handshakeTimeoutMs?: number;
+  maxSockets?: number;
+  maxBodyBytes?: number;
+  maxHeaderBytes?: number;
+  headersTimeoutMs?: number;
+  trustedPeers?: readonly string[];
+};
+
+/** A proxy with no slices in front of some server, and how to be rid of it. */
+export type StartedProxy = { port: number; close(): Promise<void> };
+export type StartProxy = (wishes: ProxyWishes) => Promise<StartedProxy>;
+
+/** Things that only a proxy within the test's own process can be asked for. */
+export type InProcessWishes = ProxyWishes & {
+  service?: readonly string[];
   decide?: Decide;
+  operatorToken?: string;
+  maxRequestsInFlight?: number;
+  maxTunnels?: number;
+};
+
+export type InProcessProxy = StartedProxy & {
+  /** What was accounted for, oldest first. */
+  finished: Finished[];
+  /** What was told to the pools, by instance. */
+  outcomes: { instance: string; outcome: Outcome }[];
+  inFlight(): number;
+  openTunnels(): number;
+  endTunnels(cutAfterMs: number): void;
 };
 
 const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
 
-/** A decision for a request that no slice claims. */
-export const toMonolith: Decide = ({ method }) => ({ ...plainDecision, access: safeMethods.has(method) ? 'read' : 'write' });
-
-export const plainDecision: Decision = {
+/** A decision about a request that no slice claims. */
+export const monolithDecision: Decision = {
   side: 'monolith',
   reason: 'no-slice',
   access: 'read',
@@ -40,3 +68,107 @@ export const plainDecision: Decision = {
   setCookie: null,
   disclose: false,
 };
+
+const allToMonolith: Decide = ({ method }) =>
+  safeMethods.has(method) ? monolithDecision : { ...monolithDecision, access: 'write' };
+
+/** Starts the request handler and the upgrade handler within this process, without flags, discovery or workers. */
+export async function startTransparentProxy(wishes: InProcessWishes): Promise<InProcessProxy> {
+  const finished: Finished[] = [];
+  const outcomes: InProcessProxy['outcomes'] = [];
+  const account = { finished: (request: Finished) => void finished.push(request) };
+  const upstreams = listedInstances(wishes.monolith, wishes.service ?? [], outcomes);
+  const decide = wishes.decide ?? allToMonolith;
+  const limits: Limits = {
+    ...defaultLimits,
+    ...defined({
+      maxBodyBytes: wishes.maxBodyBytes,
+      maxHeaderBytes: wishes.maxHeaderBytes,
+      maxRequestsInFlight: wishes.maxRequestsInFlight,
+    }),
+  };
+  const times: Partial<ForwardTimes> = defined({
+    connectTimeoutMs: wishes.connectTimeoutMs,
+    answerTimeoutMs: wishes.answerTimeoutMs,
+    bodyIdleTimeoutMs: wishes.bodyIdleTimeoutMs,
+    clientIdleTimeoutMs: wishes.clientIdleTimeoutMs,
+  });
+  const accept = createAccept({
+    limits,
+    trusts: trustPeers(wishes.trustedPeers ?? []),
+    isOperatorToken: operatorTokens(wishes.operatorToken ?? null),
+  });
+  const { forward, close: closeForward } = createForward({
+    times,
+    maxBodyBytes: limits.maxBodyBytes,
+    agent: { maxSockets: wishes.maxSockets ?? defaultAgentLimits.maxSockets },
+  });
+  const handler = createRequestHandler({ accept, decide, upstreams, forward, account, limits });
+  const upgrades = createUpgradeHandler({
+    accept,
+    decide,
+    upstreams,
+    account,
+    limits: {
+      ...defaultUpgradeLimits,
+      ...defined({ handshakeTimeoutMs: wishes.handshakeTimeoutMs, maxTunnels: wishes.maxTunnels }),
+    },
+  });
+  const running = await startHttpServer({
+    handler: handler.handle,
+    onCheckContinue: handler.handleExpectingContinue,
+    onUpgrade: upgrades.upgrade,
+    host: '127.0.0.1',
+    port: 0,
+    log: createLog({ name: 'proxy-under-test', level: 'silent' }),
+    limits: defined({ maxHeaderBytes: wishes.maxHeaderBytes, headersTimeoutMs: wishes.headersTimeoutMs }),
+  });
+  refuseConnect(running.server);
+  return {
+    port: running.port,
+    finished,
+    outcomes,
+    inFlight: handler.inFlight,
+    openTunnels: upgrades.open,
+    endTunnels: upgrades.endAll,
+    async close() {
+      upgrades.endAll(0);
+      await running.drain(0);
+      closeForward();
+    },
+  };
+}
+
+/** Lends the listed instances in their order, so that a test knows which one is asked first. */
+function listedInstances(
+  monolith: readonly string[],
+  service: readonly string[],
+  outcomes: InProcessProxy['outcomes'],
+): Upstreams {
+  const upstream = (name: string, side: Instance['side'], origins: readonly string[]): Upstream => {
+    const instances = origins.map((origin): Instance => ({ id: origin, side, service: name, origin }));
+    return {
+      name,
+      acquire(exclude) {
+        const instance = instances.find(({ id }) => exclude?.has(id) !== true);
+        if (instance === undefined) {
+          return { kind: 'refused', why: instances.length === 0 ? 'no-instances' : 'all-tried' };
+        }
+        return {
+          kind: 'leased',
+          instance,
+          release: (outcome) => void outcomes.push({ instance: instance.id, outcome }),
+        };
+      },
+      status: () => ({ name, circuit: 'closed', inFlight: 0, maxConcurrent: 0, instances: [] }),
+      close() {},
+    };
+  };
+  const services = new Map([['catalog', upstream('catalog', 'service', service)]]);
+  const shop = upstream('monolith', 'monolith', monolith);
+  return { monolith: () => shop, service: (name) => services.get(name) };
+}
+
+function defined<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
+}

@@ -17,3 +17,9 @@ export const isToPrimary = (message: unknown): message is ToPrimary =>
 
 const hasKind = (message: unknown, kinds: readonly string[]): boolean =>
   typeof message === 'object' && message !== null && 'kind' in message && kinds.includes(message.kind as string);
+
+/** Sends to the primary; `sent` is called in any case, also where the primary is gone. */
+export const tellPrimary = (message: ToPrimary, sent: () => void = () => {}): void => {
+  if (process.connected && process.send) process.send(message, undefined, undefined, sent);
+  else sent();
+};

@@ -22,13 +22,13 @@ import type { ProxyConfig } from '../config.ts';
 import { createDecide } from '../decide/decide.ts';
 import { consulDiscovery } from '../discovery/consul-discovery.ts';
 import type { Discovery } from '../discovery/discovery.ts';
-import { openLastKnown } from '../discovery/last-known.ts';
+import { type LastKnown, openLastKnown } from '../discovery/last-known.ts';
 import { staticDiscovery } from '../discovery/static-discovery.ts';
 import { createForward } from '../forward/hpm-forward.ts';
 import { createRequestHandler } from '../request-handler.ts';
 import { buildRouteTable, type RouteTable } from '../routes/route-table.ts';
 import { createUpstreams } from '../upstream/upstreams.ts';
-import { isToWorker, type ToPrimary } from './messages.ts';
+import { isToWorker, tellPrimary } from './messages.ts';
 
 /** Runs one of the processes that answer on the proxy's port. */
 export const runWorker = async (config: ProxyConfig, log: Log, number: number): Promise<void> => {
@@ -178,7 +178,7 @@ const openDiscovery = (config: ProxyConfig, log: Log, lifecycle: Lifecycle): Dis
   });
 };
 
-const nothingKept = { read: async () => undefined, write: async () => {} };
+const nothingKept: LastKnown = { read: async () => undefined, write: async () => {}, written: async () => {} };
 
 const tellBoth = (one: Account, other: Account): Account => ({
   finished(request) {
@@ -186,10 +186,6 @@ const tellBoth = (one: Account, other: Account): Account => ({
     other.finished(request);
   },
 });
-
-const tellPrimary = (message: ToPrimary): void => {
-  if (process.connected) process.send?.(message);
-};
 
 const obeyPrimary = (lifecycle: Lifecycle, log: Log, status: () => WorkerStatus): void => {
   const stop = (reason: string): void => void lifecycle.stop(reason).then(({ exitCode }) => process.exit(exitCode));

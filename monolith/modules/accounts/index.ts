@@ -29,7 +29,9 @@ export function createAccountsModule(deps: ModuleDeps): ShopModule {
     async start() {
       await signingKeys.signingKey();
       cleaning = setInterval(() => {
-        sessions.deleteExpired().catch((error: unknown) => log.warn({ err: error }, 'expired sessions were not deleted'));
+        sessions
+          .deleteExpired()
+          .catch((error: unknown) => log.warn({ err: error }, 'expired sessions were not deleted'));
       }, CLEANING_INTERVAL_MS);
       cleaning.unref();
     },

@@ -105,7 +105,8 @@ export function createSessionService({
     async refresh(refreshToken) {
       // The problem is thrown outside of the transaction: the revocation must be kept.
       const result = await exchange(refreshToken);
-      if (result.kind === 'refused') throw unauthorized('The refresh token is not valid; log in again', 'invalid_token');
+      if (result.kind === 'refused')
+        throw unauthorized('The refresh token is not valid; log in again', 'invalid_token');
       return result.tokens;
     },
 

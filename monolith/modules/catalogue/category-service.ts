@@ -138,7 +138,8 @@ function noSuchCategory(id: number) {
 
 function explainDuplicate(slug: string) {
   return (error: unknown): never => {
-    if (error instanceof UniqueConstraintError) throw problems.conflict(`There is already a category with the slug ${slug}`);
+    if (error instanceof UniqueConstraintError)
+      throw problems.conflict(`There is already a category with the slug ${slug}`);
     throw error;
   };
 }

@@ -18,13 +18,17 @@ export type ProductFields = {
 export type AttributeValue = string | number | boolean;
 export type ProductAttributes = Record<string, AttributeValue>;
 
-const sku = z.string().regex(/^[A-Z0-9][A-Z0-9._-]{0,63}$/, 'must be 1 to 64 of A-Z 0-9 . _ - beginning with a letter or digit');
+const sku = z
+  .string()
+  .regex(/^[A-Z0-9][A-Z0-9._-]{0,63}$/, 'must be 1 to 64 of A-Z 0-9 . _ - beginning with a letter or digit');
 const name = lineOfText({ min: 1, max: 200 });
 const description = paragraphs({ min: 0, max: 10_000 });
 const categoryId = z.int().min(1);
 const priceCents = z.int().min(0).max(100_000_000);
 const currency = z.string().regex(/^[A-Z]{3}$/, 'must be an ISO 4217 code such as EUR');
-const attributeName = z.string().regex(/^[a-z][a-z0-9_]{0,63}$/, 'must be 1 to 64 of a-z 0-9 _ beginning with a letter');
+const attributeName = z
+  .string()
+  .regex(/^[a-z][a-z0-9_]{0,63}$/, 'must be 1 to 64 of a-z 0-9 _ beginning with a letter');
 const attributeText = z
   .string()
   .max(500)

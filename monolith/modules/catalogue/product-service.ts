@@ -148,7 +148,8 @@ function stale(id: number) {
 
 function explainDuplicate(sku: string | undefined) {
   return (error: unknown): never => {
-    if (error instanceof UniqueConstraintError) throw problems.conflict(`There is already a product with the SKU ${sku}`);
+    if (error instanceof UniqueConstraintError)
+      throw problems.conflict(`There is already a product with the SKU ${sku}`);
     throw error;
   };
 }

@@ -51,7 +51,9 @@ export function inventoryRoutes({
       delta,
       reason,
       accountId: identityOf(req).accountId,
-      ...(ifMatch === undefined ? {} : { isExpected: (stock) => ifMatchMatches(ifMatch, stockRepresentation(stock).entityTag) }),
+      ...(ifMatch === undefined
+        ? {}
+        : { isExpected: (stock) => ifMatchMatches(ifMatch, stockRepresentation(stock).entityTag) }),
     });
     switch (outcome.kind) {
       case 'no_such_product':

@@ -10,7 +10,7 @@ export function createNotificationsModule(
   deps: ModuleDeps,
   { limits = defaultStreamLimits }: { limits?: StreamLimits } = {},
 ): ShopModule & { notifications: LocalNotifications } {
-  const wakeUps = createWakeUps({ redis: deps.redis, redisUrl: deps.config.redisUrl, log: deps.log });
+  const wakeUps = createWakeUps({ ...deps.config, redis: deps.redis, log: deps.log });
   const notifications = new LocalNotifications({ ...deps, wake: wakeUps.wake });
   const streams = new StreamServer({ ...deps, notifications, wakeUps, limits });
   return {

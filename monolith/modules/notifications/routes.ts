@@ -1,4 +1,4 @@
-import { problems } from '@strangler/platform/http/problem.ts';
+import { Problem, problems } from '@strangler/platform/http/problem.ts';
 import { parseParams, parseQuery } from '@strangler/platform/http/validate.ts';
 import { Router } from 'express';
 import { z } from 'zod';
@@ -6,6 +6,7 @@ import { type Auth, identityOf } from '../../auth/auth.ts';
 import { idParams } from '../../http/id.ts';
 import { decodeCursor, listFingerprint, pageOf, pageParameters } from '../../http/paging.ts';
 import { type LocalNotifications, notificationJson } from './notifications.ts';
+import { streamPath } from './stream-server.ts';
 
 const listQuery = z.strictObject({ ...pageParameters, only: z.enum(['all', 'unread']).default('all') });
 
@@ -28,6 +29,15 @@ export function notificationRoutes({ auth, notifications }: { auth: Auth; notifi
       toItem: notificationJson,
     });
     res.json({ ...page, unread });
+  });
+
+  // Requests that do ask for a WebSocket never come here: they are upgraded before.
+  router.get(streamPath, () => {
+    throw new Problem({
+      status: 426,
+      detail: 'Notifications are streamed over a WebSocket: ask for an upgrade.',
+      headers: { upgrade: 'websocket', connection: 'Upgrade' },
+    });
   });
 
   router.post('/api/notifications/:id/read', auth.requireAccount(), async (req, res) => {

@@ -17,19 +17,22 @@ export type WakeUps = {
   stop(): Promise<void>;
 };
 
-const channel = 'shop:notifications:wake';
 const hintSchema = z.object({ from: z.string(), account_id: z.int() });
 
 /** Without Redis the streams of this process alone are woken. */
 export function createWakeUps({
   redis,
   redisUrl,
+  redisPrefix,
   log,
 }: {
   redis: Redis | undefined;
   redisUrl: string | undefined;
+  /** Put before the channel's name, as before every key. */
+  redisPrefix: string;
   log: Log;
 }): WakeUps {
+  const channel = `${redisPrefix}notifications:wake`;
   const self = randomUUID();
   let listener: (who: number | 'all') => void = () => {};
   let subscriber: ReturnType<typeof subscribingClient> | undefined;

@@ -1,7 +1,7 @@
 import { type RepeatedJob, repeat } from '../../repeated-job.ts';
 import type { ModuleDeps, ShopModule } from '../module.ts';
 import type { Notifications } from '../notifications/notifications.ts';
-import { defaultPaymentTimings, LocalPayments, type PaymentTimings } from './payments.ts';
+import { LocalPayments } from './payments.ts';
 import { createProviderClient } from './provider-client.ts';
 import { PaymentReconciler } from './reconciler.ts';
 import { paymentRoutes } from './routes.ts';
@@ -13,8 +13,9 @@ export type PaymentsModule = ShopModule & { payments: LocalPayments; reconciler:
 
 export function createPaymentsModule(
   deps: ModuleDeps,
-  { notifications, timings = defaultPaymentTimings }: { notifications: Notifications; timings?: PaymentTimings },
+  { notifications }: { notifications: Notifications },
 ): PaymentsModule {
+  const timings = deps.config.paymentTimings;
   const provider = createProviderClient({ url: deps.config.paymentProviderUrl, timeoutMs: timings.chargeTimeoutMs });
   const payments = new LocalPayments({ ...deps, provider, notifications, timings });
   const reconciler = new PaymentReconciler({ ...deps, provider, payments, timings });

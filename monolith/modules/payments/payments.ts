@@ -8,6 +8,7 @@ import type { Notifications } from '../notifications/notifications.ts';
 import type { Payment } from './models.ts';
 import { isOpen, type PaymentNews, type PaymentStatus, transition } from './payment-state.ts';
 import type { ProviderCharge, ProviderClient } from './provider-client.ts';
+import type { PaymentTimings } from './timings.ts';
 
 /** What checkout and orders ask of the payments. */
 export type Payments = {
@@ -31,27 +32,6 @@ export type Payments = {
 export type OrderOfPayment = {
   paymentSettled(orderId: number, transaction: Transaction): Promise<void>;
   paymentFailed(orderId: number, transaction: Transaction): Promise<void>;
-};
-
-export type PaymentTimings = {
-  /** How long the provider may take to answer. */
-  chargeTimeoutMs: number;
-  /** How long after its making an open payment is first asked about, and the first wait between two such questions. */
-  firstCheckMs: number;
-  /** The longest wait between two questions about one payment. */
-  longestCheckMs: number;
-  /** How often the reconciler looks for payments to ask about. */
-  reconcileEveryMs: number;
-  /** After this time a charge that the provider has never heard of is taken to have been lost on the way to it. */
-  abandonAfterMs: number;
-};
-
-export const defaultPaymentTimings: PaymentTimings = {
-  chargeTimeoutMs: 5_000,
-  firstCheckMs: 15_000,
-  longestCheckMs: 3_600_000,
-  reconcileEveryMs: 5_000,
-  abandonAfterMs: 900_000,
 };
 
 /** What was written down: the payment's state, and whether anything changed. */

@@ -6,8 +6,9 @@ import type { Models } from '../../models/index.ts';
 import { type RepeatedJob, repeat } from '../../repeated-job.ts';
 import type { Payment } from './models.ts';
 import type { PaymentStatus } from './payment-state.ts';
-import type { LocalPayments, PaymentTimings } from './payments.ts';
+import type { LocalPayments } from './payments.ts';
 import type { ProviderClient } from './provider-client.ts';
+import type { PaymentTimings } from './timings.ts';
 
 /** What one question to the provider came to. */
 export type Reconciled = 'decided' | 'still_open' | 'provider_silent' | 'refused';

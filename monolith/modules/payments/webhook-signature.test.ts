@@ -12,7 +12,9 @@ describe('the signature of a webhook', () => {
   test('what the provider signs is genuine, whatever the body', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
-        expect(checkSignature(secret, signWebhook(secret, text, now), Buffer.from(text), now)).toEqual({ kind: 'genuine' });
+        expect(checkSignature(secret, signWebhook(secret, text, now), Buffer.from(text), now)).toEqual({
+          kind: 'genuine',
+        });
       }),
     );
   });

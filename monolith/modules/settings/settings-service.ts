@@ -50,7 +50,11 @@ export function createSettingsService({
 
   const fromDatabase = async (): Promise<SettingView[]> => {
     const rows = await Setting.findAll({ order: ['key'], raw: true });
-    return rows.map((row) => ({ key: row.key, value: JSON.parse(row.value), updated_at: row.updated_at.toISOString() }));
+    return rows.map((row) => ({
+      key: row.key,
+      value: JSON.parse(row.value),
+      updated_at: row.updated_at.toISOString(),
+    }));
   };
 
   /** Reads the database and leaves a copy in Redis. */

@@ -9,26 +9,26 @@ export type InstanceProcess = {
   readonly origin: string;
   /** `kill -9`; settles when the process is gone. */
   kill(): Promise<void>;
-  /** Starts it again on the same port. */
+  /** Starts it again on the same port, if it does not run. */
   start(): Promise<void>;
 };
 
 export async function startInstance(id: string): Promise<InstanceProcess> {
   let running = await launch(id, 0);
   const { port } = running;
+  const runs = () => running.child.exitCode === null && running.child.signalCode === null;
   return {
     id,
     port,
     origin: `http://127.0.0.1:${port}`,
     async kill() {
-      const { child } = running;
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      const exited = once(child, 'exit');
-      child.kill('SIGKILL');
+      if (!runs()) return;
+      const exited = once(running.child, 'exit');
+      running.child.kill('SIGKILL');
       await exited;
     },
     async start() {
-      running = await launch(id, port);
+      if (!runs()) running = await launch(id, port);
     },
   };
 }

@@ -1,0 +1,141 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { eventually, freePort } from '@strangler/platform/testing/servers.ts';
+import { type Contestant, contestants, isInstalled } from './contestants.ts';
+import { cannon, type Measured, wrk } from './load.ts';
+import { median, medianRatio } from './ratios.ts';
+
+export type BenchOptions = {
+  rounds: number;
+  secondsPerRound: number;
+  connections: number;
+  say: (line: string) => void;
+};
+
+export type BenchReport = {
+  table: string;
+  json: {
+    bench: 'proxy';
+    results: { name: string; requestsPerSecond: number; p99Ms: number }[];
+    ratios: Record<string, number>;
+  };
+};
+
+/** What every contestant is asked: a product's page, by a user with a token, as the slice's users would. */
+const path = '/api/products/7';
+const headers = {
+  Authorization: `Bearer e30.${Buffer.from('{"sub":"1042","role":"customer"}').toString('base64url')}.sig`,
+};
+
+/**
+ * Measures every proxy on the same requests: each alone on one core, upstream and load on the other, round by round in turn,
+ * the order changed every round. `direct` is the load against the upstream with nothing in between: the ceiling.
+ */
+export const benchProxy = async ({ rounds, secondsPerRound, connections, say }: BenchOptions): Promise<BenchReport> => {
+  const folder = await mkdtemp(join(tmpdir(), 'bench-proxy-'));
+  const pinned = isInstalled('taskset') && availableParallelism() >= 2;
+  const load = isInstalled('wrk') ? wrk : cannon;
+  const running: ChildProcess[] = [];
+  const start = (contestant: Omit<Contestant, 'name'>, core: number): void => {
+    const words = [contestant.command, ...contestant.arguments];
+    const [command, ...rest] = pinned ? ['taskset', '-c', String(core), ...words] : words;
+    const { NODE_OPTIONS: _, ...env } = process.env;
+    running.push(
+      spawn(command!, rest, { env: { ...env, ...contestant.environment }, stdio: ['ignore', 'ignore', 'inherit'] }),
+    );
+  };
+  say(
+    `load: ${load.name}, ${connections} connections, ${rounds} rounds of ${secondsPerRound} s each; ` +
+      (pinned ? 'proxies on core 0, upstream and load on core 1' : 'nothing pinned to cores'),
+  );
+
+  try {
+    const upstreamUrl = `http://127.0.0.1:${await freePort()}`;
+    start(
+      {
+        command: process.execPath,
+        arguments: [join(import.meta.dirname, 'upstream.ts')],
+        environment: { PORT: new URL(upstreamUrl).port },
+      },
+      1,
+    );
+    const ports = new Map<string, number>();
+    for (const name of ['ours', 'ours-admin', 'handwritten', 'fastify', 'undici', 'haproxy', 'nginx'])
+      ports.set(name, await freePort());
+    const field = await contestants({ folder, upstreamUrl, portOf: (name) => ports.get(name)! });
+    for (const contestant of field) start(contestant, 0);
+
+    const urls = new Map(field.map(({ name }) => [name, `http://127.0.0.1:${ports.get(name)}`]));
+    urls.set('direct', upstreamUrl);
+    for (const [name, url] of urls) await waitUntilAnswers(name, url);
+
+    const measure = (name: string, seconds: number): Promise<Measured> =>
+      load.run({ url: `${urls.get(name)}${path}`, headers, connections, seconds, core: pinned ? 1 : null });
+    const names = [...urls.keys()];
+    for (const name of names) await measure(name, 2);
+
+    const measured = new Map<string, Measured[]>(names.map((name) => [name, []]));
+    for (let round = 0; round < rounds; round += 1) {
+      const order = [...names.slice(round % names.length), ...names.slice(0, round % names.length)];
+      for (const name of order) {
+        const result = await measure(name, secondsPerRound);
+        if (result.failed > 0) say(`${name}: ${result.failed} requests failed in round ${round + 1}`);
+        measured.get(name)!.push(result);
+      }
+      say(
+        `round ${round + 1} of ${rounds}: ${names.map((name) => `${name} ${Math.round(measured.get(name)![round]!.requestsPerSecond)}/s`).join(', ')}`,
+      );
+    }
+    return report(measured);
+  } finally {
+    await Promise.all(running.map(stop));
+    await rm(folder, { recursive: true });
+  }
+};
+
+const waitUntilAnswers = (name: string, url: string): Promise<void> =>
+  eventually(
+    async () => {
+      const answer = await fetch(`${url}${path}`, { headers });
+      const body = await answer.text();
+      if (answer.status !== 200 || !body.includes('Walnut')) throw new Error(`${name} answered ${answer.status}`);
+    },
+    { withinMs: 20_000 },
+  );
+
+const stop = async (child: ChildProcess): Promise<void> => {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGTERM');
+  const giveUp = setTimeout(() => child.kill('SIGKILL'), 5_000);
+  await gone;
+  clearTimeout(giveUp);
+};
+
+const report = (measured: ReadonlyMap<string, Measured[]>): BenchReport => {
+  const ours = measured.get('ours')!.map((one) => one.requestsPerSecond);
+  const results = [...measured].map(([name, all]) => ({
+    name,
+    requestsPerSecond: Math.round(median(all.map((one) => one.requestsPerSecond))),
+    p99Ms: round(median(all.map((one) => one.p99Ms))),
+  }));
+  const ratios: Record<string, number> = {};
+  for (const [name, all] of measured) {
+    if (name !== 'ours' && name !== 'direct')
+      ratios[name] = round(
+        medianRatio(
+          ours,
+          all.map((one) => one.requestsPerSecond),
+        ),
+      );
+  }
+  const rows = results.map(
+    ({ name, requestsPerSecond, p99Ms }) =>
+      `${name.padEnd(12)} ${String(requestsPerSecond).padStart(8)}/s   p99 ${String(p99Ms).padStart(8)} ms   ${name in ratios ? `ours / ${name} = ${ratios[name]}` : ''}`,
+  );
+  return { table: rows.map((row) => row.trimEnd()).join('\n'), json: { bench: 'proxy', results, ratios } };
+};
+
+const round = (value: number): number => Math.round(value * 100) / 100;

@@ -1,0 +1,54 @@
+import { downStack, upStack } from '@strangler/stack/servers.ts';
+import { type ProcessHandle, type System, startSystem } from '@strangler/stack/system/system.ts';
+import type { Progress } from './progress.ts';
+
+/** The whole example, up and seeded, as a demo sees it. */
+export type Shop = {
+  proxyUrls: readonly string[];
+  adminUrls: readonly string[];
+  operatorToken: string;
+  /** Address of the flag store. */
+  flagStore: string;
+  catalogInstances: readonly ProcessHandle[];
+  close(): Promise<void>;
+};
+
+export type ShopOptions = {
+  instance: string;
+  products: number;
+  /** Leave everything running on `close`, and say where. */
+  keep: boolean;
+  progress: Progress;
+  signal: AbortSignal;
+};
+
+/** Brings up servers and processes from nothing; on failure or interruption nothing is left running. */
+export const openShop = async ({ instance, products, keep, progress, signal }: ShopOptions): Promise<Shop> => {
+  let system: System;
+  try {
+    const stack = await upStack({ instance, log: progress.say, signal });
+    system = await startSystem({ instance, stack, seedSize: products, fresh: true, log: progress.say, signal });
+  } catch (error) {
+    await downStack(instance);
+    throw error;
+  }
+  return {
+    proxyUrls: system.proxyUrls,
+    adminUrls: system.proxyAdminUrls,
+    operatorToken: system.operatorToken,
+    flagStore: `consul://${new URL(system.addresses.stack.consulUrl).host}`,
+    catalogInstances: system.processes.filter((process) => process.kind === 'catalog'),
+    close: async () => {
+      if (keep) {
+        progress.say(
+          `left running: shop at ${system.proxyUrls.join(' and ')}, Consul at ${system.addresses.stack.consulUrl}`,
+        );
+        progress.say(`take it down with STACK_INSTANCE=${instance} npm stop`);
+        return;
+      }
+      await system.stop();
+      await downStack(instance);
+      progress.say('everything is taken down');
+    },
+  };
+};

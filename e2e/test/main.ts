@@ -1,0 +1,113 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { stackHome } from '@strangler/stack/home/paths.ts';
+import { withLock } from '@strangler/stack/process/lock.ts';
+import { countJest, exitCodeOf, formatCount, formatTable, type JestReport, type Outcome } from './outcome.ts';
+import {
+  allPhases,
+  jestArguments,
+  type Phase,
+  phaseEnvironment,
+  type Selection,
+  select,
+  UsageError,
+} from './phases.ts';
+import { runProgram } from './run-program.ts';
+import { createTestServers, type TestServers } from './test-servers.ts';
+
+const usage = `Usage: npm test -- [--only <phase>[,<phase>]] [<part of a test file's path> …]
+
+Runs everything, on real servers of its own, and takes them down again. Phases, in this order:
+  ${allPhases.map(({ name }) => name).join(', ')}`;
+
+const PHASE_TIMEOUT_MS = 15 * 60_000;
+
+async function runPhase(
+  phase: Phase,
+  paths: string[],
+  servers: TestServers,
+  folder: string,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  console.log(`\n— ${phase.name}`);
+  const started = performance.now();
+  const outcome = (counts: Omit<Outcome, 'name' | 'seconds'>): Outcome => ({
+    name: phase.name,
+    ...counts,
+    seconds: (performance.now() - started) / 1000,
+  });
+  try {
+    if (phase.kind === 'check') {
+      const code = await runProgram(phase.program, phase.args, { env: {}, timeoutMs: PHASE_TIMEOUT_MS, signal });
+      return outcome({ passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 });
+    }
+    const own = await servers.of(phase.needs);
+    const outputFile = join(folder, `${phase.name}.json`);
+    const args = jestArguments(phase, paths, outputFile);
+    const code = await runProgram('jest', args, { env: phaseEnvironment(own), timeoutMs: PHASE_TIMEOUT_MS, signal });
+    return outcome(countJest(readReport(outputFile), code, paths.length > 0));
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    console.log(message);
+    return outcome({ passed: 0, failed: 1, skipped: 0, note: message.split('\n')[0] ?? '' });
+  }
+}
+
+function readReport(file: string): JestReport | undefined {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as JestReport;
+  } catch {
+    return undefined;
+  }
+}
+
+async function runAll({ phases, paths }: Selection, signal: AbortSignal): Promise<number> {
+  const folder = mkdtempSync(join(tmpdir(), 'strangler-test-'));
+  const servers = createTestServers({ say: (line) => console.log(line), signal });
+  const needServers = phases.some(({ needs }) => needs !== 'nothing');
+  const outcomes: Outcome[] = [];
+  try {
+    if (needServers) await servers.clear();
+    for (const phase of phases) {
+      if (signal.aborted) break;
+      outcomes.push(await runPhase(phase, paths, servers, folder, signal));
+    }
+  } finally {
+    if (needServers) await servers.clear();
+    rmSync(folder, { recursive: true, force: true });
+  }
+  const missing = phases.slice(outcomes.length);
+  for (const { name } of missing)
+    outcomes.push({ name, passed: 0, failed: 1, skipped: 0, seconds: 0, note: 'not run: interrupted' });
+  console.log(`\n${formatTable(outcomes)}\n`);
+  console.log(formatCount(outcomes));
+  return exitCodeOf(outcomes);
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  if (args.includes('--help')) {
+    console.log(usage);
+    return 0;
+  }
+  const selection = select(args);
+  const controller = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      if (!controller.signal.aborted) console.log(`\n${signal}: ending the run and taking everything down`);
+      controller.abort(new Error(`ended by ${signal}`));
+    });
+  }
+  const { signal } = controller;
+  if (selection.phases.every(({ needs }) => needs === 'nothing')) return await runAll(selection, signal);
+  const lock = { waitMs: 0, what: 'the test run of this clone', signal };
+  return await withLock(join(stackHome().run, 'npm-test.lock'), lock, () => runAll(selection, signal));
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  console.error(error instanceof Error ? error.message : String(error));
+  if (error instanceof UsageError) console.error(usage);
+  process.exitCode = error instanceof UsageError ? 2 : 1;
+}

@@ -1,0 +1,93 @@
+import type { StackAddresses } from '@strangler/stack/addresses.ts';
+
+/** What a phase needs before it can run. */
+export type Needs = 'nothing' | 'mysql' | 'mariadb';
+
+/** One step of the whole test run. */
+export type Phase = {
+  name: string;
+  needs: Needs;
+} & ({ kind: 'check'; program: string; args: string[] } | { kind: 'jest'; project: string });
+
+const folders = ['platform', 'monolith', 'extracted', 'strangler-proxy', 'migrations', 'stack', 'e2e', 'bench'];
+
+export const checkPhases: Phase[] = [
+  { name: 'types', kind: 'check', needs: 'nothing', program: 'tsc', args: ['-p', '.'] },
+  { name: 'lint', kind: 'check', needs: 'nothing', program: 'biome', args: ['check', '--error-on-warnings', '.'] },
+  {
+    name: 'boundaries',
+    kind: 'check',
+    needs: 'nothing',
+    program: 'depcruise',
+    args: ['--config', '.dependency-cruiser.mjs', ...folders],
+  },
+];
+
+/** In the order in which they run: what is cheap and tells most comes first. */
+export const allPhases: Phase[] = [
+  ...checkPhases,
+  { name: 'unit', kind: 'jest', project: 'unit', needs: 'nothing' },
+  { name: 'integration', kind: 'jest', project: 'integration', needs: 'mysql' },
+  { name: 'data', kind: 'jest', project: 'data', needs: 'mysql' },
+  { name: 'data-mariadb', kind: 'jest', project: 'data', needs: 'mariadb' },
+  { name: 'e2e', kind: 'jest', project: 'e2e', needs: 'mysql' },
+];
+
+/** What the command line asks for. */
+export type Selection = { phases: Phase[]; paths: string[] };
+
+export class UsageError extends Error {
+  override name = 'UsageError';
+}
+
+/**
+ * `--only NAME[,NAME]` picks phases, in their own order; any other word is part of a test file's path, and leaves
+ * only the phases that run test files. Throws UsageError.
+ */
+export function select(args: readonly string[], phases: readonly Phase[] = allPhases): Selection {
+  const names: string[] = [];
+  const paths: string[] = [];
+  for (let index = 0; index < args.length; index++) {
+    const arg = args[index] ?? '';
+    if (arg === '--only') names.push(...(args[++index] ?? '').split(','));
+    else if (arg.startsWith('--only=')) names.push(...arg.slice('--only='.length).split(','));
+    else if (arg.startsWith('-')) throw new UsageError(`no such option: ${arg}`);
+    else paths.push(arg);
+  }
+  const unknown = names.filter((name) => !phases.some((phase) => phase.name === name));
+  if (unknown.length > 0) {
+    throw new UsageError(
+      `no such phase: ${unknown.join(', ') || '(empty)'}; there are ${phases.map(({ name }) => name).join(', ')}`,
+    );
+  }
+  const wanted = phases.filter(
+    (phase) => (names.length === 0 || names.includes(phase.name)) && (paths.length === 0 || phase.kind === 'jest'),
+  );
+  return { phases: wanted, paths };
+}
+
+/** Jest's arguments for a phase. Paths come behind an option of their own: `--selectProjects` would swallow them. */
+export function jestArguments(phase: Phase & { kind: 'jest' }, paths: readonly string[], outputFile: string): string[] {
+  return [
+    '--selectProjects',
+    phase.project,
+    '--json',
+    `--outputFile=${outputFile}`,
+    ...(paths.length > 0 ? ['--passWithNoTests', '--testPathPatterns', ...paths] : []),
+  ];
+}
+
+/** The environment of a phase's tests: which servers are theirs. */
+export function phaseEnvironment(
+  servers: { instance: string; addresses: StackAddresses } | undefined,
+): Record<string, string> {
+  return {
+    NODE_OPTIONS: '--experimental-vm-modules',
+    // Without it each worker says that VM modules are experimental.
+    NODE_NO_WARNINGS: '1',
+    FORCE_COLOR: '0',
+    ...(servers === undefined
+      ? {}
+      : { TEST_STACK: JSON.stringify(servers.addresses), TEST_STACK_INSTANCE: servers.instance }),
+  };
+}

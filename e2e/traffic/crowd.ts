@@ -1,0 +1,47 @@
+import type { Shopper, Visit } from './shopper.ts';
+
+/** Shoppers who keep coming at a steady rate, however slowly they are answered. */
+export type Crowd = {
+  /** Requests begun and not answered yet. */
+  inFlight(): number;
+  /** Ends the traffic and waits for what is under way. */
+  stop(): Promise<void>;
+};
+
+export type CrowdOptions = {
+  shoppers: readonly Shopper[];
+  requestsPerSecond: number;
+  onVisit: (visit: Visit) => void;
+  random: () => number;
+};
+
+/** Beyond this many at once the system is not keeping up, and more would only measure the queue. */
+const mostInFlight = 500;
+const tickMs = 10;
+
+export const startCrowd = ({ shoppers, requestsPerSecond, onVisit, random }: CrowdOptions): Crowd => {
+  const underWay = new Set<Promise<void>>();
+  let owed = 0;
+  let last = performance.now();
+  const timer = setInterval(() => {
+    const now = performance.now();
+    owed += ((now - last) / 1000) * requestsPerSecond;
+    last = now;
+    for (; owed >= 1; owed -= 1) {
+      if (underWay.size >= mostInFlight) continue;
+      const shopper = shoppers[Math.floor(random() * shoppers.length)]!;
+      const visit = shopper
+        .visit()
+        .then(onVisit)
+        .finally(() => underWay.delete(visit));
+      underWay.add(visit);
+    }
+  }, tickMs);
+  return {
+    inFlight: () => underWay.size,
+    stop: async () => {
+      clearInterval(timer);
+      await Promise.all(underWay);
+    },
+  };
+};

@@ -1,0 +1,62 @@
+import { type HealthCheck, healthRouter } from '@strangler/platform/http/health.ts';
+import { httpMetrics, metricsRoute } from '@strangler/platform/http/metrics.ts';
+import { noSuchRoute, problemResponder } from '@strangler/platform/http/problem.ts';
+import { requestContext } from '@strangler/platform/http/request-context.ts';
+import type { Log } from '@strangler/platform/log.ts';
+import express, { type Express, Router } from 'express';
+import type { Registry } from 'prom-client';
+import type { Auth } from './auth/auth.ts';
+import type { CategoryReader } from './categories/category-reader.ts';
+import { addCategoryRoutes } from './categories/category-routes.ts';
+import type { CategoryService } from './categories/category-service.ts';
+import { openApiDocument } from './openapi.ts';
+import type { ProductReader } from './products/product-reader.ts';
+import { addProductRoutes } from './products/product-routes.ts';
+import type { ProductService } from './products/product-service.ts';
+import type { ReviewReader } from './reviews/review-reader.ts';
+import { addReviewRoutes } from './reviews/review-routes.ts';
+import type { ReviewService } from './reviews/review-service.ts';
+
+export type CatalogParts = {
+  auth: Auth;
+  products: { reader: ProductReader; service: ProductService };
+  categories: { reader: CategoryReader; service: CategoryService };
+  reviews: { reader: ReviewReader; service: ReviewService };
+};
+
+/** The catalogue as one Express application. It listens to nothing and starts nothing by itself. */
+export function createApp(
+  { auth, products, categories, reviews }: CatalogParts,
+  {
+    log,
+    metrics,
+    checks,
+    draining,
+  }: { log: Log; metrics: Registry; checks: Record<string, HealthCheck>; draining: () => boolean },
+): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  // Entity tags are made where they mean something.
+  app.set('etag', false);
+  app.set('query parser', 'simple');
+
+  app.use(requestContext());
+  app.use(httpMetrics(metrics));
+  app.use(healthRouter({ checks, draining }));
+  app.get('/metrics', metricsRoute(metrics));
+  // Beside the API and not in it: under `/api` stands the document of the whole shop.
+  app.get('/openapi.json', (_request, response) => {
+    response.json(openApiDocument());
+  });
+
+  // The order of routes is that of the methods in the answer to OPTIONS.
+  const routes = Router();
+  addProductRoutes(routes, { auth, reader: products.reader, products: products.service });
+  addCategoryRoutes(routes, { auth, reader: categories.reader, categories: categories.service });
+  addReviewRoutes(routes, { auth, reader: reviews.reader, reviews: reviews.service });
+  app.use(routes);
+
+  app.use(noSuchRoute());
+  app.use(problemResponder(log));
+  return app;
+}

@@ -1,0 +1,152 @@
+import { createConsul } from '@strangler/platform/consul/client.ts';
+import { register } from '@strangler/platform/consul/register.ts';
+import type { RunningGrpcServer } from '@strangler/platform/grpc/server.ts';
+import { createMetrics } from '@strangler/platform/http/metrics.ts';
+import { type RunningServer, startHttpServer } from '@strangler/platform/http/server.ts';
+import { createLifecycle, type Lifecycle } from '@strangler/platform/lifecycle.ts';
+import type { Log } from '@strangler/platform/log.ts';
+import { createPool } from '@strangler/platform/mysql/pool.ts';
+import { createRedis } from '@strangler/platform/redis.ts';
+import type { Pool } from 'mysql2/promise';
+import type { Registry } from 'prom-client';
+import { createApp } from './app.ts';
+import { createAccessTokens, createPublicKeys } from './auth/access-token.ts';
+import { createAuth } from './auth/auth.ts';
+import { createAuthorNames } from './authors/author-names.ts';
+import { createCacheLink } from './cache/cache-link.ts';
+import { type CacheInvalidation, createInvalidation } from './cache/invalidation.ts';
+import { createReadThrough } from './cache/read-through.ts';
+import { createCategoryReader } from './categories/category-reader.ts';
+import { createCategoryService } from './categories/category-service.ts';
+import { type Clock, systemClock } from './clock.ts';
+import type { CatalogConfig } from './config.ts';
+import { migrateUp } from './database.ts';
+import { startCatalogGrpc } from './grpc/server.ts';
+import { createProductReader } from './products/product-reader.ts';
+import { createProductService } from './products/product-service.ts';
+import { createReviewReader } from './reviews/review-reader.ts';
+import { createReviewService } from './reviews/review-service.ts';
+
+export type RunningCatalog = {
+  server: RunningServer;
+  grpc: RunningGrpcServer;
+  pool: Pool;
+  invalidation: CacheInvalidation;
+  metrics: Registry;
+  lifecycle: Lifecycle;
+};
+
+export type CatalogOptions = { config: CatalogConfig; log: Log; clock?: Clock };
+
+/** Opens the database, listens for HTTP and gRPC, registers. What it started is stopped by `lifecycle.stop()`. */
+export async function startCatalog({ config, log, clock = systemClock }: CatalogOptions): Promise<RunningCatalog> {
+  const lifecycle = createLifecycle({ log, graceMs: config.drainGraceMs });
+  try {
+    return await start({ config, log, clock, lifecycle });
+  } catch (error) {
+    await lifecycle.stop('start failed');
+    throw error;
+  }
+}
+
+async function start({
+  config,
+  log,
+  clock,
+  lifecycle,
+}: Required<CatalogOptions> & { lifecycle: Lifecycle }): Promise<RunningCatalog> {
+  if (config.autoMigrate) await migrateUp(config.databaseUrl, log);
+  const metrics = createMetrics({ service: 'catalog' });
+  const pool = createPool(config.databaseUrl, {
+    connectionLimit: config.databasePoolMax,
+    metrics: { registry: metrics, pool: 'catalog' },
+  });
+  lifecycle.onStop('close', 'database', () => pool.end());
+
+  const { link, invalidation, cache } = openCache({ config, log, metrics, lifecycle });
+  const auth = createAuth({
+    accessTokens: createAccessTokens({ keys: createPublicKeys({ jwksUrl: config.jwksUrl }), clock }),
+  });
+  const authorNames = createAuthorNames({ accountsUrl: config.accountsUrl, pool, log });
+  const products = {
+    reader: createProductReader({ pool, cache }),
+    service: createProductService({ pool, invalidation, clock }),
+  };
+  const categories = {
+    reader: createCategoryReader({ pool, cache }),
+    service: createCategoryService({ pool, invalidation, clock }),
+  };
+  const reviews = {
+    reader: createReviewReader({ pool, cache }),
+    service: createReviewService({ pool, invalidation, authorNames, clock }),
+  };
+  // Redis is not among the checks: without it everything works.
+  const checks = { database: async () => void (await pool.query('SELECT 1')) };
+
+  const app = createApp(
+    { auth, products, categories, reviews },
+    { log, metrics, checks, draining: lifecycle.draining },
+  );
+  const server = await startHttpServer({ handler: app, host: config.host, port: config.port, log, metrics });
+  lifecycle.onStop('drain', 'http server', ({ graceMs }) => server.drain(graceMs));
+  const grpc = await startCatalogGrpc({ host: config.host, port: config.grpcPort, reader: products.reader, log });
+  lifecycle.onStop('drain', 'grpc server', ({ graceMs }) => grpc.drain(graceMs));
+
+  if (config.consulUrl !== undefined)
+    await registerInstance(config.consulUrl, { config, server, grpc, lifecycle, log });
+  log.info({ url: server.url, grpc: grpc.address, cache: link ? 'redis' : 'none' }, 'the catalogue is listening');
+  return { server, grpc, pool, invalidation, metrics, lifecycle };
+}
+
+function openCache({
+  config,
+  log,
+  metrics,
+  lifecycle,
+}: {
+  config: CatalogConfig;
+  log: Log;
+  metrics: Registry;
+  lifecycle: Lifecycle;
+}) {
+  const redis =
+    config.redisUrl === undefined
+      ? undefined
+      : createRedis({
+          url: config.redisUrl,
+          log,
+          prefix: config.redisPrefix,
+          commandTimeoutMs: config.cache.timeoutMs,
+          registry: metrics,
+        });
+  const link = redis && createCacheLink({ redis, log });
+  const invalidation = createInvalidation({ link, log, registry: metrics });
+  const cache = createReadThrough({ link, invalidation, times: config.cache, log, registry: metrics });
+  lifecycle.onStop('close', 'cache', async () => {
+    invalidation.close();
+    await redis?.close();
+  });
+  return { link, invalidation, cache };
+}
+
+async function registerInstance(
+  consulUrl: string,
+  {
+    config,
+    server,
+    grpc,
+    lifecycle,
+    log,
+  }: { config: CatalogConfig; server: RunningServer; grpc: RunningGrpcServer; lifecycle: Lifecycle; log: Log },
+): Promise<void> {
+  const consul = createConsul({ url: consulUrl, log });
+  lifecycle.onStop('close', 'consul', () => consul.close());
+  const registration = await register(consul, {
+    name: 'catalog',
+    id: config.serviceId ?? `catalog-${server.port}`,
+    address: server.host,
+    port: server.port,
+    meta: { grpc_port: `${grpc.port}` },
+  });
+  lifecycle.onStop('deregister', 'consul', () => registration.deregister());
+}

@@ -1,0 +1,75 @@
+import { durationMs, flag, integer, loadConfig, port, url } from '@strangler/platform/config.ts';
+import { z } from 'zod';
+
+const schema = z.object({
+  HOST: z.string().default('127.0.0.1'),
+  PORT: port().default(3101),
+  GRPC_PORT: port().default(3201),
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  /** This instance's name in Consul. */
+  SERVICE_ID: z.string().min(1).optional(),
+  /** The catalogue's own database, by its own user. */
+  DATABASE_URL: url(['mysql']),
+  DATABASE_POOL_MAX: integer({ min: 1, max: 500 }).default(20),
+  /** Runs pending schema migrations before the first request is taken. */
+  AUTO_MIGRATE: flag().default(false),
+  /** Without Redis every read goes to the database. */
+  REDIS_URL: url(['redis', 'rediss']).optional(),
+  /** Put before every key, so that several catalogues can share one Redis. */
+  REDIS_PREFIX: z.string().default('catalog:'),
+  /** How long an entry of the cache is served without being built anew behind the answer. */
+  CACHE_FRESH: durationMs({ min: 1 }).default(10_000),
+  /** How long an entry is kept at most; also the bound on what a write is seen late by if it could tell nobody. */
+  CACHE_KEEP: durationMs({ min: 1 }).default(60_000),
+  /** How long it is remembered that there is no such product. */
+  CACHE_MISSING: durationMs({ min: 1 }).default(3_000),
+  /** The longest that a request waits for Redis. */
+  CACHE_TIMEOUT: durationMs({ min: 1, max: 1_000 }).default(10),
+  /** Without Consul the process does not register itself. */
+  CONSUL_URL: url(['http', 'https']).optional(),
+  /** The public keys of whoever signs access tokens. */
+  JWKS_URL: url(['http', 'https']).default('http://127.0.0.1:3000/.well-known/jwks.json'),
+  /** Where `/api/accounts/me` is; unset: the origin of JWKS_URL. */
+  ACCOUNTS_URL: url(['http', 'https']).optional(),
+  DRAIN_GRACE: durationMs().default(10_000),
+});
+
+export type CatalogConfig = {
+  host: string;
+  port: number;
+  grpcPort: number;
+  logLevel: string;
+  serviceId: string | undefined;
+  databaseUrl: string;
+  databasePoolMax: number;
+  autoMigrate: boolean;
+  redisUrl: string | undefined;
+  redisPrefix: string;
+  cache: { freshMs: number; keepMs: number; missingMs: number; timeoutMs: number };
+  consulUrl: string | undefined;
+  jwksUrl: string;
+  accountsUrl: string;
+  drainGraceMs: number;
+};
+
+/** The environment as a typed configuration; throws a ConfigError that names every bad variable. */
+export function catalogConfig(env: NodeJS.ProcessEnv = process.env): CatalogConfig {
+  const c = loadConfig('catalog', schema, env);
+  return {
+    host: c.HOST,
+    port: c.PORT,
+    grpcPort: c.GRPC_PORT,
+    logLevel: c.LOG_LEVEL,
+    serviceId: c.SERVICE_ID,
+    databaseUrl: c.DATABASE_URL,
+    databasePoolMax: c.DATABASE_POOL_MAX,
+    autoMigrate: c.AUTO_MIGRATE,
+    redisUrl: c.REDIS_URL,
+    redisPrefix: c.REDIS_PREFIX,
+    cache: { freshMs: c.CACHE_FRESH, keepMs: c.CACHE_KEEP, missingMs: c.CACHE_MISSING, timeoutMs: c.CACHE_TIMEOUT },
+    consulUrl: c.CONSUL_URL,
+    jwksUrl: c.JWKS_URL,
+    accountsUrl: c.ACCOUNTS_URL ?? new URL(c.JWKS_URL).origin,
+    drainGraceMs: c.DRAIN_GRACE,
+  };
+}

@@ -1,0 +1,14 @@
+import { exitOnConfigError } from '@strangler/platform/config.ts';
+import { createLog } from '@strangler/platform/log.ts';
+import { startCatalog } from './catalog.ts';
+import { catalogConfig } from './config.ts';
+
+const config = exitOnConfigError(() => catalogConfig());
+const log = createLog({ name: 'catalog', level: config.logLevel });
+try {
+  const catalog = await startCatalog({ config, log });
+  catalog.lifecycle.installSignals();
+} catch (error) {
+  log.fatal({ err: error }, 'the catalogue could not start');
+  process.exitCode = 1;
+}

@@ -1,0 +1,159 @@
+import type { StackAddresses } from '../addresses.ts';
+
+/** A process of the example system: what is run, with what, and how one knows that it is ready. */
+export type ProcessDefinition = {
+  /** Unique in the system, e.g. `catalog-1`. */
+  name: string;
+  kind: ProcessKind;
+  /** Relative to the repository. */
+  entry: string;
+  env: Record<string, string>;
+  /** Where it answers requests. */
+  url: string;
+  /** Where it answers operators, for a process that has a port of its own for them. */
+  adminUrl?: string;
+  /** Answers 200 once the process can do its work. */
+  readyUrl: string;
+};
+
+export type ProcessKind = 'payment-provider' | 'monolith' | 'catalog' | 'proxy';
+
+/** The databases as each process reaches them, each by an account of its own. */
+export type SystemDatabases = {
+  shopUrl: string;
+  catalogUrl: string;
+  /** The data mover's account on both: the only one that may see more than one database. */
+  mover: { shopUrl: string; catalogUrl: string };
+};
+
+export type SystemSecrets = {
+  /** Shared by monolith and payment provider, to sign webhooks. */
+  webhookSecret: string;
+  /** Lets an operator change things on the proxies' admin ports. */
+  operatorToken: string;
+};
+
+export type SystemPlan = {
+  stack: StackAddresses;
+  databases: SystemDatabases;
+  secrets: SystemSecrets;
+  /** By the names that `portNames` lists. */
+  ports: Record<string, number>;
+  proxies: number;
+  workersPerProxy: number;
+  catalogInstances: number;
+  slicesFolder: string;
+  /** Folder in which a process may keep what must outlive it. */
+  dataFolder(process: string): string;
+  /** Put over a process's environment, by its name or kind. */
+  env?: Record<string, Record<string, string>>;
+};
+
+type Counts = Pick<SystemPlan, 'proxies' | 'catalogInstances'>;
+
+/** Every port that the system needs, and the one that is taken for it when people start it and it is free. */
+export function portNames({ proxies, catalogInstances }: Counts): Record<string, number> {
+  const names: Record<string, number> = { 'payment-provider': 3900, monolith: 3000 };
+  for (let n = 1; n <= catalogInstances; n++) {
+    names[`catalog-${n}`] = 3100 + n;
+    names[`catalog-${n}-grpc`] = 3200 + n;
+  }
+  for (let n = 1; n <= proxies; n++) {
+    names[`proxy-${n}`] = 8078 + 2 * n;
+    names[`proxy-${n}-admin`] = 8079 + 2 * n;
+  }
+  return names;
+}
+
+/** The processes in the order in which they are started. Pure: it only writes down what they are told. */
+export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
+  const { stack, databases, secrets, ports } = plan;
+  const at = (name: string): string => `http://127.0.0.1:${ports[name]}`;
+  const common = (name: string, id = name): Record<string, string> => ({
+    NODE_ENV: 'production',
+    // Those of whoever starts the system, a test runner say, are not meant for it.
+    NODE_OPTIONS: '',
+    HOST: '127.0.0.1',
+    PORT: String(ports[name]),
+    SERVICE_ID: id,
+  });
+  const consul = new URL(stack.consulUrl);
+  const ready = (url: string): string => new URL('/health/ready', url).href;
+
+  const provider: ProcessDefinition = {
+    name: 'payment-provider',
+    kind: 'payment-provider',
+    entry: 'monolith/payment-provider/main.ts',
+    env: {
+      ...common('payment-provider'),
+      WEBHOOK_URL: `${at('monolith')}/api/payments/webhooks`,
+      PAYMENT_WEBHOOK_SECRET: secrets.webhookSecret,
+    },
+    url: at('payment-provider'),
+    readyUrl: ready(at('payment-provider')),
+  };
+  const monolith: ProcessDefinition = {
+    name: 'monolith',
+    kind: 'monolith',
+    entry: 'monolith/main.ts',
+    env: {
+      ...common('monolith', 'monolith-1'),
+      DATABASE_URL: databases.shopUrl,
+      REDIS_URL: stack.redisUrl,
+      CONSUL_URL: stack.consulUrl,
+      PAYMENT_PROVIDER_URL: at('payment-provider'),
+      PAYMENT_WEBHOOK_SECRET: secrets.webhookSecret,
+      PUBLIC_URL: at('monolith'),
+    },
+    url: at('monolith'),
+    readyUrl: ready(at('monolith')),
+  };
+  const catalogs = numbered(plan.catalogInstances).map((n): ProcessDefinition => {
+    const name = `catalog-${n}`;
+    return {
+      name,
+      kind: 'catalog',
+      entry: 'extracted/catalog/main.ts',
+      env: {
+        ...common(name),
+        GRPC_PORT: String(ports[`${name}-grpc`]),
+        DATABASE_URL: databases.catalogUrl,
+        REDIS_URL: stack.redisUrl,
+        CONSUL_URL: stack.consulUrl,
+        JWKS_URL: `${at('monolith')}/.well-known/jwks.json`,
+        ACCOUNTS_URL: at('monolith'),
+      },
+      url: at(name),
+      readyUrl: ready(at(name)),
+    };
+  });
+  const proxies = numbered(plan.proxies).map((n): ProcessDefinition => {
+    const name = `proxy-${n}`;
+    return {
+      name,
+      kind: 'proxy',
+      entry: 'strangler-proxy/main.ts',
+      env: {
+        ...common(name),
+        ADMIN_HOST: '127.0.0.1',
+        ADMIN_PORT: String(ports[`${name}-admin`]),
+        WORKERS: String(plan.workersPerProxy),
+        MONOLITH_URL: at('monolith'),
+        CONSUL_URL: stack.consulUrl,
+        STRANGLER_FLAGS: `consul://${consul.host}`,
+        STRANGLER_SLICES: plan.slicesFolder,
+        DATA_DIRECTORY: plan.dataFolder(name),
+        OPERATOR_TOKEN: secrets.operatorToken,
+      },
+      url: at(name),
+      adminUrl: at(`${name}-admin`),
+      readyUrl: ready(at(`${name}-admin`)),
+    };
+  });
+  return [provider, monolith, ...catalogs, ...proxies].map((definition) => ({
+    ...definition,
+    env: { ...definition.env, ...plan.env?.[definition.kind], ...plan.env?.[definition.name] },
+  }));
+}
+
+const numbered = (count: number): number[] => Array.from({ length: count }, (_, index) => index + 1);

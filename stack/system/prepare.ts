@@ -1,0 +1,101 @@
+import { appendFileSync, existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { createClient } from 'redis';
+import type { StackAddresses } from '../addresses.ts';
+import { repositoryRoot } from '../home/paths.ts';
+import { runCommand } from '../process/run.ts';
+import { isEmpty } from './databases.ts';
+import type { SystemDatabases } from './definitions.ts';
+import { pinnedNode } from './process-handle.ts';
+
+export type Preparation = {
+  databases: SystemDatabases;
+  seedSize: number;
+  say: (line: string) => void;
+  /** What the programs print. */
+  logFile: string;
+  signal?: AbortSignal | undefined;
+};
+
+const STEP_TIMEOUT_MS = 600_000;
+/** The seed's exit code for a database that holds a shop already. */
+const SHOP_NOT_EMPTY = 3;
+
+/** Brings both schemas up to date, fills the shop where it is empty, and copies what the catalogue needs of it. */
+export async function prepareData(preparation: Preparation): Promise<void> {
+  const { databases, seedSize, say } = preparation;
+  const { shopUrl, catalogUrl } = databases;
+  await Promise.all([
+    step(preparation, 'monolith/migrate.ts', ['up'], { DATABASE_URL: shopUrl }),
+    step(preparation, 'extracted/catalog/migrate.ts', ['up'], { DATABASE_URL: catalogUrl }),
+  ]);
+  if (seedSize === 0) return;
+  const begun = performance.now();
+  const seeded = await step(
+    preparation,
+    'monolith/seed/main.ts',
+    ['--size', String(seedSize)],
+    { DATABASE_URL: shopUrl },
+    [SHOP_NOT_EMPTY],
+  );
+  if (seeded === SHOP_NOT_EMPTY) say('the shop is not empty and stays as it is');
+  if (await isEmpty(catalogUrl, 'products')) {
+    await step(
+      preparation,
+      'extracted/catalog/copy/main.ts',
+      ['--source', databases.mover.shopUrl, '--target', catalogUrl],
+      {},
+    );
+  }
+  say(`schemas and seed (size ${seedSize}) ready after ${((performance.now() - begun) / 1000).toFixed(1)} s`);
+}
+
+/** Throws away what flags, caches and registrations of earlier systems have left on the servers. */
+export async function forgetState(stack: StackAddresses): Promise<void> {
+  const removed = await fetch(new URL('/v1/kv/strangler/?recurse=true', stack.consulUrl), {
+    method: 'DELETE',
+    signal: AbortSignal.timeout(10_000),
+  });
+  if (!removed.ok) throw new Error(`Consul would not delete the flags: ${removed.status} ${await removed.text()}`);
+  const client = createClient({ url: stack.redisUrl, socket: { reconnectStrategy: false } });
+  client.on('error', () => {}); // The rejected call says the same.
+  await client.connect();
+  try {
+    for (const pattern of ['shop:*', 'catalog:*', 'strangler:*']) {
+      for await (const keys of client.scanIterator({ MATCH: pattern, COUNT: 1_000 })) {
+        if (keys.length > 0) await client.unlink(keys);
+      }
+    }
+  } finally {
+    client.destroy();
+  }
+}
+
+async function step(
+  { logFile, signal }: Preparation,
+  entry: string,
+  args: string[],
+  env: Record<string, string>,
+  alsoFine: readonly number[] = [],
+): Promise<number> {
+  const file = join(repositoryRoot, entry);
+  if (!existsSync(file)) throw new Error(`${entry} is not there`);
+  const result = await runCommand(
+    {
+      file: pinnedNode(),
+      args: [file, ...args],
+      cwd: repositoryRoot,
+      env: { NODE_OPTIONS: '', LOG_LEVEL: 'warn', ...env },
+    },
+    { timeoutMs: STEP_TIMEOUT_MS, outputLimit: 100_000, signal },
+  );
+  signal?.throwIfAborted();
+  appendFileSync(logFile, `${entry}\n${result.stdout}${result.stderr}`, { mode: 0o600 });
+  if (result.code !== null && [0, ...alsoFine].includes(result.code)) return result.code;
+  const tail = `${result.stdout}\n${result.stderr}`
+    .trim()
+    .split('\n')
+    .slice(-10)
+    .map((line) => `    ${line}`);
+  throw new Error([`${entry} ended with ${result.code ?? result.signal}; ${logFile} has it all:`, ...tail].join('\n'));
+}

@@ -1,0 +1,82 @@
+import { stackSettings } from '../home/settings.ts';
+import { findSystem, type SystemAddresses, startSystem } from './system.ts';
+
+const usage = `Usage: npm start -- [--size <products>] [--fresh] [--json]
+
+Brings up MySQL, RabbitMQ, Redis and Consul, and on them the shop, the extracted services and two proxies.
+Everything goes on running; npm stop takes it down.
+
+  --size <products>  how many products the shop is seeded with when it is empty (200)
+  --fresh            start from empty databases, flags and caches
+  --json             print the addresses as JSON`;
+
+const args = process.argv.slice(2);
+const json = args.includes('--json');
+const fresh = args.includes('--fresh');
+const sizeAt = args.indexOf('--size');
+const size = sizeAt < 0 ? '200' : (args[sizeAt + 1] ?? '');
+const known = new Set(['--json', '--fresh', '--size', ...(sizeAt < 0 ? [] : [size])]);
+const tell = (line: string): void => void process.stderr.write(`${line}\n`);
+
+function show(addresses: SystemAddresses): void {
+  if (json) {
+    console.log(JSON.stringify(addresses));
+    return;
+  }
+  const [first, ...others] = addresses.proxyUrls;
+  console.log(`\nshop, through the proxies   ${first}/api/products`);
+  for (const url of others) console.log(`                            ${url}/api/products`);
+  for (const url of addresses.proxyAdminUrls) console.log(`proxy administration        ${url}`);
+  console.log(`monolith                    ${addresses.monolithUrl}`);
+  for (const url of addresses.catalogUrls) console.log(`catalog                     ${url}`);
+  console.log(`Consul                      ${addresses.stack.consulUrl}`);
+  console.log(`\nnpm run strangler -- --help moves slices; npm stop takes everything down`);
+}
+
+async function main(): Promise<number> {
+  if (args.includes('--help')) {
+    console.log(usage);
+    return 0;
+  }
+  const strange = args.find((arg) => !known.has(arg));
+  if (strange !== undefined || !/^\d+$/.test(size)) {
+    tell(
+      strange === undefined
+        ? `--size takes a number of products, found ${JSON.stringify(size)}`
+        : `no such option: ${strange}`,
+    );
+    tell(usage);
+    return 2;
+  }
+  const { instance } = stackSettings();
+  const running = findSystem(instance);
+  if (running?.complete && !fresh) {
+    tell(`it runs already (instance ${instance})`);
+    show(running.addresses);
+    return 0;
+  }
+  const controller = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => {
+      tell('interrupted; taking down what was started');
+      controller.abort(new Error(`ended by ${signal}`));
+    });
+  }
+  const system = await startSystem({
+    instance,
+    fresh,
+    seedSize: Number(size),
+    ports: 'default',
+    log: tell,
+    signal: controller.signal,
+  });
+  show(system.addresses);
+  return 0;
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  tell(error instanceof Error ? error.message : String(error));
+  process.exitCode = 1;
+}

@@ -1,0 +1,254 @@
+/** The whole example system as processes on this machine: what `npm start`, the demo and the end-to-end tests stand on. */
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { StackAddresses } from '../addresses.ts';
+import { repositoryRoot, stackHome, writeWhole } from '../home/paths.ts';
+import { recordedPorts } from '../instance/records.ts';
+import { withLock } from '../process/lock.ts';
+import { pickPorts, portIsFree } from '../process/ports.ts';
+import { upStack } from '../servers.ts';
+import { createDatabases } from './databases.ts';
+import {
+  type ProcessDefinition,
+  portNames,
+  processDefinitions,
+  type SystemDatabases,
+  type SystemPlan,
+} from './definitions.ts';
+import { forgetState, prepareData } from './prepare.ts';
+import {
+  isRunning,
+  type ProcessHandle,
+  type ProcessRecord,
+  type RunningProcess,
+  startProcess,
+  stopRecorded,
+} from './process-handle.ts';
+
+export type { ProcessHandle } from './process-handle.ts';
+
+export type SystemOptions = {
+  /** Names the folder that it is kept in, and the servers when none are given. */
+  instance: string;
+  /** The servers to stand on; brought up when absent. Only one system can use the same servers. */
+  stack?: StackAddresses;
+  /** Default 2. */
+  proxies?: number;
+  /** Default 2. */
+  workersPerProxy?: number;
+  /** Default 2. */
+  catalogInstances?: number;
+  /** Products to make up when the shop is empty; the other tables follow from it. Default 200; 0: no seed at all. */
+  seedSize?: number;
+  /** Starts from empty databases, flags and caches. Default false: what is there is kept. */
+  fresh?: boolean;
+  /** `default`: the documented ports where they are free, for people. `free` (the default): any. */
+  ports?: 'default' | 'free';
+  /** Put over the environment of a process, by its name (`proxy-1`) or kind (`proxy`). */
+  env?: Record<string, Record<string, string>>;
+  /** Default: migrations/slices. */
+  slicesFolder?: string;
+  log?: (line: string) => void;
+  signal?: AbortSignal;
+};
+
+export type SystemAddresses = {
+  stack: StackAddresses;
+  databases: SystemDatabases;
+  proxyUrls: string[];
+  proxyAdminUrls: string[];
+  monolithUrl: string;
+  paymentProviderUrl: string;
+  catalogUrls: string[];
+  /** For the proxies' admin ports. */
+  operatorToken: string;
+};
+
+export type System = SystemAddresses & {
+  instance: string;
+  addresses: SystemAddresses;
+  processes: ProcessHandle[];
+  /** Throws for a name that there is not. */
+  process(name: string): ProcessHandle;
+  /** Stops the processes, those in front first. The servers stay as they are. */
+  stop(): Promise<void>;
+};
+
+/** .stack/run/INSTANCE/system.json */
+export type SystemFile = { instance: string; addresses: SystemAddresses; processes: ProcessRecord[] };
+
+/** Starts the system and resolves when every process says that it is ready. On failure nothing of it is left. */
+export async function startSystem(options: SystemOptions): Promise<System> {
+  const { instance, signal } = options;
+  const say = options.log ?? (() => {});
+  const home = stackHome();
+  const folder = join(home.instance(instance), 'system');
+  await stopSystem(instance);
+  const stack = options.stack ?? (await upStack({ instance, log: say, ...(signal ? { signal } : {}) }));
+  signal?.throwIfAborted();
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+
+  const databases = await createDatabases(stack.mysqlUrl, { fresh: options.fresh ?? false });
+  if (options.fresh) await forgetState(stack);
+  await prepareData({
+    databases,
+    seedSize: options.seedSize ?? 200,
+    say,
+    logFile: join(folder, 'prepare.log'),
+    signal,
+  });
+
+  const started: RunningProcess[] = [];
+  try {
+    const definitions = await withLock(
+      join(home.run, 'ports.lock'),
+      { waitMs: 30_000, what: 'the choice of ports', signal },
+      async () => processDefinitions(await makePlan(options, stack, databases, folder)),
+    );
+    const addresses = addressesOf(stack, databases, definitions);
+    const write = () =>
+      writeSystemFile(instance, { instance, addresses, processes: started.map((process) => process.record()) });
+    const launch = async (wanted: ProcessDefinition[]): Promise<void> => {
+      const begun = performance.now();
+      const running = await Promise.all(
+        wanted.map(async (definition) => {
+          const process = await startProcess(definition, folder, write);
+          started.push(process);
+          write();
+          return process;
+        }),
+      );
+      await Promise.all(running.map((process) => process.waitReady()));
+      signal?.throwIfAborted();
+      say(
+        `${running.map(({ name }) => name).join(', ')} ready after ${((performance.now() - begun) / 1000).toFixed(1)} s`,
+      );
+    };
+    const back = definitions.filter(({ kind }) => kind === 'monolith' || kind === 'payment-provider');
+    await launch(back);
+    await launch(definitions.filter((definition) => !back.includes(definition)));
+    const order = definitions.map(({ name }) => name);
+    const processes = started.sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name));
+    return {
+      ...addresses,
+      instance,
+      addresses,
+      processes,
+      process(name) {
+        const found = processes.find((process) => process.name === name);
+        if (found === undefined)
+          throw new Error(`no process is called ${JSON.stringify(name)}; there are ${order.join(', ')}`);
+        return found;
+      },
+      async stop() {
+        await inOrder(processes, (process) => process.stop());
+        removeSystemFile(instance);
+      },
+    };
+  } catch (error) {
+    await Promise.all(started.map((process) => process.stop()));
+    removeSystemFile(instance);
+    throw error;
+  }
+}
+
+/** Ends the processes of a system that some run has started, by pid. Resolves to their names. */
+export async function stopSystem(instance: string): Promise<string[]> {
+  const file = readSystemFile(instance);
+  if (file === undefined) return [];
+  const ended: string[] = [];
+  await inOrder(file.processes, async (record) => {
+    if ((await stopRecorded(record)) !== 'none') ended.push(record.name);
+  });
+  removeSystemFile(instance);
+  return ended;
+}
+
+/** The system that runs under this name: undefined when none was started or all of it has ended. */
+export function findSystem(instance: string): (SystemFile & { complete: boolean }) | undefined {
+  const file = readSystemFile(instance);
+  if (file === undefined || !file.processes.some(isRunning)) return undefined;
+  return { ...file, complete: file.processes.every(isRunning) };
+}
+
+/** Whoever takes requests from outside goes first, then those that it asks. */
+async function inOrder<P extends { kind: string }>(
+  processes: readonly P[],
+  end: (process: P) => Promise<unknown>,
+): Promise<void> {
+  for (const kinds of [['proxy'], ['catalog', 'monolith'], ['payment-provider']]) {
+    await Promise.all(processes.filter(({ kind }) => kinds.includes(kind)).map(end));
+  }
+}
+
+async function makePlan(
+  options: SystemOptions,
+  stack: StackAddresses,
+  databases: SystemDatabases,
+  folder: string,
+): Promise<SystemPlan> {
+  const proxies = options.proxies ?? 2;
+  const catalogInstances = options.catalogInstances ?? 2;
+  const ports: Record<string, number> = {};
+  const reserved = recordedPorts(stackHome());
+  for (const [name, usual] of Object.entries(portNames({ proxies, catalogInstances }))) {
+    const taken = new Set([...reserved, ...Object.values(ports)]);
+    const usualFits = options.ports === 'default' && !taken.has(usual) && (await portIsFree(usual));
+    ports[name] = usualFits ? usual : ((await pickPorts(1, { taken }))[0] ?? 0);
+  }
+  return {
+    stack,
+    databases,
+    secrets: { webhookSecret: randomBytes(24).toString('hex'), operatorToken: randomBytes(24).toString('hex') },
+    ports,
+    proxies,
+    workersPerProxy: options.workersPerProxy ?? 2,
+    catalogInstances,
+    slicesFolder: options.slicesFolder ?? join(repositoryRoot, 'migrations/slices'),
+    dataFolder(process) {
+      const place = join(folder, 'data', process);
+      if (options.fresh) rmSync(place, { recursive: true, force: true });
+      mkdirSync(place, { recursive: true, mode: 0o700 });
+      return place;
+    },
+    ...(options.env === undefined ? {} : { env: options.env }),
+  };
+}
+
+function addressesOf(
+  stack: StackAddresses,
+  databases: SystemDatabases,
+  definitions: ProcessDefinition[],
+): SystemAddresses {
+  const of = (kind: string) => definitions.filter((definition) => definition.kind === kind);
+  const proxies = of('proxy');
+  return {
+    stack,
+    databases,
+    proxyUrls: proxies.map(({ url }) => url),
+    proxyAdminUrls: proxies.flatMap(({ adminUrl }) => adminUrl ?? []),
+    monolithUrl: of('monolith')[0]?.url ?? '',
+    paymentProviderUrl: of('payment-provider')[0]?.url ?? '',
+    catalogUrls: of('catalog').map(({ url }) => url),
+    operatorToken: proxies[0]?.env.OPERATOR_TOKEN ?? '',
+  };
+}
+
+const systemFilePath = (instance: string): string => join(stackHome().instance(instance), 'system.json');
+
+function readSystemFile(instance: string): SystemFile | undefined {
+  try {
+    return JSON.parse(readFileSync(systemFilePath(instance), 'utf8')) as SystemFile;
+  } catch {
+    return undefined;
+  }
+}
+
+function writeSystemFile(instance: string, file: SystemFile): void {
+  writeWhole(systemFilePath(instance), `${JSON.stringify(file, undefined, 2)}\n`);
+}
+
+function removeSystemFile(instance: string): void {
+  rmSync(systemFilePath(instance), { force: true });
+}
