@@ -5,6 +5,7 @@ import { httpMetrics, metricsRoute } from '@strangler/platform/http/metrics.ts';
 import { noSuchRoute, problemResponder } from '@strangler/platform/http/problem.ts';
 import { requestContext } from '@strangler/platform/http/request-context.ts';
 import express, { type Express } from 'express';
+import { databaseAway } from './http/database-away.ts';
 import type { ModuleDeps, ShopModule } from './modules/module.ts';
 import { createModules } from './modules/registry.ts';
 import { openApiDocument } from './openapi/document.ts';
@@ -40,6 +41,7 @@ export function createApp(
   for (const module of Object.values(modules)) app.use(module.routes);
 
   app.use(noSuchRoute());
+  app.use(databaseAway());
   app.use(problemResponder(deps.log));
   const onUpgrade: ShopApp['onUpgrade'] = (request, socket, head) => {
     const taken = Object.values(modules).some((module) => module.onUpgrade?.(request, socket, head) ?? false);

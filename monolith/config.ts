@@ -6,6 +6,8 @@ const schema = z.object({
   HOST: z.string().default('127.0.0.1'),
   PORT: port().default(3000),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  /** The name under which it registers; its own id is SERVICE_ID. */
+  SERVICE_NAME: z.string().min(1).default('monolith'),
   SERVICE_ID: z.string().min(1).optional(),
   DATABASE_URL: url(['mysql']),
   DATABASE_POOL_MAX: integer({ min: 1, max: 500 }).default(20),
@@ -48,6 +50,7 @@ export type MonolithConfig = {
   host: string;
   port: number;
   logLevel: string;
+  serviceName: string;
   serviceId: string;
   databaseUrl: string;
   databasePoolMax: number;
@@ -75,6 +78,7 @@ export function monolithConfig(env: NodeJS.ProcessEnv = process.env): MonolithCo
     host: c.HOST,
     port: c.PORT,
     logLevel: c.LOG_LEVEL,
+    serviceName: c.SERVICE_NAME,
     serviceId: c.SERVICE_ID ?? `monolith-${c.PORT}`,
     databaseUrl: c.DATABASE_URL,
     databasePoolMax: c.DATABASE_POOL_MAX,

@@ -117,7 +117,7 @@ async function registerInstance(
   { config, server, lifecycle }: { config: MonolithConfig; server: RunningServer; lifecycle: Lifecycle },
 ): Promise<void> {
   const registration = await register(consul, {
-    name: 'monolith',
+    name: config.serviceName,
     id: config.serviceId,
     address: server.host,
     port: server.port,

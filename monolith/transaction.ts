@@ -5,6 +5,9 @@ import { type Sequelize, Transaction } from 'sequelize';
 /** How often a transaction is run at most, the first time included, when the database asks for it to be run again. */
 export const maxTransactionAttempts = 6;
 
+/** After this time, in milliseconds, it is not run once more: the one who asked has waited long enough. */
+export const maxTransactionRetryMs = 10_000;
+
 const backoff: Backoff = { baseMs: 5, capMs: 200 };
 
 /**
@@ -16,12 +19,14 @@ export async function inTransaction<T>(
   sequelize: Sequelize,
   work: (transaction: Transaction) => Promise<T>,
 ): Promise<T> {
+  const beganMs = performance.now();
   let delayMs: number | undefined;
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await sequelize.transaction({ isolationLevel: Transaction.ISOLATION_LEVELS.READ_COMMITTED }, work);
     } catch (error) {
-      if (attempt >= maxTransactionAttempts || conflictOf(error) === undefined) throw error;
+      const isSpent = attempt >= maxTransactionAttempts || performance.now() - beganMs > maxTransactionRetryMs;
+      if (isSpent || conflictOf(error) === undefined) throw error;
     }
     delayMs = nextBackoffMs(delayMs, backoff);
     await pause(delayMs);

@@ -70,6 +70,25 @@ describe('a lost connection', () => {
     expect(rabbit.ready()).toBe(true);
   });
 
+  test('that comes and goes leaves one consumer, not one a connection', async () => {
+    const proxy = await behindProxy();
+    const rabbit = open({ url: proxy.url });
+    const { queue, setUps } = consume(rabbit);
+    for (let round = 1; round <= 5; round += 1) {
+      await eventually(() => rabbit.ready());
+      // Some of these meet the set-up half-way.
+      if (round % 2 === 0) await eventually(() => setUps() >= 1);
+      proxy.cut();
+      await eventually(() => !rabbit.ready());
+    }
+    const witness = await open().channel();
+    const before = setUps();
+    await eventually(() => setUps() > before || rabbit.ready());
+    await eventually(async () => (await witness.checkQueue(queue)).consumerCount === 1);
+    await rabbit.confirmChannel();
+    expect((await witness.checkQueue(queue)).consumerCount).toBe(1);
+  });
+
   test('fails the confirm that was awaited on it', async () => {
     const proxy = await behindProxy();
     const rabbit = open({ url: proxy.url });

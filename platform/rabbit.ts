@@ -11,12 +11,16 @@ export type RabbitConnection = {
   /** The same, with publisher confirms. */
   confirmChannel(): Promise<ConfirmChannel>;
   /**
-   * Calls back when connected, now and after each reconnection: where consumers and publishers make their channels.
-   * What it throws is logged and ends that connection, so that it is tried again. Returns how to stop that.
+   * Calls back when connected, now and after each reconnection: where consumers and publishers make their channels,
+   * from the source it is given, which ends with that connection so that nothing is set up twice. What it throws is
+   * logged, and it is called again after a pause. Returns how to stop that.
    */
-  onConnected(setUp: (connection: RabbitConnection) => void | Promise<void>): () => void;
+  onConnected(setUp: SetUp): () => void;
   close(): Promise<void>;
 };
+
+export type ChannelSource = Pick<RabbitConnection, 'channel' | 'confirmChannel'>;
+export type SetUp = (source: ChannelSource) => void | Promise<void>;
 
 export type RabbitOptions = {
   url: string;
@@ -29,8 +33,8 @@ export type RabbitOptions = {
 
 /** RabbitMQ could not be reached in time; nothing was sent. */
 export class RabbitAway extends Error {
-  constructor(timeoutMs: number) {
-    super(`RabbitMQ: expected a connection within ${timeoutMs} ms, found none; it is being tried in the background`);
+  constructor(found: string) {
+    super(`RabbitMQ: expected a connection, found ${found}; it is being tried in the background`);
     this.name = 'RabbitAway';
   }
 }
@@ -44,7 +48,9 @@ export function connect({ url, log, channelTimeoutMs = 5000, heartbeatS = 10 }: 
   const address = withHeartbeat(url, heartbeatS);
   let state: 'starting' | 'ready' | 'blocked' | 'away' | 'closed' = 'starting';
   let delayMs: number | undefined;
-  const setUps = new Set<(connection: RabbitConnection) => void | Promise<void>>();
+  // Grows with every connection that is made.
+  let generation = 0;
+  const setUps = new Set<SetUp>();
   let model: RecoveringChannelModel | undefined;
 
   const opening = amqplib
@@ -64,6 +70,7 @@ export function connect({ url, log, channelTimeoutMs = 5000, heartbeatS = 10 }: 
       model = recovering;
       recovering.on('connect', () => {
         delayMs = undefined;
+        generation += 1;
         state = 'ready';
         log.info('RabbitMQ is ready');
         for (const setUp of setUps) void runSetUp(setUp);
@@ -88,13 +95,28 @@ export function connect({ url, log, channelTimeoutMs = 5000, heartbeatS = 10 }: 
     log.warn({ err: error }, 'RabbitMQ is away; trying on');
   }
 
-  async function runSetUp(setUp: (connection: RabbitConnection) => void | Promise<void>): Promise<void> {
-    for (let againMs: number | undefined; state === 'ready' || state === 'blocked'; ) {
+  const connected = () => state === 'ready' || state === 'blocked';
+
+  async function runSetUp(setUp: SetUp): Promise<void> {
+    const mine = generation;
+    const current = () => mine === generation && connected() && setUps.has(setUp);
+    const from = async <T extends Channel>(opening: () => Promise<T>): Promise<T> => {
+      if (!current()) throw new RabbitAway('that the one this was for has ended');
+      const channel = await opening();
+      if (current()) return channel;
+      channel.close().catch(() => {});
+      throw new RabbitAway('that the one this was for has ended');
+    };
+    const source: ChannelSource = {
+      channel: () => from(connection.channel),
+      confirmChannel: () => from(connection.confirmChannel),
+    };
+    for (let againMs: number | undefined; current(); ) {
       try {
-        await setUp(connection);
+        await setUp(source);
         return;
       } catch (error) {
-        if (error instanceof RabbitAway || !setUps.has(setUp)) return;
+        if (!current()) return;
         againMs = nextBackoffMs(againMs, backoff);
         log.error({ err: error, retryInMs: againMs }, 'setting up on a RabbitMQ connection failed');
         await pause(againMs);
@@ -114,7 +136,7 @@ export function connect({ url, log, channelTimeoutMs = 5000, heartbeatS = 10 }: 
           () => {},
         )
         .catch(() => {});
-      throw new RabbitAway(channelTimeoutMs);
+      throw new RabbitAway(`none within ${channelTimeoutMs} ms`);
     }
     // Without a listener a refused declaration, say, would end the process; `close` follows and ends the channel.
     channel.on('error', (error) => log.warn({ err: error }, 'RabbitMQ closed a channel'));
@@ -127,7 +149,7 @@ export function connect({ url, log, channelTimeoutMs = 5000, heartbeatS = 10 }: 
     confirmChannel: () => open((from) => from.createConfirmChannel()),
     onConnected(setUp) {
       setUps.add(setUp);
-      if (state === 'ready' || state === 'blocked') void runSetUp(setUp);
+      if (connected()) void runSetUp(setUp);
       return () => void setUps.delete(setUp);
     },
     async close() {

@@ -32,7 +32,8 @@ export async function ensureInstalled(root, options = {}) {
     say(`installing the packages of package-lock.json (${command.slice(0, 2).join(' ')}); once, a minute or so`);
     const { code, output } = await run(command, root);
     if (code !== 0) {
-      const tail = output.trim().split('\n').slice(-12).join('\n  ');
+      // npm says what is wrong first, and then how it is used in general.
+      const tail = output.trim().split('\n').slice(0, 10).join('\n  ');
       throw new Error(
         `the packages could not be installed: \`${command.join(' ')}\` ended with ${code}\n  ${tail}\nrun the same command again to retry`,
       );

@@ -62,6 +62,8 @@ if (values.help) {
     progress: createProgress((text) => (values.json ? process.stderr : process.stdout).write(text)),
     signal: interrupted.signal,
   });
+  for (const { action, failure } of report.failures.slice(0, 5))
+    process.stderr.write(`failed: ${action}: ${failure}\n`);
   process.stdout.write(
     values.json
       ? `${JSON.stringify(report)}\n`

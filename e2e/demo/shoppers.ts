@@ -12,11 +12,13 @@ export const inviteShoppers = async (
 ): Promise<Shopper[]> => {
   const productIds = await someProducts(shop, dispatcher);
   const shared = { proxyUrls: shop.proxyUrls, operatorToken: shop.operatorToken, productIds, random, dispatcher };
-  const customers: Shopper[] = [];
-  for (let number = 1; number <= accounts; number += 1) {
-    const accessToken = await registered(shop, `shopper${number}.${Date.now()}@shop.example`, dispatcher);
-    customers.push(createShopper({ ...shared, name: `customer ${number}`, accessToken }));
-  }
+  const run = Date.now();
+  const customers = await Promise.all(
+    Array.from({ length: accounts }, async (_, number) => {
+      const accessToken = await registered(shop, `shopper${number + 1}.${run}@shop.example`, dispatcher);
+      return createShopper({ ...shared, name: `customer ${number + 1}`, accessToken });
+    }),
+  );
   const strangers = Array.from({ length: anonymous }, (_, number) =>
     createShopper({ ...shared, name: `stranger ${number + 1}`, accessToken: null }),
   );

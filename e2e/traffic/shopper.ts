@@ -146,7 +146,7 @@ const buying: Weighted<MakeAction> = [
       method: 'POST',
       path: `/api/products/${product()}/reviews`,
       body: {
-        stars: 1 + Math.floor(random() * 5),
+        rating: 1 + Math.floor(random() * 5),
         title: 'As described',
         body: 'It arrived in time and does what it should.',
       },

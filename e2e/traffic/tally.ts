@@ -55,9 +55,10 @@ export const createTally = (): TallyKeeper => {
       }
       if (visit.side === null) return;
       tally.servedBy[visit.side] += 1;
-      if (visit.access !== 'read' || !byPercentage.has(visit.reason ?? '')) return;
+      const byFlag = byPercentage.has(visit.reason ?? '');
+      if (visit.access !== 'read' || !(byFlag || visit.reason === 'fallback')) return;
       sides[visit.side] += 1;
-      if (visit.startedAtMs < settledAtMs) return;
+      if (!byFlag || visit.startedAtMs < settledAtMs) return;
       if (visit.side === 'service') onService.add(visit.shopper);
       else if (onService.has(visit.shopper)) moved.add(visit.shopper);
     },

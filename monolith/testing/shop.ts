@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createLog } from '@strangler/platform/log.ts';
 import { freshDatabase, testServers } from '@strangler/platform/testing/servers.ts';
+import { createClient } from 'redis';
 import type { Role } from '../auth/auth.ts';
 import type { Clock } from '../clock.ts';
 import { monolithConfig } from '../config.ts';
@@ -90,10 +91,24 @@ export async function startTestShop(label: string, env: NodeJS.ProcessEnv = {}):
       stop: async () => {
         await shop.lifecycle.stop('end of test');
         await database.drop();
+        await deleteKeys(servers.redisUrl, `${database.name}:*`);
       },
     };
   } catch (error) {
     await database.drop();
     throw error;
+  }
+}
+
+/** Deletes the keys that a shop has left in the Redis which all tests share. */
+async function deleteKeys(redisUrl: string, pattern: string): Promise<void> {
+  const client = createClient({ url: redisUrl });
+  await client.connect();
+  try {
+    for await (const keys of client.scanIterator({ MATCH: pattern, COUNT: 1000 })) {
+      if (keys.length > 0) await client.del(keys);
+    }
+  } finally {
+    await client.close();
   }
 }

@@ -28,7 +28,7 @@ export type ServiceRegistration = {
 export type Registered = {
   /** Whether the agent knew this instance when last asked. */
   registered(): boolean;
-  /** Takes the instance out; may be called again. Bounded by 2 s; never throws: Consul's own check is the fallback. */
+  /** Takes the instance out; may be called again. Bounded by 4 s; never throws: Consul's own check is the fallback. */
   deregister(): Promise<void>;
 };
 
@@ -43,19 +43,23 @@ export async function register(consul: ConsulClient, registration: ServiceRegist
   const log = consul.log.child({ service: name, instance: id });
   const stopping = new AbortController();
   let state: 'unknown' | 'registered' | 'failing' = 'unknown';
+  let told = false;
 
   async function keep(): Promise<void> {
     try {
-      if (state === 'registered' && (await knows(consul, id, stopping.signal))) return;
-      const again = state === 'registered';
-      await tell(consul, registration, stopping.signal);
-      log.info(
-        again ? 'registered with Consul again: its agent had forgotten this instance' : 'registered with Consul',
-      );
+      if (!told || !(await knows(consul, id, stopping.signal))) {
+        await tell(consul, registration);
+        log.info(
+          told ? 'registered with Consul again: its agent had forgotten this instance' : 'registered with Consul',
+        );
+        told = true;
+      } else if (state === 'failing') {
+        log.info('Consul is back, and knows this instance still');
+      }
       state = 'registered';
     } catch (error) {
       if (stopping.signal.aborted) return;
-      if (state !== 'failing') log.warn({ err: error }, 'not registered with Consul; trying on');
+      if (state !== 'failing') log.warn({ err: error }, 'Consul cannot be told or asked of this instance; trying on');
       state = 'failing';
     }
   }
@@ -66,7 +70,7 @@ export async function register(consul: ConsulClient, registration: ServiceRegist
 
   async function takeOut(): Promise<void> {
     stopping.abort();
-    // A registration that is under way would otherwise arrive after the deregistration.
+    // A registration that is under way, which is not cut short, would otherwise arrive after the deregistration.
     await watching;
     state = 'unknown';
     try {
@@ -108,7 +112,6 @@ async function knows(consul: ConsulClient, id: string, signal: AbortSignal): Pro
 async function tell(
   consul: ConsulClient,
   { name, id, address, port, tags = [], meta = {}, check = {} }: ServiceRegistration,
-  signal: AbortSignal,
 ): Promise<void> {
   const { httpPath = '/health/ready', intervalMs = 1000, timeoutMs = 1000, deregisterAfterMs = 60_000 } = check;
   const host = address.includes(':') ? `[${address}]` : address;
@@ -132,6 +135,6 @@ async function tell(
         },
         ...wire,
       }),
-    { timeoutMs: callTimeoutMs, signal },
+    { timeoutMs: callTimeoutMs },
   );
 }

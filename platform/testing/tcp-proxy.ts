@@ -64,9 +64,10 @@ export async function startTcpProxy(targetUrl: string): Promise<TcpProxy> {
   }
 
   function reset(): void {
-    for (const [client, upstream] of pairs) {
-      client.resetAndDestroy();
-      upstream.resetAndDestroy();
+    for (const socket of [...pairs].flat()) {
+      // libuv refuses to reset a socket that is shutting down, and Node then never closes it.
+      if (socket.writableEnded) socket.destroy();
+      else socket.resetAndDestroy();
     }
     pairs.clear();
   }

@@ -7,14 +7,20 @@ const shop = { schema: 'shop', user: 'shop' };
 const catalog = { schema: 'catalog', user: 'catalog' };
 const mover = 'strangler';
 
+export type AccountPasswords = { shop: string; catalog: string; mover: string };
+
 /**
- * Makes the databases and the accounts of the system where they are missing, and gives each account a new password.
+ * Makes the databases and the accounts of the system where they are missing, and gives each account its password:
+ * the one that is given, else a new one.
  * `fresh` empties databases that are there already. Takes the administrator's URL.
  */
-export async function createDatabases(adminUrl: string, options: { fresh: boolean }): Promise<SystemDatabases> {
+export async function createDatabases(
+  adminUrl: string,
+  options: { fresh: boolean; passwords?: AccountPasswords },
+): Promise<SystemDatabases> {
   const connection = await createConnection({ uri: adminUrl, connectTimeout: 10_000 });
   try {
-    const passwords = { shop: newPassword(), catalog: newPassword(), mover: newPassword() };
+    const passwords = options.passwords ?? { shop: newPassword(), catalog: newPassword(), mover: newPassword() };
     for (const { schema } of [shop, catalog]) {
       if (options.fresh) await connection.query(`DROP DATABASE IF EXISTS \`${schema}\``);
       await connection.query(`CREATE DATABASE IF NOT EXISTS \`${schema}\` CHARACTER SET utf8mb4`);
@@ -59,8 +65,8 @@ async function account(
   password: string,
   schemas: readonly string[],
 ): Promise<void> {
-  await connection.query(`CREATE USER IF NOT EXISTS '${user}'@'%' IDENTIFIED BY '${password}'`);
-  await connection.query(`ALTER USER '${user}'@'%' IDENTIFIED BY '${password}'`);
+  await connection.query(`CREATE USER IF NOT EXISTS '${user}'@'%' IDENTIFIED BY ?`, [password]);
+  await connection.query(`ALTER USER '${user}'@'%' IDENTIFIED BY ?`, [password]);
   await connection.query(`REVOKE ALL PRIVILEGES, GRANT OPTION FROM '${user}'@'%'`);
   for (const schema of schemas) await connection.query(`GRANT ALL PRIVILEGES ON \`${schema}\`.* TO '${user}'@'%'`);
 }

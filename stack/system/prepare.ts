@@ -23,13 +23,18 @@ const SHOP_NOT_EMPTY = 3;
 
 /** Brings both schemas up to date, fills the shop where it is empty, and copies what the catalogue needs of it. */
 export async function prepareData(preparation: Preparation): Promise<void> {
-  const { databases, seedSize, say } = preparation;
-  const { shopUrl, catalogUrl } = databases;
+  const { shopUrl, catalogUrl } = preparation.databases;
   await Promise.all([
     step(preparation, 'monolith/migrate.ts', ['up'], { DATABASE_URL: shopUrl }),
     step(preparation, 'extracted/catalog/migrate.ts', ['up'], { DATABASE_URL: catalogUrl }),
   ]);
-  if (seedSize === 0) return;
+  if (preparation.seedSize > 0) await fillDatabases(preparation);
+}
+
+/** Fills a shop that is empty, and a catalogue that is empty with a copy of what the shop has. */
+export async function fillDatabases(preparation: Preparation): Promise<void> {
+  const { databases, seedSize, say } = preparation;
+  const { shopUrl, catalogUrl } = databases;
   const begun = performance.now();
   const seeded = await step(
     preparation,
@@ -47,7 +52,7 @@ export async function prepareData(preparation: Preparation): Promise<void> {
       {},
     );
   }
-  say(`schemas and seed (size ${seedSize}) ready after ${((performance.now() - begun) / 1000).toFixed(1)} s`);
+  say(`shop of ${seedSize} products and its copy ready after ${((performance.now() - begun) / 1000).toFixed(1)} s`);
 }
 
 /** Throws away what flags, caches and registrations of earlier systems have left on the servers. */

@@ -1,6 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { stranglerHeaderPrefix } from '@strangler/platform/contracts/headers.ts';
-import { contextFromHeaders } from '@strangler/platform/http/request-context.ts';
 import type { RequestFacts } from '../decide/decision.ts';
 import { clientIdentity, identityHeaderNames, identityHeaderPrefix, type TrustsPeer } from './client-identity.ts';
 import { bodyFraming } from './framing.ts';
@@ -11,6 +10,7 @@ import { type OutgoingRequest, outgoingHeaders } from './outgoing.ts';
 import type { Refusal } from './refusal.ts';
 import { readHead } from './request-head.ts';
 import { requestTarget } from './target.ts';
+import { createContinueTrace } from './trace-context.ts';
 
 /** A request that may be decided about and sent on. */
 export type Accepted = {
@@ -33,6 +33,7 @@ export type AcceptOptions = {
 
 /** The way of a request, first part: what it is, whether it may be, who sent it, and what is sent on. */
 export function createAccept({ limits, trusts, isOperatorToken }: AcceptOptions): Accept {
+  const continueTrace = createContinueTrace();
   return (req) => {
     const head = readHead(req);
     const tooLarge = headSizeRefusal(head, limits);
@@ -48,7 +49,7 @@ export function createAccept({ limits, trusts, isOperatorToken }: AcceptOptions)
 
     const wish = operatorWish(head, isOperatorToken);
     const identity = clientIdentity(req.socket, head, trusts);
-    const { requestId, traceparent, tracestate } = contextFromHeaders(req.headers);
+    const { requestId, traceparent, tracestate } = continueTrace(req.headers);
     return {
       kind: 'accepted',
       facts: {

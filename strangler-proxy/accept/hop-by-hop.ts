@@ -18,7 +18,7 @@ export const hopByHopNames: ReadonlySet<string> = new Set([
 
 const noNames: ReadonlySet<string> = new Set();
 /** Tokens that say what the connection does rather than name a header of this message. */
-const onlyTokens = /^[\s,]*(?:(?:keep-alive|close|upgrade)[\s,]*)*$/;
+const onlyTokens = /^[\s,]*(?:(?:keep-alive|close|upgrade)[\s,]*)*$/i;
 
 /**
  * The lower-case header names that a `Connection` header declares to be of this hop only. Names in `never` are

@@ -7,6 +7,10 @@ import type { RequestHead } from './request-head.ts';
 /** Header names in the case in which they are to be sent; an array is sent as several lines. */
 export type OutgoingHeaders = Record<string, string | string[]>;
 
+/** Objects without a prototype in which V8 still finds properties fast, unlike those of `Object.create(null)`. */
+const NoPrototype = function () {} as unknown as { new (): OutgoingHeaders; prototype: object };
+NoPrototype.prototype = Object.create(null);
+
 /** A request as the upstream is to see it, but for its body, which is still unread in the client's socket. */
 export type OutgoingRequest = {
   method: string;
@@ -37,7 +41,7 @@ const replacedNames: ReadonlySet<string> = new Set(['x-request-id', 'traceparent
 export function outgoingHeaders(head: RequestHead, body: BodyFraming, own: OwnHeaders): OutgoingHeaders {
   const { raw, names } = head;
   const named = namedByConnection(head.connection);
-  const headers: OutgoingHeaders = { __proto__: null } as unknown as OutgoingHeaders;
+  const headers = new NoPrototype();
   for (let line = 0; line < names.length; line++) {
     const name = names[line]!;
     if (staysHere(name, named)) continue;

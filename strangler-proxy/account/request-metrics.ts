@@ -50,7 +50,8 @@ export const createRequestMetrics = (registry: Registry): Account => {
         method: protocol === 'websocket' ? 'websocket' : knownMethods.has(request.method) ? request.method : 'other',
         access,
         side,
-        reason: decision?.reason ?? 'refused',
+        reason:
+          decision === null ? 'refused' : side === 'none' || side === decision.side ? decision.reason : 'fallback',
         outcome: outcomeLabel(outcome),
       };
       const key = `${slice} ${labels.route} ${labels.method} ${access} ${side} ${labels.reason} ${labels.outcome}`;

@@ -3,16 +3,34 @@ import { stranglerHeaderPrefix } from '@strangler/platform/contracts/headers.ts'
 import { hopByHopNames, namedByConnection } from '../accept/hop-by-hop.ts';
 import type { AnswerHeaders } from './forwarder.ts';
 
+/** What an answer says about its connection and its framing; never sent on as it stands. */
+export type AnswerHop = { connection: string | null; chunked: boolean; keepAlive: string | null };
+
+/** Reads it from the raw headers, so that Node need not build an object of all of them. */
+export function answerHop({ rawHeaders }: IncomingMessage): AnswerHop {
+  const hop: AnswerHop = { connection: null, chunked: false, keepAlive: null };
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const { length } = rawHeaders[i]!;
+    if (length !== 10 && length !== 17) continue;
+    const name = rawHeaders[i]!.toLowerCase();
+    const value = rawHeaders[i + 1]!;
+    if (name === 'connection') hop.connection = hop.connection === null ? value : `${hop.connection},${value}`;
+    else if (name === 'transfer-encoding') hop.chunked = true;
+    else if (name === 'keep-alive') hop.keepAlive = value;
+  }
+  return hop;
+}
+
 /**
  * Sends the head of an upstream's answer on: status, reason and headers in their order and case, without what belongs
  * to the upstream's connection, and with nothing invented. Throws where Node will not send what the upstream sent,
  * such as a status of 099; nothing has been sent then.
  */
-export function sendAnswerHead(answer: IncomingMessage, res: ServerResponse, add: AnswerHeaders): void {
+export function sendAnswerHead(answer: IncomingMessage, hop: AnswerHop, res: ServerResponse, add: AnswerHeaders): void {
   const { rawHeaders } = answer;
   const status = answer.statusCode!;
-  const named = namedByConnection(answer.headers.connection ?? null);
-  const chunked = answer.headers['transfer-encoding'] !== undefined && mayBeChunked(res, status);
+  const named = namedByConnection(hop.connection);
+  const chunked = hop.chunked && mayBeChunked(res, status);
   const headers: string[] = [];
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const key = rawHeaders[i]!;

@@ -2,10 +2,11 @@ import type { ClientRequest, IncomingMessage, InformationEvent, ServerResponse }
 import type { Socket } from 'node:net';
 import { lingerOverBody } from '../accept/linger.ts';
 import type { OutgoingRequest } from '../accept/outgoing.ts';
-import { sendAnswerHead } from './answer-head.ts';
+import { answerHop, sendAnswerHead } from './answer-head.ts';
 import type { Timed } from './deadlines.ts';
 import type { AnswerHeaders, ConnectionAge, FailurePhase, ForwardError, ForwardResult } from './forwarder.ts';
 import { copyTrailers } from './trailers.ts';
+import { limitIdleTime } from './upstream-agent.ts';
 
 /** Bounds on the time of one attempt, each on its own part of it. */
 export type ForwardTimes = {
@@ -34,7 +35,7 @@ export type AttemptParts = {
   addToAnswer: AnswerHeaders;
   times: ForwardTimes;
   maxBodyBytes: number;
-  onEnd(attempt: Attempt, result: ForwardResult): void;
+  onEnd(result: ForwardResult): void;
 };
 
 const attemptKey = Symbol('attempt');
@@ -78,6 +79,10 @@ export class Attempt implements Timed {
     (req as WithAttempt)[attemptKey] = this;
   }
 
+  get ended(): boolean {
+    return this.#ended;
+  }
+
   get outgoing(): OutgoingRequest {
     return this.#parts.outgoing;
   }
@@ -113,8 +118,10 @@ export class Attempt implements Timed {
     this.#answer = answer;
     this.#latencyMs = performance.now() - this.#startedMs;
     const { res, addToAnswer } = this.#parts;
+    const hop = answerHop(answer);
+    if (hop.keepAlive !== null) limitIdleTime(answer.socket, hop.keepAlive);
     try {
-      sendAnswerHead(answer, res, addToAnswer);
+      sendAnswerHead(answer, hop, res, addToAnswer);
     } catch (error) {
       queueMicrotask(() => this.#refuseAnswer(answer, error as Error));
       return;
@@ -125,8 +132,8 @@ export class Attempt implements Timed {
     if (!answer.req.writableFinished) answer.removeAllListeners('close');
     (answer as unknown as WithAttempt)[attemptKey] = this;
     answer.on('error', onAnswerError);
-    if (res.chunkedEncoding) answer.on('end', onAnswerEnd);
-    sendTogether(answer, res);
+    // What came with the head is in the answer's buffer when this tick is over.
+    process.nextTick(sendBody, this, answer, res);
   }
 
   /** The answer cannot be sent on. Called once httpxy has put its listeners on it, by which it would cut the client off. */
@@ -167,8 +174,8 @@ export class Attempt implements Timed {
     this.fail('upstream-body-broken', error.message);
   }
 
-  answerRead(): void {
-    if (this.#answer !== null) copyTrailers(this.#answer, this.#parts.res);
+  answerRead(answer: IncomingMessage): void {
+    copyTrailers(answer, this.#parts.res);
   }
 
   /** The answer has gone out whole, or the client has gone. */
@@ -291,7 +298,7 @@ export class Attempt implements Timed {
     this.#ended = true;
     // An upstream that has answered may still be reading; its connection's end, not the answer's, ends the body.
     if (result.kind === 'failed' || this.#request?.destroyed === true) this.#dropBody();
-    this.#parts.onEnd(this, result);
+    this.#parts.onEnd(result);
   }
 
   /** What is left of the client's body is read and dropped: nothing else would, and its connection would stand still. */
@@ -305,13 +312,20 @@ export class Attempt implements Timed {
 
 const noBytes = Buffer.alloc(0);
 
-/**
- * Copies the body. The head goes out now, though no body may follow for long: an empty write corks the connection
- * until the end of this tick, in which the part of the body that is here is written too. (`flushHeaders` would write
- * bytes beyond ASCII as UTF-8.)
- */
-function sendTogether(answer: IncomingMessage, res: ServerResponse): void {
+/** Sends an answer that is here in one go, and the beginning of another at once, though no more may follow for long. */
+function sendBody(attempt: Attempt, answer: Answer, res: ServerResponse): void {
+  if (attempt.ended) return;
+  if (answer.complete) {
+    const body: Buffer | null = answer.read();
+    if (answer.rawTrailers.length > 0 && res.chunkedEncoding) copyTrailers(answer, res);
+    if (body === null) res.end();
+    else res.end(body);
+    return;
+  }
+  if (res.chunkedEncoding) answer.on('end', onAnswerEnd);
   answer.pipe(res);
+  // An empty write sends the head, in one packet with what is read in this tick. `flushHeaders` would send it apart, and
+  // bytes beyond ASCII in it as UTF-8.
   res.write(noBytes);
 }
 
@@ -332,7 +346,7 @@ function onAnswerError(this: IncomingMessage & WithAttempt, error: Error): void 
 }
 
 function onAnswerEnd(this: IncomingMessage & WithAttempt): void {
-  this[attemptKey]?.answerRead();
+  this[attemptKey]?.answerRead(this);
 }
 
 function onClientClose(this: ServerResponse & WithAttempt): void {

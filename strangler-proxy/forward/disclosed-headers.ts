@@ -10,6 +10,9 @@ export function disclosedHeaders(decision: Decision, side: Side, instance: Insta
   if (!decision.disclose && decision.setCookie === null) return nothingToAdd;
   const headers: string[] = [];
   if (decision.setCookie !== null) headers.push('Set-Cookie', decision.setCookie);
-  if (decision.disclose) headers.push(sideHeader, side, reasonHeader, decision.reason, instanceHeader, instance.id);
+  if (decision.disclose) {
+    const reason = side === decision.side ? decision.reason : 'fallback';
+    headers.push(sideHeader, side, reasonHeader, reason, instanceHeader, instance.id);
+  }
   return headers;
 }

@@ -88,11 +88,6 @@ export function createForward(options: ForwardOptions): RunningForward {
     return target;
   }
 
-  const onEnd = (resolve: (result: ForwardResult) => void) => (attempt: Attempt, result: ForwardResult) => {
-    deadlines.delete(attempt);
-    resolve(result);
-  };
-
   const forward: Forward = (req, res, outgoing, instance, addToAnswer) =>
     new Promise((resolve) => {
       if (res.destroyed) {
@@ -100,8 +95,12 @@ export function createForward(options: ForwardOptions): RunningForward {
         return;
       }
       (req as Routed)[targetOfRequest] = targetOf(instance);
-      const attempt = new Attempt({ req, res, outgoing, addToAnswer, times, maxBodyBytes, onEnd: onEnd(resolve) });
-      deadlines.add(attempt);
+      const attempt = new Attempt({ req, res, outgoing, addToAnswer, times, maxBodyBytes, onEnd });
+      const place = deadlines.add(attempt);
+      function onEnd(result: ForwardResult): void {
+        deadlines.remove(place);
+        resolve(result);
+      }
       req.headers = bodyLengthSaid;
       // The middleware's path filter parses the URL before anything else and gives up on targets such as `//`.
       const { url } = req;

@@ -33,18 +33,24 @@ export function createAgents(limits: AgentLimits, onRequest: OnRequest): Upstrea
     scheduling: 'lifo',
     maxSockets: limits.maxSockets,
     maxFreeSockets: limits.maxSockets,
-    timeout: limits.idleTimeoutMs,
   };
   const onAdd: OnRequest = (request) => {
     (request as ClientRequest & { maxHeaderSize: number }).maxHeaderSize = limits.maxAnswerHeaderBytes;
     onRequest(request);
   };
-  const plain = new UpstreamAgent(options, onAdd);
-  const tls = new TlsUpstreamAgent(options, onAdd);
+  const onFree = (socket: Duplex) => keepIdle(socket, limits.idleTimeoutMs);
+  const plain = new UpstreamAgent(options, onAdd, onFree);
+  const tls = new TlsUpstreamAgent(options, onAdd, onFree);
+  const sweeper = setInterval(() => {
+    closeIdle(plain);
+    closeIdle(tls);
+  }, idleCheckMs);
+  sweeper.unref();
   return {
     'http:': plain,
     'https:': tls,
     close() {
+      clearInterval(sweeper);
       plain.destroy();
       tls.destroy();
     },
@@ -57,10 +63,16 @@ type AddRequest = { addRequest(request: ClientRequest, options: object): void };
 
 class UpstreamAgent extends http.Agent {
   readonly #onRequest: OnRequest;
+  readonly #onFree: OnFree;
 
-  constructor(options: AgentOptions, onRequest: OnRequest) {
+  constructor(options: AgentOptions, onRequest: OnRequest, onFree: OnFree) {
     super(options);
     this.#onRequest = onRequest;
+    this.#onFree = onFree;
+  }
+
+  override keepSocketAlive(socket: Duplex): boolean {
+    return this.#onFree(socket);
   }
 
   addRequest(request: ClientRequest, options: object): void {
@@ -75,10 +87,16 @@ class UpstreamAgent extends http.Agent {
 
 class TlsUpstreamAgent extends https.Agent {
   readonly #onRequest: OnRequest;
+  readonly #onFree: OnFree;
 
-  constructor(options: AgentOptions, onRequest: OnRequest) {
+  constructor(options: AgentOptions, onRequest: OnRequest, onFree: OnFree) {
     super(options);
     this.#onRequest = onRequest;
+    this.#onFree = onFree;
+  }
+
+  override keepSocketAlive(socket: Duplex): boolean {
+    return this.#onFree(socket);
   }
 
   addRequest(request: ClientRequest, options: object): void {
@@ -88,6 +106,40 @@ class TlsUpstreamAgent extends https.Agent {
 
   override createConnection(...args: Parameters<https.Agent['createConnection']>): Duplex | null | undefined {
     return readAfterBrokenWrite(super.createConnection(...args));
+  }
+}
+
+/** Called with a connection that is no longer used; false closes it. */
+type OnFree = (socket: Duplex) => boolean;
+
+const idleCheckMs = 250;
+/** An upstream's announced time is cut by this much, so that no request is on its way when it ends. */
+const announcedTimeMarginMs = 1_000;
+
+const idleLimitMs = Symbol('idle limit');
+const idleSinceMs = Symbol('idle since');
+type IdleSocket = Duplex & { [idleLimitMs]?: number; [idleSinceMs]?: number };
+
+/** Takes an upstream's `Keep-Alive: timeout=5` to heart when it is shorter than the agent's own time. */
+export function limitIdleTime(socket: Duplex, keepAlive: string): void {
+  const seconds = /(?:^|[,\s])timeout=(\d+)/i.exec(keepAlive)?.[1];
+  if (seconds === undefined) return;
+  (socket as IdleSocket)[idleLimitMs] = Math.max(0, Number(seconds) * 1_000 - announcedTimeMarginMs);
+}
+
+// Node's way sets and clears a timer of the socket with every request; here one timer looks at all that are idle.
+function keepIdle(socket: IdleSocket, idleTimeoutMs: number): boolean {
+  socket[idleLimitMs] = Math.min(socket[idleLimitMs] ?? idleTimeoutMs, idleTimeoutMs);
+  socket[idleSinceMs] = performance.now();
+  return socket[idleLimitMs] > 0;
+}
+
+function closeIdle(agent: http.Agent): void {
+  const nowMs = performance.now();
+  for (const sockets of Object.values(agent.freeSockets)) {
+    for (const socket of [...(sockets ?? [])] as IdleSocket[]) {
+      if (nowMs + idleCheckMs - (socket[idleSinceMs] ?? 0) >= (socket[idleLimitMs] ?? 0)) socket.destroy();
+    }
   }
 }
 

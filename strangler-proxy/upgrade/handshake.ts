@@ -3,7 +3,7 @@ import https from 'node:https';
 import type { Duplex } from 'node:stream';
 import { hopByHopNames } from '../accept/hop-by-hop.ts';
 import type { OutgoingRequest } from '../accept/outgoing.ts';
-import { sendAnswerHead } from '../forward/answer-head.ts';
+import { answerHop, sendAnswerHead } from '../forward/answer-head.ts';
 import type { AnswerHeaders, ForwardError, ForwardResult } from '../forward/forwarder.ts';
 import type { Instance } from '../upstream/upstream.ts';
 
@@ -92,7 +92,7 @@ export function shakeHands(parts: HandshakeParts, instance: Instance): Promise<H
       const res = responseOn(req, socket);
       res.on('finish', () => settle({ kind: 'answered', status, latencyMs: latency }, null));
       try {
-        sendAnswerHead(answer, res, addToAnswer);
+        sendAnswerHead(answer, answerHop(answer), res, addToAnswer);
         answer.pipe(res);
       } catch (error) {
         answered = false;

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { createLog } from '@strangler/platform/log.ts';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
 import { type FreshDatabase, freshDatabase, testServers } from '@strangler/platform/testing/servers.ts';
-import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import { exportJWK, generateKeyPair, type CryptoKey as JoseKey, SignJWT } from 'jose';
 import type { Pool } from 'mysql2/promise';
 import { type RunningCatalog, startCatalog } from '../catalog.ts';
 import type { Clock } from '../clock.ts';
@@ -27,12 +27,12 @@ export type TestIssuer = {
 export async function startTestIssuer(): Promise<TestIssuer> {
   const names = new Map<number, string>();
   const counted = { jwks: 0, accounts: 0 };
-  let keys: { kid: string; privateKey: CryptoKey; jwk: object }[] = [];
+  let keys: { kid: string; privateKey: JoseKey; jwk: object }[] = [];
   const rotate = async ({ forget = false } = {}) => {
     const { privateKey, publicKey } = await generateKeyPair('EdDSA', { extractable: true });
     const kid = randomBytes(8).toString('hex');
     const jwk = { ...(await exportJWK(publicKey)), kid, alg: 'EdDSA', use: 'sig' };
-    keys = [{ kid, privateKey: privateKey as CryptoKey, jwk }, ...(forget ? [] : keys)];
+    keys = [{ kid, privateKey: privateKey as JoseKey, jwk }, ...(forget ? [] : keys)];
   };
   await rotate();
 

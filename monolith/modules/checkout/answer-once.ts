@@ -96,9 +96,9 @@ export class AnswerOnce {
     if (bound !== 1) throw new LeaseLost(run);
   }
 
-  /** Keeps the answer of a run. Where another request has taken over, that one's answer is kept. */
+  /** Keeps the answer of a run. Throws LeaseLost where another request has taken over: that one's answer is the answer. */
   async keep(run: Run, answer: Answer): Promise<void> {
-    await this.#models.IdempotencyKey.update(
+    const [kept] = await this.#models.IdempotencyKey.update(
       {
         state: 'answered',
         answer_status: answer.status,
@@ -108,6 +108,7 @@ export class AnswerOnce {
       },
       { where: this.#owned(run) },
     );
+    if (kept !== 1) throw new LeaseLost(run);
   }
 
   /** Ends a run that came to no answer: the next request with the key runs, from what is committed. */

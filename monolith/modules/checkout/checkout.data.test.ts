@@ -3,6 +3,21 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import { type Commerce, commerceOf } from '../../testing/commerce.ts';
 import { startTestProvider, type TestProvider } from '../../testing/payment-provider.ts';
 import { startTestShop, type TestAccount, type TestShop } from '../../testing/shop.ts';
+import type { createCartModule } from '../cart/index.ts';
+import type { createInventoryModule } from '../inventory/index.ts';
+import type { createOrdersModule } from '../orders/index.ts';
+import type { createPaymentsModule } from '../payments/index.ts';
+import { AnswerOnce, defaultAnswerOnceTimings, LeaseLost } from './answer-once.ts';
+import { Checkout } from './checkout.ts';
+
+/** What the checkout is made of in a running shop. */
+function partsOf({ app: { modules } }: TestShop) {
+  const { carts } = modules.cart as ReturnType<typeof createCartModule>;
+  const { inventory } = modules.inventory as ReturnType<typeof createInventoryModule>;
+  const { orders } = modules.orders as ReturnType<typeof createOrdersModule>;
+  const { payments } = modules.payments as ReturnType<typeof createPaymentsModule>;
+  return { carts, inventory, orders, payments };
+}
 
 let provider: TestProvider;
 let shop: TestShop;
@@ -242,6 +257,60 @@ describe('an idempotency key', () => {
     expect(done[0]?.body.order).toMatchObject({ id: lost.body.order.id, status: 'paid' });
     expect(await ordersOf(buyer)).toHaveLength(1);
     expect(await commerce.available(productId)).toBe(9);
+  });
+
+  test('names its order from the moment in which that is committed', async () => {
+    const buyer = await buyerOf({ [await commerce.product()]: 1 });
+    const key = randomUUID();
+    const { body } = await commerce.checkOut(buyer, { key });
+    const row = await shop.deps.models.IdempotencyKey.findOne({
+      where: { account_id: buyer.id, idempotency_key: key },
+      rejectOnEmpty: true,
+    });
+    expect(row.order_id).toBe(body.order.id);
+  });
+
+  test('whose run lost its lease commits nothing under it any more', async () => {
+    const productId = await commerce.product();
+    const buyer = await buyerOf({ [productId]: 1 });
+    const answerOnce = new AnswerOnce({ ...shop.deps, timings: { leaseMs: 0, keepMs: 60_000 } });
+    const checkout = new Checkout({ ...shop.deps, ...partsOf(shop), answerOnce });
+    const request = { accountId: buyer.id, cardToken: 'tok_visa', expectedTotalCents: undefined };
+    const keyed = { accountId: buyer.id, key: randomUUID(), body: { card_token: 'tok_visa' } };
+    const [slow, next] = [await answerOnce.claim(keyed), await answerOnce.claim(keyed)];
+    if (slow.kind !== 'run' || next.kind !== 'run') throw new Error('expected that the second claim takes over');
+    await expect(checkout.run(slow.run, request)).rejects.toThrow(LeaseLost);
+    expect(await ordersOf(buyer)).toEqual([]);
+    expect(await commerce.available(productId)).toBe(10);
+    expect((await checkout.run(next.run, request)).payment).toBe('settled');
+    const answer = { status: 201, type: 'application/json', location: null, body: '{}' };
+    await expect(answerOnce.keep(slow.run, answer)).rejects.toThrow(LeaseLost);
+    await answerOnce.keep(next.run, answer);
+    expect(await answerOnce.claim(keyed)).toEqual({ kind: 'answered', answer });
+  });
+
+  test('whose lease has ended is taken over by one of ten requests at once', async () => {
+    const { id: accountId } = await shop.account('customer');
+    const answerOnce = new AnswerOnce({ ...shop.deps, timings: { leaseMs: 60_000, keepMs: 60_000 } });
+    const dying = new AnswerOnce({ ...shop.deps, timings: { leaseMs: 0, keepMs: 60_000 } });
+    const keyed = { accountId, key: randomUUID(), body: { card_token: 'tok_visa' } };
+    await dying.claim(keyed);
+    const claims = await Promise.all(Array.from({ length: 10 }, () => answerOnce.claim(keyed)));
+    expect(claims.map(({ kind }) => kind).sort()).toEqual(['run', ...Array(9).fill('running')]);
+  });
+
+  test('is swept away when its time is over, and not before', async () => {
+    const buyer = await buyerOf({ [await commerce.product()]: 1 });
+    const [old, young] = [randomUUID(), randomUUID()];
+    await commerce.checkOut(buyer, { key: old });
+    await commerce.checkOut(buyer, { key: young });
+    await shop.deps.models.IdempotencyKey.update(
+      { expires_at: new Date(Date.now() - 1) },
+      { where: { account_id: buyer.id, idempotency_key: old } },
+    );
+    await new AnswerOnce({ ...shop.deps, timings: defaultAnswerOnceTimings }).forgetOld();
+    const left = await shop.deps.models.IdempotencyKey.findAll({ where: { account_id: buyer.id } });
+    expect(left.map((row) => row.idempotency_key)).toEqual([young]);
   });
 
   /** Leaves a key as a process leaves it that was killed while it ran. */

@@ -18,7 +18,7 @@ export function createCheckoutModule(
   const checkout = new Checkout({ ...deps, ...parts, answerOnce });
   let forgetting: RepeatedJob | undefined;
   return {
-    routes: checkoutRoutes({ auth: deps.auth, checkout, answerOnce, reader: parts.reader }),
+    routes: checkoutRoutes({ ...deps, checkout, answerOnce, reader: parts.reader }),
     start: async () => {
       forgetting = repeat('forgetting old idempotency keys', 60_000, deps.log, () => answerOnce.forgetOld());
     },

@@ -1,6 +1,7 @@
 import { Problem, problems } from '@strangler/platform/http/problem.ts';
 import { parseBody } from '@strangler/platform/http/validate.ts';
 import { type Request, type Response, Router } from 'express';
+import { Counter, type Registry } from 'prom-client';
 import { z } from 'zod';
 import { type Auth, identityOf } from '../../auth/auth.ts';
 import { jsonBody } from '../../http/json-body.ts';
@@ -15,12 +16,19 @@ const checkoutBody = z.strictObject({
 
 export function checkoutRoutes(parts: {
   auth: Auth;
+  metrics: Registry;
   checkout: Checkout;
   answerOnce: AnswerOnce;
   reader: OrderReader;
 }): Router {
   const { auth, checkout, answerOnce, reader } = parts;
   const router = Router();
+  const answers = new Counter({
+    name: 'shop_checkouts_total',
+    help: 'Answered checkouts by status, and whether the answer was kept from before',
+    labelNames: ['status', 'replayed'],
+    registers: [parts.metrics],
+  });
 
   router.post('/api/checkout', auth.requireAccount(), jsonBody(), async (req, res) => {
     const { accountId } = identityOf(req);
@@ -29,6 +37,7 @@ export function checkoutRoutes(parts: {
     const claim = await answerOnce.claim({ accountId, key, body });
     switch (claim.kind) {
       case 'answered':
+        answers.inc({ status: claim.answer.status, replayed: 'yes' });
         res.set('idempotency-replayed', 'true');
         return send(res, claim.answer);
       case 'other_request':
@@ -46,9 +55,11 @@ export function checkoutRoutes(parts: {
         (error: unknown) => refusalOf(error),
       );
       await answerOnce.keep(run, answer);
+      answers.inc({ status: answer.status, replayed: 'no' });
       send(res, answer);
     } catch (error) {
-      await answerOnce.giveUp(run);
+      // Where even that fails, the lease ends by itself.
+      await answerOnce.giveUp(run).catch(() => {});
       throw error instanceof LeaseLost ? stillRunning(1) : error;
     }
   });

@@ -1,11 +1,16 @@
 import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { eventually } from '@strangler/platform/testing/servers.ts';
+import { Registry } from 'prom-client';
 import { WebSocket } from 'ws';
 import { type Commerce, commerceOf } from '../../testing/commerce.ts';
 import { startTestShop, type TestAccount, type TestShop } from '../../testing/shop.ts';
 import { inTransaction } from '../../transaction.ts';
 import { LocalNotifications } from './notifications.ts';
+import { closeCodes } from './stream.ts';
+import { defaultStreamLimits, StreamServer, streamPath } from './stream-server.ts';
 import { createWakeUps, type WakeUps } from './wake-ups.ts';
 
 let shop: TestShop;
@@ -268,6 +273,48 @@ describe('the stream', () => {
     const [, expected] = await idsOf(reader.id);
     await eventually(() => expect(again.ids()).toEqual([expected]));
     again.socket.close();
+  });
+
+  test('is closed when the token that opened it expires', async () => {
+    const brief = await startTestShop('notif_expiry', { ACCESS_TOKEN_TTL: '2s' });
+    try {
+      const client = listen(`?access_token=${(await brief.account('customer')).token}`, { url: brief.url });
+      await client.ready();
+      expect(await client.closed).toBe(closeCodes.tokenExpired);
+    } finally {
+      await brief.stop();
+    }
+  });
+
+  test('is given up when its client answers no pings, and kept when it does', async () => {
+    const streams = new StreamServer({
+      ...shop.deps,
+      metrics: new Registry(),
+      notifications: new LocalNotifications({ ...shop.deps, wake: () => {} }),
+      wakeUps: createWakeUps({ redis: undefined, redisUrl: undefined, redisPrefix: '', log: shop.deps.log }),
+      limits: { ...defaultStreamLimits, pingEveryMs: 50 },
+    });
+    const server = createServer();
+    server.on('upgrade', (request, socket, head) => streams.onUpgrade(request, socket, head));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    streams.start();
+    try {
+      const url = `ws://127.0.0.1:${(server.address() as AddressInfo).port}${streamPath}?access_token=${reader.token}`;
+      const [deaf, hearing] = [new WebSocket(url, { autoPong: false }), new WebSocket(url)];
+      let pings = 0;
+      hearing.on('ping', () => {
+        pings += 1;
+      });
+      const [code] = await once(deaf, 'close');
+      expect(code).toBe(1006);
+      await eventually(() => pings >= 3);
+      expect(hearing.readyState).toBe(WebSocket.OPEN);
+      const closed = once(hearing, 'close');
+      await streams.drain();
+      expect((await closed)[0]).toBe(closeCodes.goingAway);
+    } finally {
+      server.close();
+    }
   });
 
   test('works in one process without Redis', async () => {

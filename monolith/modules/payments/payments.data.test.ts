@@ -238,8 +238,11 @@ describe('money that is owed back', () => {
   });
 
   test('is given back when the charge turns out to be taken after the order was cancelled', async () => {
-    const bought = await buy('tok_timeout');
-    await bought.buyer.client.post(`/api/orders/${bought.orderId}/cancel`);
+    await provider.control({ webhook_url: null, late_ms: 700 });
+    const bought = await buy('tok_late_webhook');
+    const cancelled = await bought.buyer.client.post(`/api/orders/${bought.orderId}/cancel`);
+    expect(cancelled.body).toMatchObject({ status: 'cancelled', payment: { status: 'cancelling' } });
+    expect(await commerce.available(bought.productId)).toBe(10);
     await becomes(bought, 'refunded', 'cancelled');
     expect(await provider.charges(bought.reference)).toMatchObject([{ refunded_cents: 4_000 }]);
     await commerce.balance(bought.productId);

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Log } from '@strangler/platform/log.ts';
+import { Counter, type Registry } from 'prom-client';
 import type { Sequelize, Transaction } from 'sequelize';
 import type { Clock } from '../../clock.ts';
 import type { Models } from '../../models/index.ts';
@@ -49,6 +50,7 @@ export class LocalPayments implements Payments {
   readonly #provider: ProviderClient;
   readonly #notifications: Notifications;
   readonly #timings: PaymentTimings;
+  readonly #charges: Counter<'outcome'>;
   #orders: OrderOfPayment | undefined;
   #onRefundOwed: (paymentId: number) => void = () => {};
 
@@ -57,6 +59,7 @@ export class LocalPayments implements Payments {
     models: Models;
     clock: Clock;
     log: Log;
+    metrics: Registry;
     provider: ProviderClient;
     notifications: Notifications;
     timings: PaymentTimings;
@@ -68,6 +71,12 @@ export class LocalPayments implements Payments {
     this.#provider = parts.provider;
     this.#notifications = parts.notifications;
     this.#timings = parts.timings;
+    this.#charges = new Counter({
+      name: 'shop_charges_total',
+      help: 'Charges asked of the payment provider, by what it answered in time',
+      labelNames: ['outcome'],
+      registers: [parts.metrics],
+    });
   }
 
   /** Names who is told of outcomes. Orders need payments to be cancelled, and payments need orders to be paid: this closes the circle. */
@@ -112,6 +121,7 @@ export class LocalPayments implements Payments {
       reference: payment.reference,
       cardToken,
     });
+    this.#charges.inc({ outcome: outcome.kind === 'charge' ? outcome.charge.status : outcome.kind });
     switch (outcome.kind) {
       case 'charge':
         return (await this.learnCharge(payment.id, outcome.charge))?.status ?? payment.status;

@@ -1,4 +1,5 @@
 import type { Log } from '@strangler/platform/log.ts';
+import { Counter, type Registry } from 'prom-client';
 import { Op, type Sequelize, UniqueConstraintError } from 'sequelize';
 import { z } from 'zod';
 import type { Clock } from '../../clock.ts';
@@ -32,16 +33,37 @@ export class WebhookReceiver {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #payments: LocalPayments;
+  readonly #taken: Counter<'outcome'>;
 
-  constructor(parts: { sequelize: Sequelize; models: Models; clock: Clock; log: Log; payments: LocalPayments }) {
+  constructor(parts: {
+    sequelize: Sequelize;
+    models: Models;
+    clock: Clock;
+    log: Log;
+    metrics: Registry;
+    payments: LocalPayments;
+  }) {
     this.#sequelize = parts.sequelize;
     this.#models = parts.models;
     this.#clock = parts.clock;
     this.#log = parts.log;
     this.#payments = parts.payments;
+    this.#taken = new Counter({
+      name: 'shop_payment_webhooks_total',
+      help: 'Webhooks taken from the payment provider, by what they came to',
+      labelNames: ['outcome'],
+      registers: [parts.metrics],
+    });
   }
 
+  /** Takes one webhook whose signature was checked. */
   async take(webhook: Webhook): Promise<WebhookOutcome> {
+    const outcome = await this.#apply(webhook);
+    this.#taken.inc({ outcome });
+    return outcome;
+  }
+
+  async #apply(webhook: Webhook): Promise<WebhookOutcome> {
     try {
       return await inTransaction(this.#sequelize, async (transaction) => {
         // First of all, so that a second delivery waits here for the first one's end and then finds its row.
