@@ -137,6 +137,7 @@ async function loadKey(pem: string, { retired }: { retired: boolean }): Promise<
 export function configuredSigningKey(
   config: Pick<MonolithConfig, 'jwtPrivateKey' | 'jwtPrivateKeyFile'>,
 ): string | undefined {
-  if (config.jwtPrivateKey !== undefined) return config.jwtPrivateKey;
+  // Many tools keep a variable on one line and write the line ends of the PEM as \n.
+  if (config.jwtPrivateKey !== undefined) return config.jwtPrivateKey.replaceAll('\\n', '\n');
   return config.jwtPrivateKeyFile === undefined ? undefined : readFileSync(config.jwtPrivateKeyFile, 'utf8');
 }

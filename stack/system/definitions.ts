@@ -69,13 +69,12 @@ export function portNames({ proxies, catalogInstances }: Counts): Record<string,
 export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
   const { stack, databases, secrets, ports } = plan;
   const at = (name: string): string => `http://127.0.0.1:${ports[name]}`;
-  const common = (name: string, id = name): Record<string, string> => ({
+  const common = (name: string): Record<string, string> => ({
     NODE_ENV: 'production',
     // Those of whoever starts the system, a test runner say, are not meant for it.
     NODE_OPTIONS: '',
     HOST: '127.0.0.1',
     PORT: String(ports[name]),
-    SERVICE_ID: id,
   });
   const consul = new URL(stack.consulUrl);
   const ready = (url: string): string => new URL('/health/ready', url).href;
@@ -97,7 +96,8 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
     kind: 'monolith',
     entry: 'monolith/main.ts',
     env: {
-      ...common('monolith', 'monolith-1'),
+      ...common('monolith'),
+      SERVICE_ID: 'monolith-1',
       DATABASE_URL: databases.shopUrl,
       REDIS_URL: stack.redisUrl,
       CONSUL_URL: stack.consulUrl,
@@ -116,6 +116,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
       entry: 'extracted/catalog/main.ts',
       env: {
         ...common(name),
+        SERVICE_ID: name,
         GRPC_PORT: String(ports[`${name}-grpc`]),
         DATABASE_URL: databases.catalogUrl,
         REDIS_URL: stack.redisUrl,
@@ -135,6 +136,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
       entry: 'strangler-proxy/main.ts',
       env: {
         ...common(name),
+        SERVICE_ID: name,
         ADMIN_HOST: '127.0.0.1',
         ADMIN_PORT: String(ports[`${name}-admin`]),
         WORKERS: String(plan.workersPerProxy),

@@ -1,3 +1,4 @@
+import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose';
 import { startTestShop, type TestShop } from '../../testing/shop.ts';
@@ -132,6 +133,23 @@ describe('access tokens', () => {
     const ifNoneMatch = { headers: { 'if-none-match': headers.get('etag') ?? '' } };
     expect((await shop.client.get('/.well-known/jwks.json', ifNoneMatch)).status).toBe(304);
   });
+});
+
+test.each(['as it is', 'on one line'])('a configured key signs, and none is made: %s', async (form) => {
+  const { privateKey } = generateKeyPairSync('ed25519');
+  const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+  const own = await startTestShop('own_key', {
+    JWT_PRIVATE_KEY: form === 'on one line' ? pem.replaceAll('\n', '\\n') : pem,
+  });
+  try {
+    const { x } = createPublicKey(privateKey).export({ format: 'jwk' });
+    expect((await own.client.get('/.well-known/jwks.json')).body.keys).toMatchObject([{ x }]);
+    const { client } = await own.account('customer');
+    expect((await client.get('/api/accounts/me')).status).toBe(200);
+    expect(await own.database.models.SigningKey.count()).toBe(0);
+  } finally {
+    await own.stop();
+  }
 });
 
 describe('refresh tokens', () => {

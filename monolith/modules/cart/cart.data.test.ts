@@ -45,6 +45,13 @@ describe('the cart', () => {
     });
   });
 
+  test('setting the quantity that is there already changes nothing and is no error', async () => {
+    const productId = await commerce.product({});
+    const first = await put(productId, 2);
+    const again = await put(productId, 2);
+    expect([again.status, again.body]).toEqual([200, first.body]);
+  });
+
   test('lines that cannot be bought are marked and not added up', async () => {
     const ids = {
       available: await commerce.product({ stock: 2, priceCents: 100 }),

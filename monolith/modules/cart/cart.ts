@@ -93,11 +93,16 @@ export class LocalCarts implements Carts {
       });
       if (!product) return { kind: 'no_such_product' };
       await Cart.upsert({ account_id: accountId, updated_at: now }, { transaction });
-      const [changed] = await CartItem.update(
-        { quantity },
-        { where: { account_id: accountId, product_id: productId }, transaction },
-      );
-      if (changed > 0) return { kind: 'put' };
+      // Not by what UPDATE says it changed: MySQL counts no row where the quantity stays the same.
+      const line = await CartItem.findOne({
+        where: { account_id: accountId, product_id: productId },
+        lock: transaction.LOCK.UPDATE,
+        transaction,
+      });
+      if (line) {
+        await CartItem.update({ quantity }, { where: { account_id: accountId, product_id: productId }, transaction });
+        return { kind: 'put' };
+      }
       const lines = await CartItem.count({ where: { account_id: accountId }, transaction });
       if (lines >= mostCartLines) return { kind: 'full', mostLines: mostCartLines };
       await CartItem.create({ account_id: accountId, product_id: productId, quantity, added_at: now }, { transaction });

@@ -44,7 +44,14 @@ beforeAll(async () => {
     const { body } = await admin.client.post('/api/categories', { name: slug, slug, parent_id: parentId });
     categories[slug] = body.id;
   };
-  for (const [slug, parent] of [['other'], ['garden'], ['tools', 'garden'], ['spades', 'tools'], ['bulk']] as const) {
+  for (const [slug, parent] of [
+    ['other'],
+    ['garden'],
+    ['tools', 'garden'],
+    ['spades', 'tools'],
+    ['bulk'],
+    ['strange'],
+  ] as const) {
     await category(slug, parent);
   }
 });
@@ -211,6 +218,13 @@ describe('sorting and paging', () => {
       expect(status).toBe(400);
       expect(problem.errors).toMatchObject([{ in: 'query', path: 'cursor' }]);
     }
+  });
+
+  test('the longest and strangest names can be paged by', async () => {
+    for (let at = 0; at < 2; at++) await add('\u0001'.repeat(199) + at, { category_id: categories.strange });
+    for (let at = 0; at < 2; at++) await add('茶'.repeat(199) + at, { category_id: categories.strange });
+    expect(await allPages('category=strange&sort=name', 1)).toHaveLength(4);
+    expect(await allPages('category=strange&sort=-name', 1)).toHaveLength(4);
   });
 
   test('the list has an ETag that changes with any price in it', async () => {

@@ -1,9 +1,16 @@
 import { problems } from '@strangler/platform/http/problem.ts';
 import { parseQuery } from '@strangler/platform/http/validate.ts';
 import type { Request } from 'express';
-import { Op, type Sequelize, type Transaction, UniqueConstraintError, type WhereOptions } from 'sequelize';
+import {
+  ForeignKeyConstraintError,
+  Op,
+  type Sequelize,
+  type Transaction,
+  UniqueConstraintError,
+  type WhereOptions,
+} from 'sequelize';
 import { z } from 'zod';
-import type { Identity } from '../../auth/auth.ts';
+import { type Identity, unauthorized } from '../../auth/auth.ts';
 import type { Clock } from '../../clock.ts';
 import { type Cursor, decodeCursor, listFingerprint, type Page, pageOf, pageParameters } from '../../http/paging.ts';
 import { lineOfText, paragraphs } from '../../http/text.ts';
@@ -130,6 +137,9 @@ export function createReviewService({
           { ...review, product_id: productId, account_id: accountId, created_at: clock.now() },
           { transaction },
         ).catch((error: unknown) => {
+          if (error instanceof ForeignKeyConstraintError) {
+            throw unauthorized('The account of this access token does not exist', 'invalid_token');
+          }
           if (!(error instanceof UniqueConstraintError)) throw error;
           throw problems.conflict(`Account ${accountId} has already reviewed product ${productId}`);
         });

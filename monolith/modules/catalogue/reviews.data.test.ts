@@ -94,6 +94,13 @@ test('a review is deleted by its author or an admin, and by nobody else', async 
   expect((await admin.client.delete(`${path}/reviews/${one.id}`)).status).toBe(404);
 });
 
+test('a token whose account is not there is not enough', async () => {
+  const path = await addProduct();
+  const { token } = await shop.deps.accessTokens.issue({ accountId: 999_999, role: 'customer', sessionId: undefined });
+  expect((await shop.client.as(token).post(`${path}/reviews`, review(1))).status).toBe(401);
+  expect((await shop.client.get(path)).body.rating.count).toBe(0);
+});
+
 test('a review belongs to its product', async () => {
   const path = await addProduct();
   const other = await addProduct();

