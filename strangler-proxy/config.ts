@@ -54,6 +54,9 @@ const environment = z.object({
   MAX_BODY: bytes({ min: 0 }).default(2 * 1024 ** 3),
   MAX_HEADER: bytes({ min: 1024 }).default(16 * 1024),
   MAX_IN_FLIGHT: integer({ min: 1 }).default(4096),
+  UPSTREAM_CONNECTIONS: integer({ min: 1 }).default(512),
+  UPSTREAM_CONCURRENCY: integer({ min: 1 }).default(1000),
+  MONOLITH_CONCURRENCY: integer({ min: 1 }).default(2000),
   MAX_CONNECTIONS: integer({ min: 1 }).default(8192),
 });
 
@@ -166,6 +169,13 @@ export const readConfig = (env: NodeJS.ProcessEnv) => {
       maxHeaderBytes: told.MAX_HEADER,
       maxRequestsInFlight: told.MAX_IN_FLIGHT,
       maxConnections: told.MAX_CONNECTIONS,
+    },
+    upstream: {
+      /** Connections to one origin. */
+      maxSockets: told.UPSTREAM_CONNECTIONS,
+      /** Requests under way at one service, and at the monolith. */
+      serviceConcurrency: told.UPSTREAM_CONCURRENCY,
+      monolithConcurrency: told.MONOLITH_CONCURRENCY,
     },
   };
 };

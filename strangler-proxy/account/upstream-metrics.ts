@@ -43,6 +43,14 @@ export const exposeUpstreams = (
   gauge('strangler_upstream_in_flight', 'Requests that an upstream has not answered yet.', ['upstream'], (metric) => {
     for (const { name, inFlight } of upstreams()) metric.set({ upstream: name }, inFlight);
   });
+  gauge(
+    'strangler_upstream_concurrency_limit',
+    'Requests that may be under way at an upstream.',
+    ['upstream'],
+    (metric) => {
+      for (const { name, maxConcurrent } of upstreams()) metric.set({ upstream: name }, maxConcurrent);
+    },
+  );
   gauge('strangler_upstream_instances', 'Instances of an upstream, by state.', ['upstream', 'state'], (metric) => {
     for (const { name, instances } of upstreams())
       for (const { state } of instances) metric.inc({ upstream: name, state });

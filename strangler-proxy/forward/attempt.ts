@@ -244,9 +244,11 @@ export class Attempt implements Timed {
     this.#phase = 'sent';
     const { req, res, outgoing } = this.#parts;
     if (outgoing.body.kind === 'none') {
-      // Or Node would give a POST or PUT without body the length 0 that its client did not send.
-      request.removeHeader('content-length');
-      request.removeHeader('transfer-encoding');
+      if (request.useChunkedEncodingByDefault) {
+        // Or Node would give a POST or PUT without body the length 0 that its client did not send.
+        request.removeHeader('content-length');
+        request.removeHeader('transfer-encoding');
+      }
       request.end();
       return;
     }

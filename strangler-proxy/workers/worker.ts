@@ -27,6 +27,7 @@ import { staticDiscovery } from '../discovery/static-discovery.ts';
 import { createForward } from '../forward/hpm-forward.ts';
 import { createRequestHandler } from '../request-handler.ts';
 import { buildRouteTable, type RouteTable } from '../routes/route-table.ts';
+import { monolithPolicy, servicePolicy } from '../upstream/policy.ts';
 import { createUpstreams } from '../upstream/upstreams.ts';
 import { isToWorker, tellPrimary } from './messages.ts';
 
@@ -48,6 +49,7 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
   const limits = { ...defaultLimits, ...config.limits };
   const { forward, close: closeForward } = createForward({
     times: config.timeouts,
+    agent: { maxSockets: config.upstream.maxSockets },
     maxBodyBytes: limits.maxBodyBytes,
   });
   lifecycle.onStop('close', 'forwarding agents', closeForward);
@@ -126,10 +128,6 @@ const startFlags = (
     ...(config.consulToken === null ? {} : { token: config.consulToken }),
   });
   const stopping = new AbortController();
-  lifecycle.onStop('close', 'flags', () => {
-    stopping.abort();
-    close();
-  });
   const account = createFlagAccount(registry);
   const inForceAtMs = new Map<string, number>();
   const follower = followFlags({
@@ -146,6 +144,11 @@ const startFlags = (
     onReachable: account.onReachable,
   });
   exposeFlags(registry, follower);
+  lifecycle.onStop('close', 'flags', async () => {
+    stopping.abort();
+    await follower.persisted();
+    close();
+  });
   return { follower, inForceAtMs };
 };
 
@@ -155,6 +158,10 @@ const startUpstreams = (config: ProxyConfig, registry: Registry, log: Log, lifec
     monolithOrigins: config.monolithOrigins,
     discovery,
     onEvent: createUpstreamAccount(registry, log),
+    policies: {
+      monolith: { ...monolithPolicy, maxConcurrent: config.upstream.monolithConcurrency },
+      service: { ...servicePolicy, maxConcurrent: config.upstream.serviceConcurrency },
+    },
   });
   lifecycle.onStop('close', 'upstreams', () => upstreams.close());
   return { upstreams, discovery };
@@ -169,11 +176,13 @@ const openDiscovery = (config: ProxyConfig, log: Log, lifecycle: Lifecycle): Dis
     ...(config.consulToken === null ? {} : { token: config.consulToken }),
   });
   lifecycle.onStop('close', 'Consul connections', () => consul.close());
-  const kept = config.dataDirectory === null ? null : join(config.dataDirectory, 'discovery');
+  const lastKnown =
+    config.dataDirectory === null ? nothingKept : openLastKnown(join(config.dataDirectory, 'discovery'), log);
+  lifecycle.onStop('close', 'last known instances', () => lastKnown.written());
   return consulDiscovery({
     consul,
     allowed: config.allowedNetworks,
-    lastKnown: kept === null ? nothingKept : openLastKnown(kept, log),
+    lastKnown,
     log,
   });
 };

@@ -40,7 +40,8 @@ async function open(
     timeoutMs = 1000,
     times = {},
     mostMissing,
-  }: { url?: string; timeoutMs?: number; times?: Partial<CacheTimes>; mostMissing?: number } = {},
+    buildWaitMs = 10_000,
+  }: { url?: string; timeoutMs?: number; times?: Partial<CacheTimes>; mostMissing?: number; buildWaitMs?: number } = {},
 ) {
   const registry = createMetrics({ service: 'test' });
   const redis = createRedis({ url, log, prefix, commandTimeoutMs: timeoutMs });
@@ -55,6 +56,7 @@ async function open(
     times: { freshMs: 60_000, keepMs: 60_000, missingMs: 2_000, ...times },
     log,
     registry,
+    buildWaitMs,
     ...(mostMissing === undefined ? {} : { mostMissing }),
   });
   const outcomes = async (): Promise<Partial<Record<CacheOutcome, number>>> => {
@@ -117,7 +119,7 @@ describe('a read', () => {
 
   test('does not wait for ever for another process that builds the entry and has died', async () => {
     const prefix = newPrefix();
-    const { cache, redis } = await open(prefix);
+    const { cache, redis } = await open(prefix, { buildWaitMs: 50 });
     const { state, read } = database();
     await read(cache);
     const keys = await redis.client.keys(`${prefix}e:*`);
@@ -141,7 +143,7 @@ describe('a read', () => {
         load: fail ? () => Promise.reject(new Error('database')) : load,
       });
     await expect(read(true)).rejects.toThrow('database');
-    await eventually(async () => expect(await read(false)).toEqual(shown(1)));
+    expect(await read(false)).toEqual(shown(1));
   });
 
   test('past its freshness is answered at once, while one builds it anew', async () => {
@@ -235,7 +237,7 @@ describe('a change', () => {
     const { state, read } = database(1);
     await read(cache);
     // What is left of a process that announced, committed and died.
-    await redis.client.set(generationKey(productScope(1)), announcement(), { PX: 50 });
+    await redis.client.set(generationKey(productScope(1)), announcement(), { PX: 1_000 });
     expect(await read(cache)).toBe('"1"');
     state.price = 2;
     expect(await read(cache)).toBe('"2"');
@@ -316,7 +318,9 @@ describe('what there is not', () => {
     expect(state.reads).toBe(1);
     await invalidation.around(
       [listsScope],
-      async () => void (state.price = 5),
+      async () => {
+        state.price = 5;
+      },
       () => [productScope(1)],
     );
     expect(await read(cache)).toBe('"5"');
@@ -362,7 +366,7 @@ describe('without Redis', () => {
     await proxy.stall();
     for (let n = 0; n < 100; n += 1) expect(await read(cache)).toBe('"1"');
     // Reads that asked Redis in vain: three to open the circuit, then one now and then.
-    expect(redis.misses().late + redis.misses().away).toBeLessThan(20);
+    expect(redis.misses().late + redis.misses().away).toBeLessThan(50);
     await invalidation.around([productScope(1)], async () => {
       state.price = 2;
     });

@@ -51,6 +51,8 @@ export type ReadThroughOptions = {
   registry: Registry;
   /** How many missing things are remembered in `missingMs` at most, 1000 unless told: a scan of ids fills no memory. */
   mostMissing?: number;
+  /** How long a read waits for another process that builds what it wants before it reads the database itself, 150 ms unless told. */
+  buildWaitMs?: number;
 };
 
 /** A larger answer is not kept. */
@@ -58,8 +60,6 @@ const LARGEST_BODY_BYTES = 256 * 1024;
 
 /** How long another process may build an entry before somebody else does. */
 const BUILD_LOCK_MS = 2_000;
-/** How long a request waits for another process that builds what it wants, before it reads the database itself. */
-const BUILD_WAIT_MS = 150;
 const BUILD_POLL_MS = 10;
 
 const RELEASE = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`;
@@ -90,7 +90,7 @@ type Look = Present | { kind: 'away' } | { kind: 'skipped' };
  * is believed only while they are the present ones: a change of a generation beats any fill, however slow.
  */
 export function createReadThrough(options: ReadThroughOptions): ReadThrough {
-  const { link, invalidation, times, log, registry, mostMissing = 1000 } = options;
+  const { link, invalidation, times, log, registry, mostMissing = 1000, buildWaitMs = 150 } = options;
   const flights = createFlights<Representation | undefined>();
   const turns = createTurns<Representation | undefined>();
   const outcomes = new Counter({
@@ -157,13 +157,18 @@ export function createReadThrough(options: ReadThroughOptions): ReadThrough {
       const built = await awaitEntry(cache, read.key, lockKey, stamp);
       if (built) return { result: built.value };
     }
-    const result = await read.load();
+    const release = async (): Promise<void> => {
+      if (locked?.taken) await cache.run((client) => client.eval(RELEASE, { keys: [lockKey], arguments: [owner] }));
+    };
+    let result: Representation | undefined;
+    try {
+      result = await read.load();
+    } catch (error) {
+      await release();
+      throw error;
+    }
     const linger = store(cache, read, generations, result)
-      .then(() =>
-        locked?.taken
-          ? cache.run((client) => client.eval(RELEASE, { keys: [lockKey], arguments: [owner] }))
-          : undefined,
-      )
+      .then(release)
       .catch((error) => log.warn({ err: error, kind: read.kind }, 'an entry of the cache could not be stored'));
     return { result, linger };
   };
@@ -174,7 +179,7 @@ export function createReadThrough(options: ReadThroughOptions): ReadThrough {
     lockKey: string,
     stamp: string,
   ): Promise<Entry | undefined> => {
-    const deadline = performance.now() + BUILD_WAIT_MS;
+    const deadline = performance.now() + buildWaitMs;
     while (performance.now() < deadline) {
       const found = await cache.run((client) => client.mGet([key, lockKey]));
       if (found === undefined) return undefined;
