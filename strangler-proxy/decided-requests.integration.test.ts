@@ -1,10 +1,15 @@
-import { afterEach, describe, expect, test } from '@jest/globals';
 import net from 'node:net';
+import { afterEach, describe, expect, test } from '@jest/globals';
 import { eventually } from '@strangler/platform/testing/eventually.ts';
 import { freePort, rawHttp } from '@strangler/platform/testing/sockets.ts';
 import type { Decision } from './decide/decision.ts';
 import { type AnswerRaw, ok, type RawUpstream, startRawUpstream } from './testing/raw-upstream.ts';
-import { type InProcessProxy, type InProcessWishes, monolithDecision, startTransparentProxy } from './testing/start-transparent-proxy.ts';
+import {
+  type InProcessProxy,
+  type InProcessWishes,
+  monolithDecision,
+  startTransparentProxy,
+} from './testing/start-transparent-proxy.ts';
 
 const host = 'Host: shop.test\r\n';
 const get = `GET /api/products HTTP/1.1\r\n${host}\r\n`;
@@ -41,10 +46,16 @@ const resetting = () => upstreamThat((_request, socket) => socket.resetAndDestro
 describe('retries', () => {
   test('a read is tried on two instances of the service, then served by the monolith', async () => {
     const [one, two, monolith] = [await resetting(), await resetting(), await answering('monolith')];
-    const proxy = await proxyWith({ monolith: [monolith.origin], service: [one.origin, two.origin], decide: () => toService });
+    const proxy = await proxyWith({
+      monolith: [monolith.origin],
+      service: [one.origin, two.origin],
+      decide: () => toService,
+    });
     const answer = await rawHttp({ port: proxy.port, bytes: get });
     expect(answer.body).toBe('monolith');
     expect([one.received.length, two.received.length, monolith.received.length]).toEqual([1, 1, 1]);
+    expect(monolith.received[0]?.requestLine).toBe(one.received[0]?.requestLine);
+    expect(monolith.received[0]?.headers).toEqual(one.received[0]?.headers);
     const [finished] = proxy.finished;
     expect(finished?.attempts.map(({ result }) => result.kind)).toEqual(['failed', 'failed', 'answered']);
     expect(finished?.outcome).toEqual({ kind: 'answered', status: 200 });
@@ -86,7 +97,11 @@ describe('retries', () => {
 
   test('a read with a body is not repeated once the body has been sent', async () => {
     const [one, two] = [await resetting(), await answering('two')];
-    const proxy = await proxyWith({ monolith: [], service: [one.origin, two.origin], decide: () => ({ ...toService, monolithMayServe: false }) });
+    const proxy = await proxyWith({
+      monolith: [],
+      service: [one.origin, two.origin],
+      decide: () => ({ ...toService, monolithMayServe: false }),
+    });
     expect((await rawHttp({ port: proxy.port, bytes: post })).head?.status).toBe(502);
     expect(two.received).toEqual([]);
   });
@@ -94,10 +109,16 @@ describe('retries', () => {
   test('an answer of the service, 500 and 503 too, is passed on and not asked for again', async () => {
     for (const status of [500, 502, 503]) {
       const [service, monolith] = [
-        await upstreamThat((_request, socket) => void socket.write(`HTTP/1.1 ${status} No\r\nContent-Length: 0\r\n\r\n`)),
+        await upstreamThat(
+          (_request, socket) => void socket.write(`HTTP/1.1 ${status} No\r\nContent-Length: 0\r\n\r\n`),
+        ),
         await answering('monolith'),
       ];
-      const proxy = await proxyWith({ monolith: [monolith.origin], service: [service.origin], decide: () => toService });
+      const proxy = await proxyWith({
+        monolith: [monolith.origin],
+        service: [service.origin],
+        decide: () => toService,
+      });
       expect((await rawHttp({ port: proxy.port, bytes: get })).head?.status).toBe(status);
       expect(monolith.received).toEqual([]);
     }
@@ -149,7 +170,11 @@ describe('what the client is told', () => {
 
   test('the side that served a request in the end is the one disclosed', async () => {
     const monolith = await answering('monolith');
-    const proxy = await proxyWith({ monolith: [monolith.origin], service: [await nobody()], decide: () => ({ ...toService, disclose: true }) });
+    const proxy = await proxyWith({
+      monolith: [monolith.origin],
+      service: [await nobody()],
+      decide: () => ({ ...toService, disclose: true }),
+    });
     const answer = await rawHttp({ port: proxy.port, bytes: get });
     expect(answer.head?.headers['x-strangler-side']).toEqual(['monolith']);
   });
@@ -169,16 +194,78 @@ describe('facts', () => {
     });
     const headers = 'Cookie: a=1\r\nX-Strangler-Force-Side: service\r\nX-Forwarded-For: 1.2.3.4\r\n';
     await rawHttp({ port: proxy.port, bytes: `DELETE /a%20b?c=d HTTP/1.1\r\n${host}${headers}\r\n` });
-    await rawHttp({ port: proxy.port, bytes: `GET /x HTTP/1.1\r\n${host}${headers}X-Strangler-Operator: s3cret\r\n\r\n` });
+    await rawHttp({
+      port: proxy.port,
+      bytes: `GET /x HTTP/1.1\r\n${host}${headers}X-Strangler-Operator: s3cret\r\n\r\n`,
+    });
     expect(seen).toEqual([
-      { method: 'DELETE', path: '/a%20b', headers: ['host', 'cookie'], clientAddress: '127.0.0.1', operator: false, forcedSide: null },
-      { method: 'GET', path: '/x', headers: ['host', 'cookie'], clientAddress: '127.0.0.1', operator: true, forcedSide: 'service' },
+      {
+        method: 'DELETE',
+        path: '/a%20b',
+        headers: ['host', 'cookie'],
+        clientAddress: '127.0.0.1',
+        operator: false,
+        forcedSide: null,
+      },
+      {
+        method: 'GET',
+        path: '/x',
+        headers: ['host', 'cookie'],
+        clientAddress: '127.0.0.1',
+        operator: true,
+        forcedSide: 'service',
+      },
     ]);
-    expect(upstream.received.flatMap(({ headers: sent }) => sent.map(([name]) => name.toLowerCase()))).not.toContain('x-strangler-operator');
+    expect(upstream.received.flatMap(({ headers: sent }) => sent.map(([name]) => name.toLowerCase()))).not.toContain(
+      'x-strangler-operator',
+    );
+  });
+});
+
+describe('upgrades', () => {
+  test('an upgrade goes where the decision says, and nowhere else', async () => {
+    const upgraded = (text: string) =>
+      upstreamThat((_request, socket) =>
+        socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n${text}!`),
+      );
+    const [service, monolith] = [await upgraded('service'), await upgraded('monolith')];
+    const decide = ({ path }: { path: string }) => (path === '/ws' ? toService : monolithDecision);
+    const proxy = await proxyWith({ monolith: [monolith.origin], service: [service.origin], decide });
+    const one = await rawHttp({ port: proxy.port, bytes: [upgrade, { waitFor: '!' }], until: { idleMs: 100 } });
+    expect(one.text).toContain('service!');
+    const other = await rawHttp({
+      port: proxy.port,
+      bytes: [upgrade.replace('/ws', '/other'), { waitFor: '!' }],
+      until: { idleMs: 100 },
+    });
+    expect(other.text).toContain('monolith!');
+    expect([service.received.length, monolith.received.length]).toEqual([1, 1]);
   });
 });
 
 describe('limits and accounting', () => {
+  test('a request that is under way when the proxy drains is answered, and told that its connection closes', async () => {
+    let answerNow = () => {};
+    const upstream = await upstreamThat((_request, socket) => {
+      answerNow = () =>
+        void socket.write('HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 2\r\n\r\nok');
+    });
+    const proxy = await startTransparentProxy({ monolith: [upstream.origin] });
+    const answered = rawHttp({ port: proxy.port, bytes: get, until: 'close' });
+    await eventually(() => upstream.received.length === 1);
+    const drained = proxy.close(5_000);
+    answerNow();
+    const answer = await answered;
+    await drained;
+    expect(answer.head?.status).toBe(200);
+    expect(answer.head?.headers).toEqual({
+      connection: ['close'],
+      'set-cookie': ['a=1', 'b=2'],
+      'content-length': ['2'],
+    });
+    expect(answer.body).toBe('ok');
+  });
+
   test('requests beyond the limit in flight are 503 with Retry-After, and the others are not disturbed', async () => {
     const waiting: (() => void)[] = [];
     const upstream = await upstreamThat((_request, socket) => void waiting.push(() => socket.write(ok())));
@@ -205,7 +292,8 @@ describe('limits and accounting', () => {
       }
     });
     const proxy = await proxyWith({ monolith: [upstream.origin] });
-    const ask = (path: string) => rawHttp({ port: proxy.port, bytes: `POST ${path} HTTP/1.1\r\n${host}\r\n`, until: { idleMs: 200 } });
+    const ask = (path: string) =>
+      rawHttp({ port: proxy.port, bytes: `POST ${path} HTTP/1.1\r\n${host}\r\n`, until: { idleMs: 200 } });
     await ask('/ok');
     await ask('/reset');
     await ask('/broken');
@@ -235,7 +323,9 @@ describe('limits and accounting', () => {
     const clients = Array.from({ length: 60 }, (_, i) => {
       const client = net.connect(proxy.port, '127.0.0.1');
       client.on('error', () => {});
-      client.write(`PUT /${i % 3 === 0 ? 'ok' : 'wait'} HTTP/1.1\r\n${host}Content-Length: ${i % 2 === 0 ? 3 : 900}\r\n\r\nabc`);
+      client.write(
+        `PUT /${i % 3 === 0 ? 'ok' : 'wait'} HTTP/1.1\r\n${host}Content-Length: ${i % 2 === 0 ? 3 : 900}\r\n\r\nabc`,
+      );
       return client;
     });
     await eventually(() => proxy.inFlight() >= 40 && upstream.received.length >= 20);

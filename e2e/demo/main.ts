@@ -3,13 +3,14 @@ import { formatBounds } from './bounds.ts';
 import { createProgress } from './progress.ts';
 import { runFlagsScenario } from './scenarios/flags.ts';
 
-const usage = `Usage: npm run demo -- [--scenario flags] [--rate 60] [--size 500] [--json] [--keep]
+const usage = `Usage: npm run demo -- [--scenario flags] [--rate 60] [--size 500] [--seconds 4] [--json] [--keep]
 
 Brings real servers and the whole shop up, drives shoppers through two proxies, and shows what the kit does under them.
 
   --scenario flags   catalogue reads 0 → 10 → 50 → 100 → 0 %, service instances killed on the way
   --rate <number>    requests a second (60)
   --size <number>    products in the shop (500)
+  --seconds <number> how long each step is watched (4)
   --json             the last line of standard output is one JSON object; progress goes to standard error
   --keep             leave everything running afterwards and print the addresses; "npm stop" ends it
 
@@ -36,6 +37,7 @@ const parse = () => {
         scenario: { type: 'string', default: 'flags' },
         rate: { type: 'string', default: '60' },
         size: { type: 'string', default: '500' },
+        seconds: { type: 'string', default: '4' },
         json: { type: 'boolean', default: false },
         keep: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
@@ -58,6 +60,8 @@ if (values.help) {
   const report = await scenarios[values.scenario as keyof typeof scenarios]({
     requestsPerSecond: wholeNumber(values.rate, 'rate', 2000),
     products: wholeNumber(values.size, 'size', 1_000_000),
+    secondsPerStep: wholeNumber(values.seconds, 'seconds', 3600),
+    instance: process.env.STACK_INSTANCE ?? 'demo',
     keep: values.keep,
     progress: createProgress((text) => (values.json ? process.stderr : process.stdout).write(text)),
     signal: interrupted.signal,

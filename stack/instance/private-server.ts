@@ -130,36 +130,36 @@ async function reserve(server: PrivateServer, installation: Installation, keepPo
       };
       writeRecord(home, instance, record);
       return record;
-
-      async function choosePorts(
-        { definition, name, instance }: PrivateServer,
-        before: Record<string, number>,
-        keep: boolean,
-      ): Promise<Record<string, number>> {
-        const chosen: Record<string, number> = {};
-        for (const purpose of definition.ports) {
-          const asked = purpose === 'main' ? settings.ports[name] : undefined;
-          const known = before[purpose];
-          if (asked !== undefined) {
-            await requireFree(asked, `${definition.title} (instance ${instance})`, `STACK_${name.toUpperCase()}_PORT`);
-            chosen[purpose] = asked;
-          } else if (known !== undefined && (keep || (await portIsFree(known)))) {
-            if (!(await portIsFree(known))) {
-              throw new ServerStartError(
-                `${definition.title} of instance ${instance} cannot come back on port ${known}: another program has taken it; end that program, or run: npm run stack -- up`,
-              );
-            }
-            chosen[purpose] = known;
-          } else {
-            const taken = new Set([...recordedPorts(home, { instance, name }), ...Object.values(chosen)]);
-            const [port] = await pickPorts(1, { taken });
-            chosen[purpose] = port ?? 0;
-          }
-        }
-        return chosen;
-      }
     },
   );
+}
+
+/** A port for each purpose: the one asked for, the one it had, or a free one. `keep`: the one it had or none. */
+async function choosePorts(
+  { definition, name, instance, settings, home }: PrivateServer,
+  before: Record<string, number>,
+  keep: boolean,
+): Promise<Record<string, number>> {
+  const chosen: Record<string, number> = {};
+  for (const purpose of definition.ports) {
+    const asked = purpose === 'main' ? settings.ports[name] : undefined;
+    const known = before[purpose];
+    if (asked !== undefined) {
+      await requireFree(asked, `${definition.title} (instance ${instance})`, `STACK_${name.toUpperCase()}_PORT`);
+      chosen[purpose] = asked;
+    } else if (known !== undefined && (await portIsFree(known))) {
+      chosen[purpose] = known;
+    } else if (known !== undefined && keep) {
+      throw new ServerStartError(
+        `${definition.title} of instance ${instance} cannot come back on port ${known}: another program has taken it; end that program, or run: npm run stack -- up`,
+      );
+    } else {
+      const taken = new Set([...recordedPorts(home, { instance, name }), ...Object.values(chosen)]);
+      const [port] = await pickPorts(1, { taken });
+      chosen[purpose] = port ?? 0;
+    }
+  }
+  return chosen;
 }
 
 async function waitUntilReady(server: PrivateServer, record: ServerRecord, log: string): Promise<void> {

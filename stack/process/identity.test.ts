@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, expect, test } from '@jest/globals';
-import { findByEnvironment, findBySession, identify, isAlive, parseStat, sameProcess } from './identity.ts';
+import { findByEnvironment, findBySession, hasEnded, identify, isAlive, parseStat, sameProcess } from './identity.ts';
 
 describe('a line of /proc/PID/stat', () => {
   const tail = 'S 1 100 100 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1 1';
@@ -14,6 +14,7 @@ describe('a line of /proc/PID/stat', () => {
         parentPid: 1,
         group: 100,
         session: 100,
+        threads: 1,
         startTime: '987654',
       });
     },
@@ -23,6 +24,17 @@ describe('a line of /proc/PID/stat', () => {
     expect(parseStat('42 (node) S 1')).toBeUndefined();
     expect(parseStat('')).toBeUndefined();
   });
+});
+
+test.each([
+  ['Z', 0, true],
+  ['Z', 1, true],
+  ['Z', 7, false],
+  ['X', 0, true],
+  ['S', 1, false],
+  ['T', 4, false],
+])('in state %s with %d threads a process has ended: %s', (state, threads, ended) => {
+  expect(hasEnded({ state, threads })).toBe(ended);
 });
 
 describe('a process', () => {

@@ -2,7 +2,14 @@ import { readdirSync, readFileSync } from 'node:fs';
 import type { ProcessIdentity } from '../addresses.ts';
 
 /** A line of /proc/PID/stat, as far as it is of use. */
-export type ProcessStat = { state: string; parentPid: number; group: number; session: number; startTime: string };
+export type ProcessStat = {
+  state: string;
+  parentPid: number;
+  group: number;
+  session: number;
+  threads: number;
+  startTime: string;
+};
 
 /**
  * Reads a line of /proc/PID/stat; see proc(5). The second field is the program's name in brackets, and may itself
@@ -15,13 +22,14 @@ export function parseStat(line: string): ProcessStat | undefined {
   const [state, parentPid, group, session] = fields;
   const startTime = fields[19];
   if (state === undefined || startTime === undefined) return undefined;
-  return { state, parentPid: Number(parentPid), group: Number(group), session: Number(session), startTime };
+  const threads = Number(fields[17]);
+  return { state, parentPid: Number(parentPid), group: Number(group), session: Number(session), threads, startTime };
 }
 
-/** The identity of a process that runs now; undefined when there is none, or it has ended and waits to be reaped. */
+/** The identity of a process that runs now; undefined when there is none, or it has ended. */
 export function identify(pid: number): ProcessIdentity | undefined {
   const stat = statOf(pid);
-  if (stat === undefined || stat.state === 'Z' || stat.state === 'X') return undefined;
+  if (stat === undefined || hasEnded(stat)) return undefined;
   return { pid, startTime: stat.startTime, bootId: bootId() };
 }
 
@@ -64,12 +72,20 @@ export function findBySession(leaders: readonly ProcessIdentity[]): ProcessIdent
   for (const pid of allPids()) {
     const stat = statOf(pid);
     const leader = stat === undefined ? undefined : starts.get(stat.session);
-    if (stat === undefined || leader === undefined || stat.state === 'Z') continue;
+    if (stat === undefined || leader === undefined || hasEnded(stat)) continue;
     // The number can only go to another process once no member of the session is left.
     const now = identify(leader.pid);
     if (now === undefined || sameProcess(now, leader)) found.push({ pid, startTime: stat.startTime, bootId: boot });
   }
   return found;
+}
+
+/**
+ * A process that has ended waits in the table until its parent looks. One whose first thread has ended looks the same
+ * but for its other threads, which still hold its files and ports.
+ */
+export function hasEnded({ state, threads }: Pick<ProcessStat, 'state' | 'threads'>): boolean {
+  return state === 'X' || (state === 'Z' && threads <= 1);
 }
 
 function allPids(): number[] {

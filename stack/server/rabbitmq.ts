@@ -54,7 +54,8 @@ export const rabbitmqServer: ServerDefinition = {
     managementUrl: `http://127.0.0.1:${ports.management}`,
   }),
   async probe({ url }) {
-    const connection = await connect(url, { timeout: PROBE_TIMEOUT_MS });
+    // Ends the socket of a server that accepts the connection and says nothing more.
+    const connection = await connect(url, { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) });
     connection.on('error', () => {});
     await connection.close();
   },

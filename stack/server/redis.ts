@@ -45,11 +45,14 @@ export const redisServer: ServerDefinition = {
       socket: { connectTimeout: PROBE_TIMEOUT_MS, reconnectStrategy: false },
     });
     client.on('error', () => {}); // The rejected call says the same.
+    // A server that hangs accepts the connection and says nothing more.
+    const timer = setTimeout(() => client.destroy(), PROBE_TIMEOUT_MS);
     try {
       await client.connect();
       await client.ping();
     } finally {
-      client.destroy();
+      clearTimeout(timer);
+      if (client.isOpen) client.destroy();
     }
   },
 };

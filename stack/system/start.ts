@@ -1,24 +1,35 @@
 import { stackSettings } from '../home/settings.ts';
 import { findSystem, type SystemAddresses, startSystem } from './system.ts';
 
-const usage = `Usage: npm start -- [--size <products>] [--fresh] [--json]
+const usage = `Usage: npm start -- [--size <products>] [--fresh] [--json | --env]
 
 Brings up MySQL, RabbitMQ, Redis and Consul, and on them the shop, the extracted services and two proxies.
 Everything goes on running; npm stop takes it down.
 
   --size <products>  how many products the shop is seeded with when it is empty (200)
   --fresh            start from empty databases, flags and caches
-  --json             print the addresses as JSON`;
+  --json             print the addresses as JSON
+  --env              print them as a shell's variables: eval "$(npm start --silent -- --env)"`;
 
 const args = process.argv.slice(2);
 const json = args.includes('--json');
+const env = args.includes('--env');
 const fresh = args.includes('--fresh');
 const sizeAt = args.indexOf('--size');
 const size = sizeAt < 0 ? '200' : (args[sizeAt + 1] ?? '');
-const known = new Set(['--json', '--fresh', '--size', ...(sizeAt < 0 ? [] : [size])]);
+const known = new Set(['--json', '--env', '--fresh', '--size', ...(sizeAt < 0 ? [] : [size])]);
 const tell = (line: string): void => void process.stderr.write(`${line}\n`);
 
-function show(addresses: SystemAddresses): void {
+type Pids = readonly { name: string; pid: number }[];
+
+function show(addresses: SystemAddresses, pids: Pids): void {
+  if (env) {
+    // What `strangler` and an operator's requests need, and the process ids for whoever wants to see one die.
+    console.log(`export CONSUL_URL=${addresses.stack.consulUrl}`);
+    console.log(`export OPERATOR_TOKEN=${addresses.operatorToken}`);
+    for (const { name, pid } of pids) console.log(`export ${name.toUpperCase().replaceAll('-', '_')}_PID=${pid}`);
+    return;
+  }
   if (json) {
     console.log(JSON.stringify(addresses));
     return;
@@ -52,7 +63,10 @@ async function main(): Promise<number> {
   const running = findSystem(instance);
   if (running?.complete && !fresh) {
     tell(`it runs already (instance ${instance})`);
-    show(running.addresses);
+    show(
+      running.addresses,
+      running.processes.map(({ name, identity }) => ({ name, pid: identity.pid })),
+    );
     return 0;
   }
   const controller = new AbortController();
@@ -70,7 +84,7 @@ async function main(): Promise<number> {
     log: tell,
     signal: controller.signal,
   });
-  show(system.addresses);
+  show(system.addresses, system.processes);
   return 0;
 }
 

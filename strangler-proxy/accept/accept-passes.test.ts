@@ -38,7 +38,10 @@ describe('bodyFraming', () => {
     fc.assert(
       fc.property(fc.string(), (length) => {
         fc.pre(!/^[0-9]{1,15}$/.test(length));
-        expect(bodyFraming(headOf({ headers: ['Content-Length', length] }))).toMatchObject({ kind: 'refused', status: 400 });
+        expect(bodyFraming(headOf({ headers: ['Content-Length', length] }))).toMatchObject({
+          kind: 'refused',
+          status: 400,
+        });
       }),
     );
   });
@@ -72,7 +75,20 @@ describe('requestTarget', () => {
   });
 
   test('refuses what no client may ask for', () => {
-    for (const url of ['', 'a', '*', '/a b', '/a#b', '/\u00e9', '/\u0000', 'http://', 'http:///', 'ftp://a/', 'http://u@a/', 'https:/a']) {
+    for (const url of [
+      '',
+      'a',
+      '*',
+      '/a b',
+      '/a#b',
+      '/\u00e9',
+      '/\u0000',
+      'http://',
+      'http:///',
+      'ftp://a/',
+      'http://u@a/',
+      'https:/a',
+    ]) {
       expect(requestTarget(headOf({ url, headers: [] }))).toMatchObject({ kind: 'refused', status: 400 });
     }
   });
@@ -93,7 +109,9 @@ test('limits refuse the first unit beyond them and not the last within', () => {
   expect(headSizeRefusal(headOf({ url: `/${'a'.repeat(9)}`, headers: [] }), limits)).toBeNull();
   expect(headSizeRefusal(headOf({ url: `/${'a'.repeat(10)}`, headers: [] }), limits)).toMatchObject({ status: 414 });
   expect(headSizeRefusal(headOf({ headers: ['a', '', 'b', '', 'c', ''] }), limits)).toBeNull();
-  expect(headSizeRefusal(headOf({ headers: ['a', '', 'b', '', 'c', '', 'd', ''] }), limits)).toMatchObject({ status: 431 });
+  expect(headSizeRefusal(headOf({ headers: ['a', '', 'b', '', 'c', '', 'd', ''] }), limits)).toMatchObject({
+    status: 431,
+  });
   expect(headSizeRefusal(headOf({ headers: ['a', 'b'.repeat(35)] }), limits)).toBeNull();
   expect(headSizeRefusal(headOf({ headers: ['a', 'b'.repeat(36)] }), limits)).toMatchObject({ status: 431 });
   expect(declaredBodyRefusal({ kind: 'sized', bytes: 5 }, limits)).toBeNull();
@@ -101,10 +119,18 @@ test('limits refuse the first unit beyond them and not the last within', () => {
 });
 
 describe('outgoingHeaders', () => {
-  const build = (headers: string[], kind: 'none' | 'chunked' = 'none') => outgoingHeaders(headOf({ headers }), { kind }, own);
+  const build = (headers: string[], kind: 'none' | 'chunked' = 'none') =>
+    outgoingHeaders(headOf({ headers }), { kind }, own);
 
   test('whatever Connection names, the proxy’s own headers are there and no hop-by-hop header is', () => {
-    const ownNames = ['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'forwarded', 'x-request-id', 'traceparent'];
+    const ownNames = [
+      'x-forwarded-for',
+      'x-forwarded-proto',
+      'x-forwarded-host',
+      'forwarded',
+      'x-request-id',
+      'traceparent',
+    ];
     const anyName = fc.oneof(token, fc.constantFrom(...ownNames, ...hopByHopNames, 'host', 'cookie'));
     fc.assert(
       fc.property(fc.array(anyName), fc.array(fc.tuple(anyName, visible)), (named, sent) => {
@@ -121,10 +147,13 @@ describe('outgoingHeaders', () => {
 
   test('no two keys differ in case only, whatever is sent', () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.constantFrom('A', 'a', 'Bc', 'bC', 'TE', 'te', 'Forwarded', '__proto__'), visible)), (sent) => {
-        const names = lower(build(sent.flat()));
-        expect(new Set(names).size).toBe(names.length);
-      }),
+      fc.property(
+        fc.array(fc.tuple(fc.constantFrom('A', 'a', 'Bc', 'bC', 'TE', 'te', 'Forwarded', '__proto__'), visible)),
+        (sent) => {
+          const names = lower(build(sent.flat()));
+          expect(new Set(names).size).toBe(names.length);
+        },
+      ),
     );
   });
 
@@ -156,8 +185,14 @@ test('namedByConnection takes nothing for the tokens that name no header, and ne
 
 test('an operator is who has the token, and nobody where none is set', () => {
   const wish = (headers: string[], secret: string | null) => operatorWish(headOf({ headers }), operatorTokens(secret));
-  expect(wish(['X-Strangler-Operator', 's3cret', 'X-Strangler-Force-Side', 'service'], 's3cret')).toEqual({ operator: true, forcedSide: 'service' });
-  expect(wish(['X-Strangler-Operator', 's3cret', 'X-Strangler-Force-Side', 'moon'], 's3cret')).toEqual({ operator: true, forcedSide: null });
+  expect(wish(['X-Strangler-Operator', 's3cret', 'X-Strangler-Force-Side', 'service'], 's3cret')).toEqual({
+    operator: true,
+    forcedSide: 'service',
+  });
+  expect(wish(['X-Strangler-Operator', 's3cret', 'X-Strangler-Force-Side', 'moon'], 's3cret')).toEqual({
+    operator: true,
+    forcedSide: null,
+  });
   for (const [headers, secret] of [
     [['X-Strangler-Operator', 'guess', 'X-Strangler-Force-Side', 'service'], 's3cret'],
     [['X-Strangler-Operator', ''], ''],

@@ -1,8 +1,8 @@
-import { describe, expect, test } from '@jest/globals';
 import type { Socket } from 'node:net';
+import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { clientIdentity, trustPeers } from './client-identity.ts';
 import { headOf } from '../testing/request-head-of.ts';
+import { clientIdentity, trustPeers } from './client-identity.ts';
 
 const peer = (remoteAddress: string, encrypted = false) => ({ remoteAddress, encrypted }) as unknown as Socket;
 const from = (address: string, headers: string[], ranges: string[]) =>
@@ -10,7 +10,11 @@ const from = (address: string, headers: string[], ranges: string[]) =>
 
 describe('clientIdentity', () => {
   test('believes nobody by default', () => {
-    const seen = from('203.0.113.9', ['X-Forwarded-For', '1.1.1.1', 'X-Forwarded-Proto', 'https', 'Forwarded', 'for=1.1.1.1'], []);
+    const seen = from(
+      '203.0.113.9',
+      ['X-Forwarded-For', '1.1.1.1', 'X-Forwarded-Proto', 'https', 'Forwarded', 'for=1.1.1.1'],
+      [],
+    );
     expect(seen).toEqual({
       clientAddress: '203.0.113.9',
       forwardedFor: '203.0.113.9',
@@ -44,9 +48,17 @@ describe('clientIdentity', () => {
 
   test('an untrusted client can say nothing at all about itself', () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.constantFrom('X-Forwarded-For', 'X-Forwarded-Proto', 'X-Forwarded-Host', 'Forwarded'), fc.string())), (claims) => {
-        expect(from('203.0.113.9', claims.flat(), ['10.0.0.0/8'])).toEqual(from('203.0.113.9', [], []));
-      }),
+      fc.property(
+        fc.array(
+          fc.tuple(
+            fc.constantFrom('X-Forwarded-For', 'X-Forwarded-Proto', 'X-Forwarded-Host', 'Forwarded'),
+            fc.string(),
+          ),
+        ),
+        (claims) => {
+          expect(from('203.0.113.9', claims.flat(), ['10.0.0.0/8'])).toEqual(from('203.0.113.9', [], []));
+        },
+      ),
     );
   });
 });

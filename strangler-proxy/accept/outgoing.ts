@@ -8,8 +8,9 @@ import type { RequestHead } from './request-head.ts';
 export type OutgoingHeaders = Record<string, string | string[]>;
 
 /** Objects without a prototype in which V8 still finds properties fast, unlike those of `Object.create(null)`. */
-const NoPrototype = function () {} as unknown as { new (): OutgoingHeaders; prototype: object };
+function NoPrototype(): void {}
 NoPrototype.prototype = Object.create(null);
+const NewHeaders = NoPrototype as unknown as new () => OutgoingHeaders;
 
 /** A request as the upstream is to see it, but for its body, which is still unread in the client's socket. */
 export type OutgoingRequest = {
@@ -41,7 +42,7 @@ const replacedNames: ReadonlySet<string> = new Set(['x-request-id', 'traceparent
 export function outgoingHeaders(head: RequestHead, body: BodyFraming, own: OwnHeaders): OutgoingHeaders {
   const { raw, names } = head;
   const named = namedByConnection(head.connection);
-  const headers = new NoPrototype();
+  const headers = new NewHeaders();
   for (let line = 0; line < names.length; line++) {
     const name = names[line]!;
     if (staysHere(name, named)) continue;

@@ -36,6 +36,8 @@ export type AttemptParts = {
   times: ForwardTimes;
   maxBodyBytes: number;
   onEnd(result: ForwardResult): void;
+  /** Nothing of the attempt is under way any more, not even the rest of a body whose answer came early. */
+  onOver(): void;
 };
 
 const attemptKey = Symbol('attempt');
@@ -61,6 +63,7 @@ export class Attempt implements Timed {
   #phase: FailurePhase = 'connect';
   #connection: ConnectionAge = 'fresh';
   #ended = false;
+  #isOver = false;
   #request: ClientRequest | null = null;
   #answer: IncomingMessage | null = null;
   #latencyMs = 0;
@@ -167,7 +170,7 @@ export class Attempt implements Timed {
   requestClosed(): void {
     // An answer 101 that nobody asked for ends the request with no error at all.
     if (this.#answer === null) this.fail('upstream-bad-response', 'the connection ended without an answer');
-    else if (this.#ended) this.#dropBody();
+    else if (this.#ended) this.#over();
   }
 
   answerBroke(error: Error): void {
@@ -194,7 +197,8 @@ export class Attempt implements Timed {
   /** RFC 9110 §15.2: a proxy passes interim answers on. 100 was answered by this proxy itself. */
   informed({ statusCode, rawHeaders }: InformationEvent): void {
     const { res, req } = this.#parts;
-    if (this.#ended || statusCode === 100 || req.httpVersionMinor === 0 || res.headersSent || res.socket === null) return;
+    if (this.#ended || statusCode === 100 || req.httpVersionMinor === 0 || res.headersSent || res.socket === null)
+      return;
     try {
       res.writeInformation(statusCode, rawHeaders as unknown as string[]);
     } catch {
@@ -219,6 +223,10 @@ export class Attempt implements Timed {
       return;
     }
     const silentMs = nowMs - this.#movedMs;
+    if (this.#ended) {
+      if (silentMs > times.clientIdleTimeoutMs) this.#request?.destroy();
+      return;
+    }
     if (this.#phase === 'sent') {
       const clientOwesBody = outgoing.body.kind !== 'none' && !req.complete && !this.#request!.writableNeedDrain;
       if (clientOwesBody) {
@@ -299,8 +307,17 @@ export class Attempt implements Timed {
   #end(result: ForwardResult): void {
     this.#ended = true;
     // An upstream that has answered may still be reading; its connection's end, not the answer's, ends the body.
-    if (result.kind === 'failed' || this.#request?.destroyed === true) this.#dropBody();
+    const request = this.#request;
+    const stillSending = result.kind === 'answered' && request !== null && !request.writableFinished;
+    if (!stillSending || request.destroyed) this.#over();
     this.#parts.onEnd(result);
+  }
+
+  #over(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#dropBody();
+    this.#parts.onOver();
   }
 
   /** What is left of the client's body is read and dropped: nothing else would, and its connection would stand still. */

@@ -3,7 +3,7 @@ import { createProxyMiddleware, type Plugin } from 'http-proxy-middleware';
 import type { Instance } from '../upstream/upstream.ts';
 import { type Answer, Attempt, attemptOf, defaultForwardTimes, type ForwardTimes } from './attempt.ts';
 import { createDeadlines } from './deadlines.ts';
-import type { Forward, ForwardResult } from './forwarder.ts';
+import type { Forward } from './forwarder.ts';
 import { type AgentLimits, createAgents, defaultAgentLimits } from './upstream-agent.ts';
 
 export type ForwardOptions = {
@@ -95,12 +95,9 @@ export function createForward(options: ForwardOptions): RunningForward {
         return;
       }
       (req as Routed)[targetOfRequest] = targetOf(instance);
-      const attempt = new Attempt({ req, res, outgoing, addToAnswer, times, maxBodyBytes, onEnd });
+      const onOver = () => deadlines.remove(place);
+      const attempt = new Attempt({ req, res, outgoing, addToAnswer, times, maxBodyBytes, onEnd: resolve, onOver });
       const place = deadlines.add(attempt);
-      function onEnd(result: ForwardResult): void {
-        deadlines.remove(place);
-        resolve(result);
-      }
       req.headers = bodyLengthSaid;
       // The middleware's path filter parses the URL before anything else and gives up on targets such as `//`.
       const { url } = req;

@@ -38,7 +38,11 @@ const failed = (more: Partial<FailedAttempt>): FailedAttempt => ({
 });
 
 /** Lets every attempt of a request fail, and returns where each one was made. */
-function play(start: Side, of: { access: 'read' | 'write'; hasBody: boolean; monolithMayServe: boolean }, failures: FailedAttempt['failure'][]): Side[] {
+function play(
+  start: Side,
+  of: { access: 'read' | 'write'; hasBody: boolean; monolithMayServe: boolean },
+  failures: FailedAttempt['failure'][],
+): Side[] {
   const made: Side[] = [];
   let at = start;
   let attemptsOnSide = 0;

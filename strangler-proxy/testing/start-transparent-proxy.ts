@@ -1,5 +1,5 @@
-import { createLog } from '@strangler/platform/log.ts';
 import { startHttpServer } from '@strangler/platform/http/server.ts';
+import { createLog } from '@strangler/platform/log.ts';
 import { createAccept } from '../accept/accept.ts';
 import { trustPeers } from '../accept/client-identity.ts';
 import { refuseConnect } from '../accept/connect.ts';
@@ -11,7 +11,7 @@ import type { ForwardTimes } from '../forward/attempt.ts';
 import { createForward } from '../forward/hpm-forward.ts';
 import { defaultAgentLimits } from '../forward/upstream-agent.ts';
 import { createRequestHandler } from '../request-handler.ts';
-import { defaultUpgradeLimits, createUpgradeHandler } from '../upgrade/upgrade-handler.ts';
+import { createUpgradeHandler, defaultUpgradeLimits } from '../upgrade/upgrade-handler.ts';
 import type { Instance, Outcome, Upstream, Upstreams } from '../upstream/upstream.ts';
 
 /** What a test may want to be other than it is by default; every way to start a proxy must honour all of it. */
@@ -44,6 +44,8 @@ export type InProcessWishes = ProxyWishes & {
 };
 
 export type InProcessProxy = StartedProxy & {
+  /** Waits this long for what is under way; default not at all. */
+  close(graceMs?: number): Promise<void>;
   /** What was accounted for, oldest first. */
   finished: Finished[];
   /** What was told to the pools, by instance. */
@@ -131,9 +133,9 @@ export async function startTransparentProxy(wishes: InProcessWishes): Promise<In
     inFlight: handler.inFlight,
     openTunnels: upgrades.open,
     endTunnels: upgrades.endAll,
-    async close() {
+    async close(graceMs = 0) {
       upgrades.endAll(0);
-      await running.drain(0);
+      await running.drain(graceMs);
       closeForward();
     },
   };

@@ -1,9 +1,9 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { createHash } from 'node:crypto';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { eventually } from '@strangler/platform/testing/eventually.ts';
 import { rawHttp } from '@strangler/platform/testing/sockets.ts';
 import { type AnswerRaw, ok, type RawUpstream, startRawUpstream } from './raw-upstream.ts';
@@ -41,17 +41,20 @@ export function describeBodies(start: StartProxy): void {
       },
     );
 
-    test.each(['GET', 'DELETE', 'POST', 'OPTIONS'])('a chunked %s stays chunked, and its connection is used again', async (method) => {
-      const before = upstream.connections();
-      for (let round = 0; round < 3; round++) {
-        await send(`${method} / HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n`);
-        expect(last().all('transfer-encoding')).toEqual(['chunked']);
-        expect(last().all('content-length')).toEqual([]);
-        expect(last().rawBody).toBe('3\r\nabc\r\n0\r\n\r\n');
-        expect(last().one('connection')).toBe('keep-alive');
-      }
-      expect(upstream.connections() - before).toBeLessThanOrEqual(1);
-    });
+    test.each(['GET', 'DELETE', 'POST', 'OPTIONS'])(
+      'a chunked %s stays chunked, and its connection is used again',
+      async (method) => {
+        const before = upstream.connections();
+        for (let round = 0; round < 3; round++) {
+          await send(`${method} / HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n`);
+          expect(last().all('transfer-encoding')).toEqual(['chunked']);
+          expect(last().all('content-length')).toEqual([]);
+          expect(last().rawBody).toBe('3\r\nabc\r\n0\r\n\r\n');
+          expect(last().one('connection')).toBe('keep-alive');
+        }
+        expect(upstream.connections() - before).toBeLessThanOrEqual(1);
+      },
+    );
 
     test.each(['GET', 'DELETE', 'POST'])('a %s with a length keeps it', async (method) => {
       await send(`${method} / HTTP/1.1\r\n${host}Content-Length: 5\r\n\r\nhello`);
@@ -78,7 +81,9 @@ export function describeBodies(start: StartProxy): void {
 
     test('trailers are passed on both ways', async () => {
       answerWith = (_request, socket) =>
-        socket.write('HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 7\r\n\r\n');
+        socket.write(
+          'HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 7\r\n\r\n',
+        );
       const answer = await send(
         `POST / HTTP/1.1\r\n${host}Trailer: X-Md5\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Md5: q\r\nX-Forwarded-For: 9\r\n\r\n`,
       );
@@ -107,7 +112,12 @@ export function describeBodies(start: StartProxy): void {
       answerWith = (request, socket) => void socket.write(request.requestLine.includes('/next') ? ok('next') : head);
       const answer = await rawHttp({
         port: proxy.port,
-        bytes: [`${method} / HTTP/1.1\r\n${host}\r\n`, { waitFor: '\r\n\r\n' }, `GET /next HTTP/1.1\r\n${host}\r\n`, { waitFor: 'next' }],
+        bytes: [
+          `${method} / HTTP/1.1\r\n${host}\r\n`,
+          { waitFor: '\r\n\r\n' },
+          `GET /next HTTP/1.1\r\n${host}\r\n`,
+          { waitFor: 'next' },
+        ],
         isHead: true,
         answers: 2,
       });
@@ -125,7 +135,9 @@ export function describeBodies(start: StartProxy): void {
           socket.write(ok(request.requestLine));
         }, 20);
       };
-      const bytes = ['/1', '/2', '/3'].map((path) => `POST ${path} HTTP/1.1\r\n${host}Content-Length: 1\r\n\r\nx`).join('');
+      const bytes = ['/1', '/2', '/3']
+        .map((path) => `POST ${path} HTTP/1.1\r\n${host}Content-Length: 1\r\n\r\nx`)
+        .join('');
       const answer = await rawHttp({ port: proxy.port, bytes, answers: 3 });
       expect(answer.text).toBe(['/1', '/2', '/3'].map((path) => ok(`POST ${path} HTTP/1.1`)).join(''));
       expect(most).toBe(1);
@@ -135,7 +147,10 @@ export function describeBodies(start: StartProxy): void {
       const small = await start({ monolith: [upstream.origin], maxBodyBytes: 1_000 });
       const before = upstream.received.length;
       try {
-        const declared = await rawHttp({ port: small.port, bytes: `PUT / HTTP/1.1\r\n${host}Content-Length: 1001\r\n\r\n` });
+        const declared = await rawHttp({
+          port: small.port,
+          bytes: `PUT / HTTP/1.1\r\n${host}Content-Length: 1001\r\n\r\n`,
+        });
         expect(declared.head?.status).toBe(413);
         const chunk = `1f4\r\n${'a'.repeat(500)}\r\n`;
         const counted = await rawHttp({
@@ -191,7 +206,9 @@ export function describeBodies(start: StartProxy): void {
         rssMost = Math.max(rssMost, process.memoryUsage().rss);
       }, 20);
       const req = http.request({ port: proxy.port, host: '127.0.0.1', method: 'PUT', path: '/big' });
-      const answered = new Promise<http.IncomingMessage>((resolve, reject) => req.on('response', resolve).on('error', reject));
+      const answered = new Promise<http.IncomingMessage>((resolve, reject) =>
+        req.on('response', resolve).on('error', reject),
+      );
       await pipeline(Readable.from(generated(256, (chunk) => void up.update(chunk))), req);
       const answer = await answered;
       expect(answer.statusCode).toBe(200);
@@ -229,7 +246,9 @@ export function describeBodies(start: StartProxy): void {
       };
       let offered = 0;
       const put = http.request({ port: proxy.port, host: '127.0.0.1', method: 'PUT' });
-      const putAnswered = new Promise<http.IncomingMessage>((resolve, reject) => put.on('response', resolve).on('error', reject));
+      const putAnswered = new Promise<http.IncomingMessage>((resolve, reject) =>
+        put.on('response', resolve).on('error', reject),
+      );
       Readable.from(generated(64, () => void (offered += 1))).pipe(put);
       await steady(() => offered);
       expect(offered).toBeLessThan(48);
@@ -238,7 +257,9 @@ export function describeBodies(start: StartProxy): void {
       expect(offered).toBe(64);
 
       const get = http.get({ port: proxy.port, host: '127.0.0.1' });
-      const answer = await new Promise<http.IncomingMessage>((resolve, reject) => get.on('response', resolve).on('error', reject));
+      const answer = await new Promise<http.IncomingMessage>((resolve, reject) =>
+        get.on('response', resolve).on('error', reject),
+      );
       answer.pause();
       await steady(() => produced);
       expect(produced).toBeLessThan(256);

@@ -1,5 +1,5 @@
-import { afterEach, describe, expect, test } from '@jest/globals';
 import net, { type Socket } from 'node:net';
+import { afterEach, describe, expect, test } from '@jest/globals';
 import { eventually } from '@strangler/platform/testing/eventually.ts';
 import { freePort, rawHttp } from '@strangler/platform/testing/sockets.ts';
 import { type AnswerRaw, ok, type RawUpstream, startRawUpstream } from './raw-upstream.ts';
@@ -15,7 +15,10 @@ export function describeFailures(start: StartProxy): void {
     afterEach(async () => {
       for (const one of open.splice(0)) await one.close();
     });
-    async function upstreamThat(answer: AnswerRaw, options?: Parameters<typeof startRawUpstream>[1]): Promise<RawUpstream> {
+    async function upstreamThat(
+      answer: AnswerRaw,
+      options?: Parameters<typeof startRawUpstream>[1],
+    ): Promise<RawUpstream> {
       const upstream = await startRawUpstream(answer, options);
       open.unshift(upstream);
       return upstream;
@@ -142,11 +145,17 @@ export function describeFailures(start: StartProxy): void {
 
     test.each([
       ['no HTTP at all', 'SSH-2.0-OpenSSH\r\n\r\n'],
-      ['an answer with Content-Length and Transfer-Encoding', 'HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'],
+      [
+        'an answer with Content-Length and Transfer-Encoding',
+        'HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+      ],
       ['an answer with two lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd'],
       ['a status that is none', 'HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n'],
       ['a header with a NUL', 'HTTP/1.1 200 OK\r\nX-A: a\0b\r\nContent-Length: 0\r\n\r\n'],
-      ['an answer 101 to a request that asked for no upgrade', 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n'],
+      [
+        'an answer 101 to a request that asked for no upgrade',
+        'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n',
+      ],
       ['headers beyond the limit', `HTTP/1.1 200 OK\r\nX-A: ${'a'.repeat(70_000)}\r\nContent-Length: 0\r\n\r\n`],
     ])('%s is a 502', async (_name, bytes) => {
       const upstream = await upstreamThat((_request, socket) => void socket.write(bytes));
@@ -194,13 +203,20 @@ export function describeFailures(start: StartProxy): void {
 
     test('an event stream outlives every time-out, with a heartbeat and with none', async () => {
       const upstream = await upstreamThat((request, socket) => {
-        socket.write('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n');
+        socket.write(
+          'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n',
+        );
         socket.write('7\r\n:first\n\r\n');
         if (request.requestLine.includes('/silent')) return;
         const beat = setInterval(() => socket.write('3\r\n:b\n\r\n'), 60);
         socket.on('close', () => clearInterval(beat));
       });
-      const proxy = await proxyTo(upstream, { answerTimeoutMs: 100, bodyIdleTimeoutMs: 100, clientIdleTimeoutMs: 100, connectTimeoutMs: 100 });
+      const proxy = await proxyTo(upstream, {
+        answerTimeoutMs: 100,
+        bodyIdleTimeoutMs: 100,
+        clientIdleTimeoutMs: 100,
+        connectTimeoutMs: 100,
+      });
       const silent = await connect(proxy.port);
       silent.socket.write(`GET /silent HTTP/1.1\r\n${host}\r\n`);
       await silent.until(':first');
@@ -353,6 +369,57 @@ export function describeFailures(start: StartProxy): void {
       });
       expect(answer.head?.status).toBe(200);
       await eventually(() => bytes === 10);
+    });
+
+    test('an upstream that answers first and then neither reads nor closes does not hold the client for ever', async () => {
+      const upstream = await upstreamThat(
+        (_request, socket) => {
+          socket.write(ok());
+          socket.pause();
+        },
+        { when: 'head' },
+      );
+      const proxy = await proxyTo(upstream, { clientIdleTimeoutMs: 200 });
+      const client = await connect(proxy.port);
+      client.socket.write(`PUT / HTTP/1.1\r\n${host}Content-Length: 500000000\r\n\r\n`);
+      await client.until('\r\n\r\nok');
+      const part = Buffer.alloc(1_000_000);
+      const more = () => {
+        while (!client.socket.destroyed && client.socket.write(part));
+      };
+      client.socket.on('drain', more);
+      more();
+      await eventually(() => client.socket.destroyed);
+    });
+
+    test('three hundred open event streams leave room for a request', async () => {
+      const upstream = await upstreamThat((request, socket) => {
+        if (request.requestLine.includes('/quick')) socket.write(ok());
+        else socket.write('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n:\n\n');
+      });
+      const proxy = await proxyTo(upstream);
+      const clients = await Promise.all(Array.from({ length: 300 }, () => connect(proxy.port)));
+      for (const client of clients) client.socket.write(get);
+      await Promise.all(clients.map((client) => client.until(':\n')));
+      const quick = await rawHttp({ port: proxy.port, bytes: `GET /quick HTTP/1.1\r\n${host}\r\n` });
+      expect(quick.body).toBe('ok');
+      for (const client of clients) client.socket.destroy();
+      await eventually(() => upstream.openConnections() <= 1);
+    });
+
+    test('Host never chooses where a request goes', async () => {
+      const upstream = await upstreamThat((_request, socket) => void socket.write(ok('right')));
+      const other = await upstreamThat((_request, socket) => void socket.write(ok('wrong')));
+      const proxy = await proxyTo(upstream);
+      const named = `127.0.0.1:${other.port}`;
+      for (const bytes of [
+        `GET / HTTP/1.1\r\nHost: ${named}\r\n\r\n`,
+        `GET http://${named}/ HTTP/1.1\r\nHost: ${named}\r\n\r\n`,
+        `GET //${named}/ HTTP/1.1\r\n${host}\r\n`,
+      ]) {
+        expect((await rawHttp({ port: proxy.port, bytes })).body).toBe('right');
+      }
+      expect(other.connections()).toBe(0);
     });
 
     test('after a half-close the client is taken to have gone, as Node and nginx take it', async () => {

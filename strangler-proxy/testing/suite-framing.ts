@@ -101,23 +101,29 @@ export function describeFraming(start: StartProxy): void {
       await upstream.close();
     });
 
-    test.each(Object.entries(refusedHeads))('%s is refused, and the upstream sees no byte of it', async (_name, bytes) => {
-      const before = upstream.received.length;
-      const answer = await rawHttp({ port: proxy.port, bytes, until: 'close' });
-      expect(answer.head?.status).toBeGreaterThanOrEqual(400);
-      expect(answer.head?.status).toBeLessThan(500);
-      expect(answer.head?.headers.connection).toEqual(['close']);
-      expect(answer.statuses).toHaveLength(1);
-      expect(upstream.received.slice(before)).toEqual([]);
-    });
+    test.each(Object.entries(refusedHeads))(
+      '%s is refused, and the upstream sees no byte of it',
+      async (_name, bytes) => {
+        const before = upstream.received.length;
+        const answer = await rawHttp({ port: proxy.port, bytes, until: 'close' });
+        expect(answer.head?.status).toBeGreaterThanOrEqual(400);
+        expect(answer.head?.status).toBeLessThan(500);
+        expect(answer.head?.headers.connection).toEqual(['close']);
+        expect(answer.statuses).toHaveLength(1);
+        expect(upstream.received.slice(before)).toEqual([]);
+      },
+    );
 
-    test.each(Object.entries(refusedChunks))('%s ends the connection, and no whole request reaches the upstream', async (_name, body) => {
-      const before = upstream.received.length;
-      const bytes = `POST / HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n${body}${smuggled}`;
-      const answer = await rawHttp({ port: proxy.port, bytes, until: 'close' });
-      expect(answer.statuses.filter((status) => status < 400)).toEqual([]);
-      expect(upstream.received.slice(before)).toEqual([]);
-    });
+    test.each(Object.entries(refusedChunks))(
+      '%s ends the connection, and no whole request reaches the upstream',
+      async (_name, body) => {
+        const before = upstream.received.length;
+        const bytes = `POST / HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n${body}${smuggled}`;
+        const answer = await rawHttp({ port: proxy.port, bytes, until: 'close' });
+        expect(answer.statuses.filter((status) => status < 400)).toEqual([]);
+        expect(upstream.received.slice(before)).toEqual([]);
+      },
+    );
 
     test('HTTP/0.9 and HTTP/2.0 request lines are not taken for HTTP/1.x', async () => {
       const before = upstream.received.length;

@@ -38,7 +38,9 @@ export function describeHeaders(start: StartProxy): void {
     const last = () => upstream.received.at(-1)!;
 
     test('what the client sent arrives in its order and case, repeated lines repeated', async () => {
-      await get('X-ODD-Case: 1\r\naccept: */*\r\nCookie: a=1\r\nX-Twice: a\r\nX-Twice: b, c\r\nX-Empty:\r\nX-Latin: caf\xe9\r\n');
+      await get(
+        'X-ODD-Case: 1\r\naccept: */*\r\nCookie: a=1\r\nX-Twice: a\r\nX-Twice: b, c\r\nX-Empty:\r\nX-Latin: caf\xe9\r\n',
+      );
       expect(last().headers.filter(([name]) => !ownNames.has(name.toLowerCase()))).toEqual([
         ['Host', 'shop.test'],
         ['X-ODD-Case', '1'],
@@ -68,7 +70,15 @@ export function describeHeaders(start: StartProxy): void {
         'Connection: keep-alive, X-Private, x-other\r\nX-Private: 1\r\nX-Other: 2\r\nKeep-Alive: timeout=9\r\n' +
           'Proxy-Connection: keep-alive\r\nProxy-Authorization: Basic eA==\r\nTE: gzip\r\nUpgrade: h2c\r\nX-Kept: 3\r\n',
       );
-      for (const name of ['x-private', 'x-other', 'keep-alive', 'proxy-connection', 'proxy-authorization', 'te', 'upgrade']) {
+      for (const name of [
+        'x-private',
+        'x-other',
+        'keep-alive',
+        'proxy-connection',
+        'proxy-authorization',
+        'te',
+        'upgrade',
+      ]) {
         expect([name, last().all(name)]).toEqual([name, []]);
       }
       expect(last().all('x-kept')).toEqual(['3']);
@@ -76,7 +86,8 @@ export function describeHeaders(start: StartProxy): void {
     });
 
     test('a client cannot have Host, Content-Length or the proxy’s own headers removed by naming them in Connection', async () => {
-      const named = 'X-Forwarded-For, X-Forwarded-Host, Forwarded, X-Request-Id, traceparent, Host, Content-Length, Cookie';
+      const named =
+        'X-Forwarded-For, X-Forwarded-Host, Forwarded, X-Request-Id, traceparent, Host, Content-Length, Cookie';
       const bytes = `POST /a HTTP/1.1\r\nHost: shop.test\r\nConnection: ${named}\r\nCookie: a=1\r\nContent-Length: 2\r\n\r\nhi`;
       await rawHttp({ port: proxy.port, bytes });
       expect(last().all('host')).toEqual(['shop.test']);
@@ -215,7 +226,9 @@ export function describeHeaders(start: StartProxy): void {
         );
       const answer = await get('');
       expect(answer.statuses).toEqual([102, 103, 200]);
-      expect(answer.text).toContain('103 Early Hints\r\nLink: </a.css>; rel=preload\r\nLink: </b.js>; rel=preload\r\n\r\n');
+      expect(answer.text).toContain(
+        '103 Early Hints\r\nLink: </a.css>; rel=preload\r\nLink: </b.js>; rel=preload\r\n\r\n',
+      );
     });
 
     test('an interim 100 of the upstream that nobody asked for stays with the proxy', async () => {
@@ -252,7 +265,9 @@ export function describeHeaders(start: StartProxy): void {
 
     test('an HTTP/1.0 client gets a chunked answer without chunks', async () => {
       answerWith = (_request, socket) =>
-        socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n2\r\nhi\r\n0\r\nX-T: 1\r\n\r\n');
+        socket.write(
+          'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n2\r\nhi\r\n0\r\nX-T: 1\r\n\r\n',
+        );
       const answer = await rawHttp({ port: proxy.port, bytes: 'GET / HTTP/1.0\r\n\r\n', until: 'close' });
       expect(answer.head?.headers['transfer-encoding']).toBeUndefined();
       expect(answer.head?.headers.trailer).toBeUndefined();

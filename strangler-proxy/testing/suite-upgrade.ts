@@ -1,6 +1,6 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import net, { type AddressInfo } from 'node:net';
 import http from 'node:http';
+import net, { type AddressInfo } from 'node:net';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { eventually } from '@strangler/platform/testing/eventually.ts';
 import { freePort, rawHttp } from '@strangler/platform/testing/sockets.ts';
 import { WebSocket, WebSocketServer } from 'ws';
@@ -23,7 +23,8 @@ export function describeUpgrade(start: StartProxy): void {
       sockets = new WebSocketServer({
         server,
         handleProtocols: (offered) => [...offered][0] ?? false,
-        verifyClient: ({ req }, done) => (req.url === '/refused' ? done(false, 401, 'log in first', { 'X-Why': 'token' }) : done(true)),
+        verifyClient: ({ req }, done) =>
+          req.url === '/refused' ? done(false, 401, 'log in first', { 'X-Why': 'token' }) : done(true),
       });
       sockets.on('connection', (socket, req) => {
         socket.send(`hello ${req.url} ${req.headers['x-forwarded-for']}`);
@@ -134,14 +135,20 @@ export function describeUpgrade(start: StartProxy): void {
 
     test('the handshake is sent on as it came, and bytes sent along with either half of it are not lost', async () => {
       const upstream = await startRawUpstream((_request, socket) => {
-        socket.write('HTTP/1.1 101 Web Socket Here\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nX-CaSe: 1\r\nSec-WebSocket-Accept: x\r\n\r\nearly');
+        socket.write(
+          'HTTP/1.1 101 Web Socket Here\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nX-CaSe: 1\r\nSec-WebSocket-Accept: x\r\n\r\nearly',
+        );
         socket.on('data', (chunk) => socket.write(`<${chunk.toString('latin1')}>`));
       });
       upstreams.push(upstream);
       const other = await start({ monolith: [upstream.origin] });
       const answer = await rawHttp({
         port: other.port,
-        bytes: [`${upgradeTo('/a//b', 'X-strangler-side: x\r\nSec-WebSocket-Extensions: permessage-deflate\r\n')}bird`, { waitFor: 'early' }, 'more'],
+        bytes: [
+          `${upgradeTo('/a//b', 'X-strangler-side: x\r\nSec-WebSocket-Extensions: permessage-deflate\r\n')}bird`,
+          { waitFor: 'early' },
+          'more',
+        ],
         until: { idleMs: 300 },
       });
       const request = upstream.received[0]!;
@@ -175,7 +182,11 @@ export function describeUpgrade(start: StartProxy): void {
     test('a handshake goes through the accepting passes like any request', async () => {
       const bad = await rawHttp({ port: proxy.port, bytes: upgradeTo('/', 'Host: other.test\r\n'), until: 'close' });
       expect(bad.head?.status).toBe(400);
-      const withBody = await rawHttp({ port: proxy.port, bytes: `${upgradeTo('/', 'Content-Length: 3\r\n')}abc`, until: 'close' });
+      const withBody = await rawHttp({
+        port: proxy.port,
+        bytes: `${upgradeTo('/', 'Content-Length: 3\r\n')}abc`,
+        until: 'close',
+      });
       expect(withBody.head?.status).toBe(400);
     });
 
@@ -193,7 +204,8 @@ export function describeUpgrade(start: StartProxy): void {
     });
 
     test('an upgrade to something other than WebSocket is answered as the plain request that it also is', async () => {
-      const bytes = 'GET / HTTP/1.1\r\nHost: shop.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAM\r\n\r\n';
+      const bytes =
+        'GET / HTTP/1.1\r\nHost: shop.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAM\r\n\r\n';
       const answer = await rawHttp({ port: proxy.port, bytes });
       expect(answer.head?.status).toBe(200);
       expect(answer.body).toBe('plain request');

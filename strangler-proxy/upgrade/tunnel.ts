@@ -1,5 +1,5 @@
-import type { Duplex } from 'node:stream';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 
 /** Two connections that are one: what comes from either goes to the other, and neither outlives the other. */
 export type Tunnel = {

@@ -1,8 +1,5 @@
 import { pause } from '@strangler/platform/backoff.ts';
-import { proxyStatusPath, proxyStatusSchema, type WorkerStatus } from '@strangler/platform/contracts/proxy-status.ts';
-import { changeFlag } from '@strangler/platform/flags/change-flag.ts';
 import { openFlagStore } from '@strangler/platform/flags/open-store.ts';
-import type { FlagStore } from '@strangler/platform/flags/store.ts';
 import { createLog } from '@strangler/platform/log.ts';
 import { eventually } from '@strangler/platform/testing/eventually.ts';
 import { startCrowd } from '../../traffic/crowd.ts';
@@ -11,12 +8,17 @@ import { shopperConnections } from '../../traffic/shopper.ts';
 import { createTally, percentile } from '../../traffic/tally.ts';
 import { atLeast, atMost, type Bound } from '../bounds.ts';
 import type { Progress } from '../progress.ts';
+import { expectHealthy, flipReads, workersOf } from '../proxies.ts';
 import { openShop, type Shop } from '../shop.ts';
 import { inviteShoppers } from '../shoppers.ts';
 
 export type FlagsOptions = {
   requestsPerSecond: number;
   products: number;
+  /** How long traffic is watched after each step. */
+  secondsPerStep: number;
+  /** Name of the private servers and of the system's folder. */
+  instance: string;
   keep: boolean;
   progress: Progress;
   signal: AbortSignal;
@@ -35,7 +37,6 @@ export type FlagsReport = {
   failures: { action: string; failure: string }[];
 };
 
-const slice = 'catalog';
 const flipBoundMs = 50;
 
 /**
@@ -43,10 +44,10 @@ const flipBoundMs = 50;
  * they come back. Nobody may notice.
  */
 export const runFlagsScenario = async (options: FlagsOptions): Promise<FlagsReport> => {
-  const { requestsPerSecond, products, keep, progress, signal } = options;
-  const shop = await openShop({ instance: 'demo', products, keep, progress, signal });
+  const { products, instance, keep, progress, signal } = options;
+  const shop = await openShop({ instance, products, keep, progress, signal });
   try {
-    return await drive(shop, requestsPerSecond, progress, signal);
+    return await drive(shop, options);
   } finally {
     await shop.close();
   }
@@ -54,9 +55,7 @@ export const runFlagsScenario = async (options: FlagsOptions): Promise<FlagsRepo
 
 const drive = async (
   shop: Shop,
-  requestsPerSecond: number,
-  progress: Progress,
-  signal: AbortSignal,
+  { requestsPerSecond, secondsPerStep, progress, signal }: FlagsOptions,
 ): Promise<FlagsReport> => {
   const { store, close } = openFlagStore(shop.flagStore, { log: createLog({ name: 'demo', level: 'silent' }) });
   const random = seededRandom(42);
@@ -70,7 +69,7 @@ const drive = async (
 
   const flipTo = async (next: number, reason: string): Promise<void> => {
     keeper.flipBegins(next >= percent ? 'rises' : 'falls');
-    const took = await flip(store, shop.adminUrls, next, reason);
+    const took = await flipReads(store, shop.adminUrls, next, reason);
     keeper.flipSettled();
     percent = next;
     flips += 1;
@@ -79,9 +78,9 @@ const drive = async (
       `reads at ${next} %: ${took.length} workers obeyed within ${Math.max(...took).toFixed(1)} ms (${reason})`,
     );
   };
-  const watchFor = async (seconds: number): Promise<{ monolith: number; service: number }> => {
+  const watch = async (): Promise<{ monolith: number; service: number }> => {
     keeper.takeSides();
-    await pause(seconds * 1000, signal);
+    await pause(secondsPerStep * 1000, signal);
     signal.throwIfAborted();
     const sides = keeper.takeSides();
     const { total, failed } = keeper.tally();
@@ -98,77 +97,40 @@ const drive = async (
   const sides: Record<string, { monolith: number; service: number }> = {};
   try {
     await flipTo(0, 'where every strangling begins');
-    sides.before = await watchFor(3);
+    sides.before = await watch();
     await flipTo(10, 'first users');
-    await watchFor(4);
+    await watch();
     // Many small steps: a rise never moves anyone back, and flips are obeyed at once, however many there are.
     for (let step = 12; step <= 48; step += 2) await flipTo(step, 'a small step');
     await flipTo(50, 'half of them');
-    sides.half = await watchFor(4);
+    sides.half = await watch();
 
     const [first, second] = shop.catalogInstances;
     first!.kill('SIGKILL');
     killed.push(first!.name);
     progress.say(`killed -9 ${first!.name}: the other instance answers`);
-    sides.oneKilled = await watchFor(4);
+    sides.oneKilled = await watch();
 
     await flipTo(100, 'everybody');
-    await watchFor(4);
+    await watch();
     second!.kill('SIGKILL');
     killed.push(second!.name);
     progress.say(`killed -9 ${second!.name} too: the monolith answers reads again`);
-    sides.bothKilled = await watchFor(5);
+    sides.bothKilled = await watch();
 
     await Promise.all([first!.restart(), second!.restart()]);
     progress.say('both are started again');
     await eventually(async () => expectHealthy(await workersOf(shop.adminUrls), 2), { withinMs: 30_000 });
-    sides.back = await watchFor(4);
+    sides.back = await watch();
 
     await flipTo(0, 'all the way back');
-    sides.after = await watchFor(3);
+    sides.after = await watch();
   } finally {
     await crowd.stop();
     await connections.close();
     close();
   }
   return report({ tally: keeper.tally(), flipMs, flips, killed, sides });
-};
-
-/** Sets the percentage and waits until every worker of every proxy obeys; milliseconds from the write's begin to each worker's obedience. */
-const flip = async (
-  store: FlagStore,
-  adminUrls: readonly string[],
-  percent: number,
-  reason: string,
-): Promise<number[]> => {
-  const startedAtMs = performance.timeOrigin + performance.now();
-  const { change } = await changeFlag(
-    store,
-    slice,
-    (document) => ({ ...document, reads: { ...document.reads, percent } }),
-    { by: 'demo', reason },
-  );
-  const obeyed = await eventually(async () => {
-    const flags = (await workersOf(adminUrls)).map((worker) => worker.flags.find((flag) => flag.slice === slice));
-    if (flags.some((flag) => flag?.changeId !== change.id)) throw new Error('a worker does not obey yet');
-    return flags.map((flag) => flag!.inForceAtMs - startedAtMs);
-  });
-  return obeyed;
-};
-
-const workersOf = async (adminUrls: readonly string[]): Promise<WorkerStatus[]> => {
-  const all = await Promise.all(
-    adminUrls.map(async (url) => proxyStatusSchema.parse(await (await fetch(new URL(proxyStatusPath, url))).json())),
-  );
-  return all.flatMap((proxy) => proxy.workers);
-};
-
-const expectHealthy = (workers: readonly WorkerStatus[], count: number): void => {
-  for (const { worker, upstreams } of workers) {
-    const healthy =
-      upstreams.find((one) => one.name === slice)?.instances.filter((one) => one.state === 'healthy').length ?? 0;
-    if (healthy < count) throw new Error(`worker ${worker} sees ${healthy} healthy instances, ${count} expected`);
-  }
 };
 
 type Measured = {

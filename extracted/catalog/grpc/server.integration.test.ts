@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createGrpcClient, type GrpcClient } from '@strangler/platform/grpc/client.ts';
 import { eventually } from '@strangler/platform/testing/servers.ts';
-import { seedCatalogue, startTestCatalog, type TestCatalog } from '../testing/catalog.ts';
+import { seedManyProducts, startTestCatalog, type TestCatalog } from '../testing/catalog.ts';
 import type { ProductMessage } from './product-message.ts';
 import { catalogPackageName, catalogProtoPath, MOST_IDS } from './server.ts';
 
@@ -10,31 +10,7 @@ const MANY = 3000;
 let catalog: TestCatalog;
 let client: GrpcClient;
 beforeAll(async () => {
-  catalog = await startTestCatalog(
-    'grpc',
-    {},
-    {
-      seed: async (pool) => {
-        await seedCatalogue(pool);
-        await pool.query(
-          `INSERT INTO products (id, sku, name, description, category_id, category_name, category_slug, price_cents, currency,
-           attributes, created_at, updated_at)
-         SELECT 1000 + n, CONCAT('MANY-', n), CONCAT('Many ', n), REPEAT('x', 1000), 3, 'Kitchen', 'kitchen', 90000 + n, 'EUR',
-           '{}', '2024-01-01', '2024-01-01'
-         FROM (WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 1000) SELECT n FROM s) AS numbers`,
-        );
-        for (const base of [2000, 3000]) {
-          await pool.query(
-            `INSERT INTO products (id, sku, name, description, category_id, category_name, category_slug, price_cents, currency,
-             attributes, created_at, updated_at)
-           SELECT id + ?, CONCAT(sku, '-', ?), name, description, category_id, category_name, category_slug, price_cents,
-             currency, attributes, created_at, updated_at FROM products WHERE id BETWEEN 1001 AND 2000`,
-            [base - 1000, base],
-          );
-        }
-      },
-    },
-  );
+  catalog = await startTestCatalog('grpc', {}, { seed: (pool) => seedManyProducts(pool, MANY) });
   client = createGrpcClient({
     address: catalog.grpc.address,
     protoPath: catalogProtoPath,
@@ -117,7 +93,7 @@ describe('StreamProducts', () => {
   test.each([
     [{ category: 'garden' }, '/api/products?category=garden&limit=100'],
     [{ min_price_cents: 300, max_price_cents: 800 }, '/api/products?min_price_cents=300&max_price_cents=800&limit=100'],
-    [{ min_rating: 3.5 }, '/api/products?min_rating=3.5&limit=100'],
+    [{ min_rating: 3.5, category: 'garden' }, '/api/products?min_rating=3.5&category=garden&limit=100'],
     [{ q: 'thing a' }, '/api/products?q=thing%20a&limit=100'],
     [{ category: 'no-such' }, '/api/products?category=no-such'],
     [{ max_price_cents: 0 }, '/api/products?max_price_cents=0'],

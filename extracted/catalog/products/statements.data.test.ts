@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { startTestCatalog, type TestCatalog } from '../testing/catalog.ts';
+import { seedManyProducts, startTestCatalog, type TestCatalog } from '../testing/catalog.ts';
 
 let catalog: TestCatalog;
 beforeAll(async () => {
   // Without Redis, so that every read comes to the database.
-  catalog = await startTestCatalog('statements', { REDIS_URL: '' });
+  catalog = await startTestCatalog('statements', { REDIS_URL: '' }, { seed: (pool) => seedManyProducts(pool, 3000) });
 });
 afterAll(() => catalog?.stop());
 
@@ -44,9 +44,9 @@ test.each(['name', '-name', 'price', '-price', 'rating', 'newest'])(
   'a page sorted by %s is read in order of an index',
   async (sort) => {
     const [statement = ''] = await statementsOf(() => catalog.send('GET', `/api/products?sort=${sort}&limit=1`));
-    const [plan] = (await catalog.pool.query(`EXPLAIN FORMAT=TRADITIONAL ${statement.replace('LIMIT ?', 'LIMIT 2')}`)) as unknown as [
-      { Extra: string; key: string }[],
-    ];
+    const [plan] = (await catalog.pool.query(
+      `EXPLAIN FORMAT=TRADITIONAL ${statement.replace('LIMIT ?', 'LIMIT 2')}`,
+    )) as unknown as [{ Extra: string; key: string }[]];
     expect(plan[0]?.key).toMatch(/^products_by_/);
     expect(plan[0]?.Extra ?? '').not.toContain('filesort');
   },

@@ -188,3 +188,34 @@ export async function seedCatalogue(pool: Pool): Promise<void> {
     [reviews],
   );
 }
+
+/** `seedCatalogue`, and `count` products more in category 3, with ids from 1001 on. */
+export async function seedManyProducts(pool: Pool, count: number): Promise<void> {
+  await seedCatalogue(pool);
+  for (let from = 0; from < count; from += 500) {
+    const rows = Array.from({ length: Math.min(500, count - from) }, (_, at) => {
+      const id = 1001 + from + at;
+      const time = new Date(Date.UTC(2024, 1, 1, 0, 0, id));
+      const category = [3, 'Kitchen', 'kitchen'];
+      return [
+        id,
+        `MANY-${id}`,
+        `Many ${id}`,
+        'x'.repeat(1000),
+        ...category,
+        90_000 + id,
+        'EUR',
+        '{}',
+        id % 5,
+        time,
+        time,
+      ];
+    });
+    await pool.query(
+      `INSERT INTO products (id, sku, name, description, category_id, category_name, category_slug, price_cents, currency,
+         attributes, rating_average, created_at, updated_at) VALUES ?`,
+      [rows],
+    );
+  }
+  await pool.query('ANALYZE TABLE products');
+}
