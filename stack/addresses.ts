@@ -50,6 +50,8 @@ export type ServerRecord = {
 /** .stack/run/INSTANCE/stack.json */
 export type StackFile = {
   instance: string;
+  /** The process that has brought it up; it may have ended since. */
+  startedBy?: ProcessIdentity;
   addresses: StackAddresses;
   servers: Record<ServerName, ServerRecord>;
 };

@@ -57,15 +57,10 @@ const lent = (...own: ServerName[]): Partial<Record<ServerName, string>> => {
 
 beforeAll(() => {
   mkdirSync(home.packages, { recursive: true });
-  mkdirSync(home.templates, { recursive: true });
-  for (const [from, to] of [
-    [shared.packages, home.packages],
-    [shared.templates, home.templates],
-  ] as const) {
-    if (!existsSync(from)) continue;
-    for (const entry of readdirSync(from, { withFileTypes: true })) {
-      if (entry.isDirectory() && !entry.name.includes('.part-'))
-        symlinkSync(join(from, entry.name), join(to, entry.name));
+  if (!existsSync(shared.packages)) return;
+  for (const entry of readdirSync(shared.packages, { withFileTypes: true })) {
+    if (entry.isDirectory() && !entry.name.includes('.part-')) {
+      symlinkSync(join(shared.packages, entry.name), join(home.packages, entry.name));
     }
   }
 });

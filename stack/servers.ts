@@ -26,7 +26,8 @@ import {
   stopPrivate,
 } from './instance/private-server.ts';
 import { readRecord, readStackFile, removeStackFile, writeRecord, writeStackFile } from './instance/records.ts';
-import { withLock } from './process/lock.ts';
+import { identify, isAlive } from './process/identity.ts';
+import { lockHolder, withLock } from './process/lock.ts';
 import { definitionOf } from './server/all.ts';
 import { type DockerStack, downCommand, runCompose, serviceCommand } from './source/docker.ts';
 
@@ -108,7 +109,8 @@ export async function upStack(options: UpOptions = {}): Promise<StackAddresses> 
     const servers = Object.fromEntries(
       settled.map((result, index) => [serverNames[index], (result as PromiseFulfilledResult<ServerRecord>).value]),
     ) as Record<ServerName, ServerRecord>;
-    const file: StackFile = { instance, addresses: addressesOf(servers), servers };
+    const startedBy = identify(process.pid);
+    const file: StackFile = { instance, ...(startedBy ? { startedBy } : {}), addresses: addressesOf(servers), servers };
     writeStackFile(home, file);
     return file.addresses;
   });
@@ -152,6 +154,13 @@ export async function statusStack(
   const servers = await Promise.all(serverNames.map((name) => statusOf(home, instance, name)));
   const up = file !== undefined && servers.every(({ state }) => state === 'answers');
   return { up, ...(file === undefined ? {} : { addresses: file.addresses }), servers };
+}
+
+/** Whether a process that lives has brought the instance up, or is starting or stopping it right now. */
+export function isInUse(instance: string, env: NodeJS.ProcessEnv = process.env): boolean {
+  const home = stackHome(env);
+  const users = [readStackFile(home, instance)?.startedBy, lockHolder(instanceLock(home, instance))];
+  return users.some((user) => user !== undefined && isAlive(user));
 }
 
 /** Stops one server in an orderly way; its port and data are kept for `startServer`. */
@@ -389,7 +398,7 @@ async function locked<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   return await withLock(
-    join(home.run, `${instance}.lock`),
+    instanceLock(home, instance),
     {
       waitMs: INSTANCE_LOCK_WAIT_MS,
       what: `instance ${instance}`,
@@ -399,5 +408,7 @@ async function locked<T>(
     work,
   );
 }
+
+const instanceLock = (home: StackHome, instance: string): string => join(home.run, `${instance}.lock`);
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;

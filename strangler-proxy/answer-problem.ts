@@ -20,7 +20,10 @@ export function answerProblem(req: IncomingMessage, res: ServerResponse, answer:
 
 /** Answers a request that was refused, and closes the connection where the next request's beginning is in doubt. */
 export function answerRefusal(req: IncomingMessage, res: ServerResponse, refusal: Refusal): void {
-  if (refusal.connection === 'keep') return answerProblem(req, res, refusal);
+  if (refusal.connection === 'keep') {
+    answerProblem(req, res, refusal);
+    return;
+  }
   res.shouldKeepAlive = false;
   const { status, title, detail, headers } = refusal;
   sendProblem(res, new Problem({ status, title, detail, headers: { ...headers, Connection: 'close' } }));

@@ -25,7 +25,8 @@ const isOrigin = (text: string): boolean => {
   return pathname === '/' && search === '' && username === '';
 };
 
-const environment = z.object({
+/** Every variable of the environment, with what it may be and its default. docs/reference/proxy.md says what each is for. */
+export const environment = z.object({
   HOST: z.string().default('127.0.0.1'),
   PORT: port().default(8080),
   ADMIN_HOST: z.string().default('127.0.0.1'),
@@ -64,7 +65,7 @@ const environment = z.object({
 export type ProxyConfig = ReturnType<typeof readConfig>;
 
 /** Each option of the command line and the variable it stands for. */
-const options = {
+export const options = {
   monolith: 'MONOLITH_URL',
   slices: 'STRANGLER_SLICES',
   flags: 'STRANGLER_FLAGS',

@@ -216,6 +216,8 @@ describe('facts', () => {
         forcedSide: 'service',
       },
     ]);
+    // What httpxy adds to the headers that it is given must not turn up in the facts.
+    expect(Object.keys(proxy.finished[0]?.facts?.headers ?? {})).toEqual(['host', 'cookie']);
     expect(upstream.received.flatMap(({ headers: sent }) => sent.map(([name]) => name.toLowerCase()))).not.toContain(
       'x-strangler-operator',
     );
@@ -244,6 +246,26 @@ describe('upgrades', () => {
 });
 
 describe('limits and accounting', () => {
+  test('a defect in deciding is a 500 for that request and nothing for the others', async () => {
+    const upstream = await answering('ok');
+    const proxy = await proxyWith({
+      monolith: [upstream.origin],
+      decide: ({ path }) => {
+        if (path === '/defect') throw new TypeError('undefined is not a slice');
+        return monolithDecision;
+      },
+    });
+    const failed = await rawHttp({ port: proxy.port, bytes: `GET /defect HTTP/1.1\r\n${host}\r\n` });
+    expect(failed.head?.status).toBe(500);
+    expect(failed.text).not.toContain('slice');
+    expect((await rawHttp({ port: proxy.port, bytes: get })).head?.status).toBe(200);
+    expect(proxy.finished[0]?.outcome).toMatchObject({
+      kind: 'defect',
+      message: expect.stringContaining('is not a slice'),
+    });
+    expect(proxy.inFlight()).toBe(0);
+  });
+
   test('a request that is under way when the proxy drains is answered, and told that its connection closes', async () => {
     let answerNow = () => {};
     const upstream = await upstreamThat((_request, socket) => {

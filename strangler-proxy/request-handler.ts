@@ -49,25 +49,33 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
   function begin(req: IncomingMessage, res: ServerResponse, clientAwaitsContinue: boolean): void {
     const way: Way = { req, res, startedMs: nowMs(), accepted: null, decision: null, attempts: [] };
     inFlight += 1;
-    const accepted = inFlight > limits.maxRequestsInFlight ? tooManyInFlight(limits) : accept(req);
-    if (accepted.kind === 'refused') {
-      answerRefusal(req, res, accepted);
-      end(way, { kind: 'refused', rule: accepted.rule, status: accepted.status });
-      return;
+    try {
+      const accepted = inFlight > limits.maxRequestsInFlight ? tooManyInFlight(limits) : accept(req);
+      if (accepted.kind === 'refused') {
+        answerRefusal(req, res, accepted);
+        end(way, { kind: 'refused', rule: accepted.rule, status: accepted.status });
+        return;
+      }
+      accepted.outgoing.clientAwaitsContinue = clientAwaitsContinue;
+      way.accepted = accepted;
+      const decision = decide(accepted.facts);
+      way.decision = decision;
+      inTurn(way, () => {
+        serve(way, accepted, decision).catch((error: unknown) => defect(way, error));
+      });
+    } catch (error) {
+      defect(way, error);
     }
-    accepted.outgoing.clientAwaitsContinue = clientAwaitsContinue;
-    way.accepted = accepted;
-    const decision = decide(accepted.facts);
-    way.decision = decision;
-    inTurn(way, () => void serve(way, accepted, decision));
   }
 
   /** RFC 9112 §9.3.2: a pipelined request waits for the one before it, which may be a write that it builds on. */
   function inTurn(way: Way, proceed: () => void): void {
     const { res } = way;
-    if (res.socket !== null) return proceed();
+    if (res.socket !== null) {
+      proceed();
+      return;
+    }
     const gone = () => end(way, { kind: 'client-aborted', error: 'client-aborted-request' });
-    if (res.destroyed) return gone();
     res.once('close', gone);
     res.once('socket', () => {
       res.off('close', gone);
@@ -109,6 +117,18 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
     }
   }
 
+  /** No request may take the others down with it. */
+  function defect(way: Way, error: unknown): void {
+    const { req, res } = way;
+    if (res.headersSent) res.destroy();
+    else answerProblem(req, res, defectAnswer);
+    end(way, {
+      kind: 'defect',
+      message: error instanceof Error ? (error.stack ?? error.message) : `${error}`,
+      status: 500,
+    });
+  }
+
   function end(way: Way, outcome: RequestOutcome): void {
     inFlight -= 1;
     const { req, accepted, decision, attempts } = way;
@@ -131,3 +151,10 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
     inFlight: () => inFlight,
   };
 }
+
+const defectAnswer = {
+  status: 500,
+  title: 'Internal server error',
+  detail: 'Something went wrong in the proxy.',
+  headers: {},
+};

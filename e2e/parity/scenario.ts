@@ -2,7 +2,7 @@ import { differences } from './compare.ts';
 import { type Answer, headerOf, type RequestSpec, type Side } from './exchange.ts';
 
 /** Who a scenario may speak as. Tokens that are good, and tokens that are not. */
-export type Tokens = Record<'admin' | 'customer' | 'otherCustomer' | 'third' | BadToken, string>;
+export type Tokens = Record<'admin' | 'customer' | 'otherCustomer' | 'third' | 'nobody' | BadToken, string>;
 export type BadToken =
   | 'expired'
   | 'otherIssuer'

@@ -16,6 +16,7 @@ export async function makeTokens(signingKey: string, now: Date): Promise<Tokens>
     customer: await issue({ sub: accounts.customer, role: 'customer' }),
     otherCustomer: await issue({ sub: accounts.otherCustomer, role: 'customer' }),
     third: await issue({ sub: accounts.third, role: 'customer' }),
+    nobody: await issue({ sub: 999_999, role: 'customer' }),
     expired: await issue({ sub: accounts.admin, role: 'admin', exp: -60 }),
     otherIssuer: await issue({ sub: accounts.admin, role: 'admin', iss: 'other' }),
     otherAudience: await issue({ sub: accounts.admin, role: 'admin', aud: 'other' }),

@@ -1,12 +1,14 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { stackHome } from '@strangler/stack/home/paths.ts';
+import { repositoryRoot, stackHome } from '@strangler/stack/home/paths.ts';
 import { withLock } from '@strangler/stack/process/lock.ts';
+import { runCommand } from '@strangler/stack/process/run.ts';
 import { countJest, exitCodeOf, formatCount, formatTable, type JestReport, type Outcome } from './outcome.ts';
 import {
   allPhases,
   jestArguments,
+  listArguments,
   type Phase,
   phaseEnvironment,
   type Selection,
@@ -54,6 +56,23 @@ async function runPhase(
   }
 }
 
+/** The phases for which there is a test file under one of the paths: no server is brought up for the others. */
+async function withTests(phases: readonly Phase[], paths: readonly string[]): Promise<Phase[]> {
+  const found = await Promise.all(
+    phases.map(async (phase) => {
+      if (phase.kind !== 'jest') return [];
+      const args = [join(repositoryRoot, 'node_modules/.bin/jest'), ...listArguments(phase, paths)];
+      const command = { file: process.execPath, args, cwd: repositoryRoot, env: phaseEnvironment(undefined) };
+      const { code, stdout, stderr } = await runCommand(command, { timeoutMs: 60_000 });
+      if (code !== 0) throw new Error(`jest could not list its tests: ${stderr.trim()}`);
+      // It also says which project it runs.
+      return stdout.split('\n').some((line) => line.startsWith('/')) ? [phase] : [];
+    }),
+  );
+  if (found.flat().length === 0) throw new UsageError(`no test file has ${paths.join(' or ')} in its path`);
+  return found.flat();
+}
+
 function readReport(file: string): JestReport | undefined {
   try {
     return JSON.parse(readFileSync(file, 'utf8')) as JestReport;
@@ -62,7 +81,8 @@ function readReport(file: string): JestReport | undefined {
   }
 }
 
-async function runAll({ phases, paths }: Selection, signal: AbortSignal): Promise<number> {
+async function runAll({ phases: asked, paths }: Selection, signal: AbortSignal): Promise<number> {
+  const phases = paths.length === 0 ? asked : await withTests(asked, paths);
   const folder = mkdtempSync(join(tmpdir(), 'strangler-test-'));
   const servers = createTestServers({ say: (line) => console.log(line), signal });
   const needServers = phases.some(({ needs }) => needs !== 'nothing');

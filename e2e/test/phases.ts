@@ -77,6 +77,11 @@ export function jestArguments(phase: Phase & { kind: 'jest' }, paths: readonly s
   ];
 }
 
+/** Jest's arguments to name a phase's test files instead of running them. */
+export function listArguments(phase: Phase & { kind: 'jest' }, paths: readonly string[]): string[] {
+  return ['--listTests', '--selectProjects', phase.project, '--passWithNoTests', '--testPathPatterns', ...paths];
+}
+
 /** The environment of a phase's tests: which servers are theirs. */
 export function phaseEnvironment(
   servers: { instance: string; addresses: StackAddresses } | undefined,

@@ -1,8 +1,8 @@
 import type { StackAddresses } from '@strangler/stack/addresses.ts';
 import { stackHome } from '@strangler/stack/home/paths.ts';
 import { instanceNames } from '@strangler/stack/instance/records.ts';
-import { downStack, upStack } from '@strangler/stack/servers.ts';
-import { stopSystem } from '@strangler/stack/system/system.ts';
+import { downStack, isInUse, upStack } from '@strangler/stack/servers.ts';
+import { isSystemInUse, stopSystem } from '@strangler/stack/system/system.ts';
 import type { Needs } from './phases.ts';
 
 export type Servers = { instance: string; addresses: StackAddresses };
@@ -11,11 +11,11 @@ export type Servers = { instance: string; addresses: StackAddresses };
 export type TestServers = {
   /** The servers of a phase; undefined when it needs none. */
   of(needs: Needs): Promise<Servers | undefined>;
-  /** Stops every instance of a test run, and deletes its data. */
+  /** Stops the instances of this run, and those that runs before it have left behind, and deletes their data. */
   clear(): Promise<void>;
 };
 
-/** Instances that tests bring up are called this, or this and a hyphen and something. */
+/** Test files that bring up an instance of their own call it this, a hyphen and something. */
 const TEST_INSTANCE = 'test';
 
 export function createTestServers(options: { say: (line: string) => void; signal: AbortSignal }): TestServers {
@@ -38,9 +38,12 @@ export function createTestServers(options: { say: (line: string) => void; signal
       return await mariadb;
     },
     async clear() {
-      const names = instanceNames(stackHome()).filter(
-        (name) => name === TEST_INSTANCE || name.startsWith(`${TEST_INSTANCE}-`),
+      const own = [TEST_INSTANCE, `${TEST_INSTANCE}-mariadb`];
+      // Instances of single test files, which end with them; what is left is of runs that were killed.
+      const left = instanceNames(stackHome()).filter(
+        (name) => /^(test|jest)-/.test(name) && !isInUse(name) && !isSystemInUse(name),
       );
+      const names = [...new Set([...left, ...own])];
       for (const instance of names) {
         await stopSystem(instance);
         await downStack(instance, { purge: true });

@@ -9,6 +9,7 @@ import type { Auth } from './auth/auth.ts';
 import type { CategoryReader } from './categories/category-reader.ts';
 import { addCategoryRoutes } from './categories/category-routes.ts';
 import type { CategoryService } from './categories/category-service.ts';
+import { databaseAway } from './http/database-away.ts';
 import { openApiDocument } from './openapi.ts';
 import type { ProductReader } from './products/product-reader.ts';
 import { addProductRoutes } from './products/product-routes.ts';
@@ -57,6 +58,7 @@ export function createApp(
   app.use(routes);
 
   app.use(noSuchRoute());
+  app.use(databaseAway());
   app.use(problemResponder(log));
   return app;
 }

@@ -2,10 +2,12 @@ import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createConsul } from '@strangler/platform/consul/client.ts';
+import { createGrpcClient } from '@strangler/platform/grpc/client.ts';
 import { createLog } from '@strangler/platform/log.ts';
 import { eventually, testServers } from '@strangler/platform/testing/servers.ts';
 import { startTcpProxy, type TcpProxy } from '@strangler/platform/testing/tcp-proxy.ts';
-import { startTestCatalog, type TestCatalog } from './testing/catalog.ts';
+import { catalogPackageName, catalogProtoPath } from './grpc/server.ts';
+import { startTestCatalog, startTestIssuer, type TestCatalog } from './testing/catalog.ts';
 
 const log = createLog({ name: 'test', level: 'silent' });
 
@@ -47,10 +49,51 @@ describe('a catalogue whose Redis goes away', () => {
   });
 });
 
-async function hits(catalog: TestCatalog): Promise<number> {
+async function hits(catalog: Pick<TestCatalog, 'send'>): Promise<number> {
   const text = (await catalog.send('GET', '/metrics')).text;
   return Number(/^catalog_cache_reads_total\{kind="product",outcome="hit".*\} (\d+)$/m.exec(text)?.[1] ?? 0);
 }
+
+describe('a catalogue whose database goes away', () => {
+  test('is not ready, asks clients to come back, and still answers what is in the cache', async () => {
+    const catalog = await startTestCatalog('db_away');
+    const line = await startTcpProxy(catalog.database.url);
+    try {
+      const cut = await catalog.another({ DATABASE_URL: line.url });
+      const grpc = createGrpcClient({
+        address: cut.grpc.address,
+        protoPath: catalogProtoPath,
+        packageName: catalogPackageName,
+        serviceName: 'Catalog',
+        deadlineMs: 10_000,
+      });
+      const cached = await cut.send('GET', '/api/products/1');
+      // Until Redis is connected nothing is kept.
+      await eventually(async () => {
+        await cut.send('GET', '/api/products/1');
+        expect(await hits(cut)).toBeGreaterThan(0);
+      });
+      await line.refuse();
+      await eventually(async () => expect((await cut.send('GET', '/health/ready')).status).toBe(503));
+      expect((await cut.send('GET', '/health/live')).status).toBe(200);
+      const away = await cut.send('GET', '/api/products/2');
+      expect([away.status, away.headers.get('retry-after')]).toEqual([503, '1']);
+      expect((await cut.send('GET', '/api/products/1')).text).toBe(cached.text);
+      await expect(grpc.call('GetProduct', { id: 3 })).rejects.toMatchObject({ statusName: 'UNAVAILABLE' });
+      await expect(grpc.call('BatchGetProducts', { ids: [3] })).rejects.toMatchObject({ statusName: 'UNAVAILABLE' });
+      const token = await catalog.issuer.token(1, 'admin');
+      const write = await cut.send('PATCH', '/api/products/1', { token, headers: { 'if-match': '*' }, body: {} });
+      expect(write.status).toBe(503);
+      await line.pass();
+      await eventually(async () => expect((await cut.send('GET', '/health/ready')).status).toBe(200));
+      expect((await cut.send('GET', '/api/products/2')).status).toBe(200);
+      grpc.close();
+    } finally {
+      await catalog.stop();
+      await line.close();
+    }
+  });
+});
 
 describe('two instances side by side', () => {
   let catalog: TestCatalog;
@@ -123,8 +166,8 @@ describe('access tokens', () => {
   });
 
   test('of keys that nobody knows are refused, and are no load on the issuer', async () => {
-    const stranger = await startTestCatalog('stranger');
-    const unknown = await stranger.issuer.token(1, 'admin');
+    const stranger = await startTestIssuer();
+    const unknown = await stranger.token(1, 'admin');
     await stranger.stop();
     const before = catalog.issuer.requests().jwks;
     const statuses = [];

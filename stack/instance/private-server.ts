@@ -65,7 +65,8 @@ export async function startPrivate(
     }
     await waitUntilReady(server, record, log);
   } catch (error) {
-    await stopPrivate(server);
+    // One that has not finished starting may not listen to SIGTERM, and has nothing to lose.
+    await stopPrivate(server, { kill: true });
     throw error;
   }
   return { record, tookMs: performance.now() - started };
@@ -109,7 +110,7 @@ export function runs(record: ServerRecord): boolean {
 
 /** Chooses ports and a password, and writes them down before anything is started. */
 async function reserve(server: PrivateServer, installation: Installation, keepPorts: boolean): Promise<ServerRecord> {
-  const { instance, name, definition, home, settings, signal } = server;
+  const { instance, name, definition, home, signal } = server;
   return await withLock(
     join(home.run, 'ports.lock'),
     { waitMs: 30_000, what: 'the choice of ports', signal },

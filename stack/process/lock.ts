@@ -24,6 +24,12 @@ export async function withLock<T>(file: string, options: LockOptions, work: () =
   }
 }
 
+/** Who holds the lock, alive or not; undefined when nobody does. */
+export function lockHolder(file: string): ProcessIdentity | undefined {
+  const content = read(file);
+  return content === undefined ? undefined : parse(content);
+}
+
 let attempts = 0;
 
 async function acquire(file: string, options: LockOptions): Promise<() => void> {

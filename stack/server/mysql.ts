@@ -129,8 +129,9 @@ export async function prepareData(
   );
   const temporary = `${data}.part`;
   rmSync(temporary, { recursive: true, force: true });
+  mkdirSync(temporary, { mode: 0o700 });
   const copy = await runCommand(
-    { file: 'cp', args: ['-a', '--reflink=auto', template, temporary] },
+    { file: 'cp', args: ['-a', '--reflink=auto', `${template}/.`, temporary] },
     { timeoutMs: 120_000, signal: plan.signal },
   );
   if (copy.code !== 0) throw new Error(`the data folder could not be copied to ${data}: ${copy.stderr.trim()}`);

@@ -55,7 +55,8 @@ export const rabbitmqServer: ServerDefinition = {
   }),
   async probe({ url }) {
     // Ends the socket of a server that accepts the connection and says nothing more.
-    const connection = await connect(url, { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) });
+    const socket: object = { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) };
+    const connection = await connect(url, socket);
     connection.on('error', () => {});
     await connection.close();
   },

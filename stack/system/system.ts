@@ -2,9 +2,10 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { StackAddresses } from '../addresses.ts';
+import type { ProcessIdentity, StackAddresses } from '../addresses.ts';
 import { repositoryRoot, stackHome, writeWhole } from '../home/paths.ts';
 import { recordedPorts } from '../instance/records.ts';
+import { identify, isAlive } from '../process/identity.ts';
 import { withLock } from '../process/lock.ts';
 import { pickPorts, portIsFree } from '../process/ports.ts';
 import { upStack } from '../servers.ts';
@@ -76,10 +77,23 @@ export type System = SystemAddresses & {
 };
 
 /** .stack/run/INSTANCE/system.json */
-export type SystemFile = { instance: string; addresses: SystemAddresses; processes: ProcessRecord[] };
+export type SystemFile = {
+  instance: string;
+  /** The process that has started it; it may have ended since. */
+  startedBy?: ProcessIdentity;
+  addresses: SystemAddresses;
+  processes: ProcessRecord[];
+};
 
 /** Starts the system and resolves when every process says that it is ready. On failure nothing of it is left. */
 export async function startSystem(options: SystemOptions): Promise<System> {
+  const { instance, signal } = options;
+  const file = join(stackHome().run, `${instance}.system.lock`);
+  const lock = { waitMs: 10 * 60_000, what: `the start of system ${instance}`, signal };
+  return await withLock(file, lock, () => startLocked(options));
+}
+
+async function startLocked(options: SystemOptions): Promise<System> {
   const { instance, signal } = options;
   const say = options.log ?? (() => {});
   const home = stackHome();
@@ -100,6 +114,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   });
 
   const started: RunningProcess[] = [];
+  const startedBy = identify(process.pid);
   try {
     const definitions = await withLock(
       join(home.run, 'ports.lock'),
@@ -108,7 +123,12 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     );
     const addresses = addressesOf(stack, databases, definitions);
     const write = () =>
-      writeSystemFile(instance, { instance, addresses, processes: started.map((process) => process.record()) });
+      writeSystemFile(instance, {
+        instance,
+        ...(startedBy ? { startedBy } : {}),
+        addresses,
+        processes: started.map((process) => process.record()),
+      });
     const launch = async (wanted: ProcessDefinition[]): Promise<void> => {
       const begun = performance.now();
       const running = await Promise.all(
@@ -170,6 +190,12 @@ export function findSystem(instance: string): (SystemFile & { complete: boolean 
   const file = readSystemFile(instance);
   if (file === undefined || !file.processes.some(isRunning)) return undefined;
   return { ...file, complete: file.processes.every(isRunning) };
+}
+
+/** Whether the process that has started this system lives. */
+export function isSystemInUse(instance: string): boolean {
+  const startedBy = readSystemFile(instance)?.startedBy;
+  return startedBy !== undefined && isAlive(startedBy);
 }
 
 /** Whoever takes requests from outside goes first, then those that it asks. */

@@ -1,5 +1,5 @@
 import { BlockList, isIP, type Socket } from 'node:net';
-import { listOf, type RequestHead, valueOf } from './request-head.ts';
+import { firstOf, listOf, type RequestHead } from './request-head.ts';
 
 /** Who sent the request, by what the edge itself knows, and how that is told to the upstream. */
 export type ClientIdentity = {
@@ -65,8 +65,8 @@ export function clientIdentity(socket: Socket, head: RequestHead, trusts: Trusts
   return {
     clientAddress: nearestUntrusted(chain, peer.address, trusts),
     forwardedFor: chain === undefined ? peer.address : `${chain}, ${peer.address}`,
-    forwardedProto: valueOf(head, 'x-forwarded-proto') ?? peer.proto,
-    forwardedHost: valueOf(head, 'x-forwarded-host') ?? host,
+    forwardedProto: firstOf(head, 'x-forwarded-proto') ?? peer.proto,
+    forwardedHost: firstOf(head, 'x-forwarded-host') ?? host,
     forwarded: before === undefined ? hop : `${before}, ${hop}`,
   };
 }

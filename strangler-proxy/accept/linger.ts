@@ -18,6 +18,7 @@ export function lingerOverBody(req: IncomingMessage, bounds: LingerBounds = defa
   let bytes = 0;
   const cut = () => req.socket.destroy();
   const timer = setTimeout(cut, bounds.maxMs);
+  timer.unref();
   req.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
     if (bytes > bounds.maxBytes) cut();

@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { forceSideHeader, operatorTokenHeader } from '@strangler/platform/contracts/headers.ts';
 import type { Side } from '../decide/decision.ts';
-import { type RequestHead, valueOf } from './request-head.ts';
+import { firstOf, type RequestHead } from './request-head.ts';
 
 /** What an operator may ask for with a request; `operator` is false for everybody else, whatever they send. */
 export type OperatorWish = { operator: boolean; forcedSide: Side | null };
@@ -20,8 +20,8 @@ const nobody: OperatorWish = { operator: false, forcedSide: null };
 
 /** Reads the operator's headers, which count only beside the right token. */
 export function operatorWish(head: RequestHead, isOperatorToken: IsOperatorToken): OperatorWish {
-  const token = valueOf(head, operatorTokenHeader);
+  const token = firstOf(head, operatorTokenHeader);
   if (token === undefined || !isOperatorToken(token)) return nobody;
-  const side = valueOf(head, forceSideHeader);
+  const side = firstOf(head, forceSideHeader);
   return { operator: true, forcedSide: side === 'monolith' || side === 'service' ? side : null };
 }

@@ -7,10 +7,10 @@ import type { RequestHead } from './request-head.ts';
 /** Header names in the case in which they are to be sent; an array is sent as several lines. */
 export type OutgoingHeaders = Record<string, string | string[]>;
 
-/** Objects without a prototype in which V8 still finds properties fast, unlike those of `Object.create(null)`. */
-function NoPrototype(): void {}
-NoPrototype.prototype = Object.create(null);
-const NewHeaders = NoPrototype as unknown as new () => OutgoingHeaders;
+/** Objects without `Object.prototype`, in which V8 still finds properties fast, unlike those of `Object.create(null)`. */
+function HeaderBag(): void {}
+HeaderBag.prototype = Object.create(null);
+const HeaderBagClass = HeaderBag as unknown as new () => OutgoingHeaders;
 
 /** A request as the upstream is to see it, but for its body, which is still unread in the client's socket. */
 export type OutgoingRequest = {
@@ -42,7 +42,7 @@ const replacedNames: ReadonlySet<string> = new Set(['x-request-id', 'traceparent
 export function outgoingHeaders(head: RequestHead, body: BodyFraming, own: OwnHeaders): OutgoingHeaders {
   const { raw, names } = head;
   const named = namedByConnection(head.connection);
-  const headers = new NewHeaders();
+  const headers = new HeaderBagClass();
   for (let line = 0; line < names.length; line++) {
     const name = names[line]!;
     if (staysHere(name, named)) continue;

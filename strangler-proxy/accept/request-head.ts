@@ -66,7 +66,7 @@ export function readHead(req: IncomingMessage): RequestHead {
 }
 
 /** The first value of a header, by its name in lower case. */
-export function valueOf(head: RequestHead, name: string): string | undefined {
+export function firstOf(head: RequestHead, name: string): string | undefined {
   const line = head.names.indexOf(name);
   return line === -1 ? undefined : head.raw[line * 2 + 1];
 }

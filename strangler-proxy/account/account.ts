@@ -18,6 +18,8 @@ export type RequestOutcome =
   | { kind: 'no-instance'; why: RefusalReason; status: number }
   /** The answer broke off after it had begun: the client saw a broken connection. */
   | { kind: 'broken'; error: ForwardError; status: number }
+  /** The proxy itself failed: a defect, answered 500 where nothing had been answered yet. */
+  | { kind: 'defect'; message: string; status: number }
   /** The client went away first. */
   | { kind: 'client-aborted'; error: ForwardError };
 

@@ -272,6 +272,8 @@ export class Attempt implements Timed {
       req.on('end', onBodyEnd);
     }
     req.pipe(request);
+    // The head goes ahead of a body that has not begun: an upstream may refuse it by the head alone.
+    request.write(noBytes);
   }
 
   bodyChunk(bytes: number): void {

@@ -169,6 +169,7 @@ function readAfterBrokenWrite<T extends Duplex | null | undefined>(connection: T
       if (error && (code === 'EPIPE' || code === 'ECONNRESET') && socket.readable && !socket.connecting) {
         broken = true;
         const cut = setTimeout(() => socket.destroy(error), readAfterBrokenWriteMs);
+        cut.unref();
         socket.once('close', () => clearTimeout(cut));
         done();
         return;

@@ -43,7 +43,7 @@ export type InProcessWishes = ProxyWishes & {
   maxTunnels?: number;
 };
 
-export type InProcessProxy = StartedProxy & {
+export type InProcessProxy = Omit<StartedProxy, 'close'> & {
   /** Waits this long for what is under way; default not at all. */
   close(graceMs?: number): Promise<void>;
   /** What was accounted for, oldest first. */

@@ -240,7 +240,11 @@ export function describeBodies(start: StartProxy): void {
           req.on('end', () => res.end('read'));
           return;
         }
-        const source = Readable.from(generated(512, () => void (produced += 1)));
+        const source = Readable.from(
+          generated(512, () => {
+            produced += 1;
+          }),
+        );
         source.pipe(res);
         res.on('close', () => source.destroy());
       };
@@ -249,7 +253,11 @@ export function describeBodies(start: StartProxy): void {
       const putAnswered = new Promise<http.IncomingMessage>((resolve, reject) =>
         put.on('response', resolve).on('error', reject),
       );
-      Readable.from(generated(64, () => void (offered += 1))).pipe(put);
+      Readable.from(
+        generated(64, () => {
+          offered += 1;
+        }),
+      ).pipe(put);
       await steady(() => offered);
       expect(offered).toBeLessThan(48);
       release();

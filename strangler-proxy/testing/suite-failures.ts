@@ -351,12 +351,27 @@ export function describeFailures(start: StartProxy): void {
       }
     });
 
+    test('the head of an upload reaches the upstream though its body has not begun', async () => {
+      const upstream = await upstreamThat(
+        (_request, socket) => void socket.write('HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n'),
+        {
+          when: 'head',
+        },
+      );
+      const proxy = await proxyTo(upstream);
+      const bytes = `PUT / HTTP/1.1\r\n${host}X-Latin: caf\xe9\r\nTransfer-Encoding: chunked\r\n\r\n`;
+      expect((await rawHttp({ port: proxy.port, bytes })).head?.status).toBe(401);
+      expect(upstream.received[0]?.one('x-latin')).toBe('caf\xe9');
+    });
+
     test('an upstream that answers first and reads on gets the whole body', async () => {
       let bytes = 0;
       const upstream = await upstreamThat(
         (request, socket) => {
           bytes += request.rawBody.length;
-          socket.on('data', (chunk) => void (bytes += chunk.length));
+          socket.on('data', (chunk) => {
+            bytes += chunk.length;
+          });
           socket.write(ok());
         },
         { when: 'head' },

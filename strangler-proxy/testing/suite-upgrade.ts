@@ -179,6 +179,29 @@ export function describeUpgrade(start: StartProxy): void {
       await nobody.close();
     });
 
+    test('what a client sends ahead of the answer arrives after the handshake, in order', async () => {
+      const upstream = await startRawUpstream((_request, socket) => {
+        setTimeout(
+          () => socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n'),
+          100,
+        );
+        socket.on('data', (chunk) => socket.write(chunk));
+      });
+      upstreams.push(upstream);
+      const other = await start({ monolith: [upstream.origin] });
+      const bytes = [
+        `${upgradeTo('/')}one`,
+        { waitMs: 20 },
+        'two',
+        { waitMs: 20 },
+        'three',
+        { waitFor: 'onetwothree' },
+      ];
+      const answer = await rawHttp({ port: other.port, bytes, until: { idleMs: 50 } });
+      expect(answer.text.endsWith('\r\n\r\nonetwothree')).toBe(true);
+      await other.close();
+    });
+
     test('a handshake goes through the accepting passes like any request', async () => {
       const bad = await rawHttp({ port: proxy.port, bytes: upgradeTo('/', 'Host: other.test\r\n'), until: 'close' });
       expect(bad.head?.status).toBe(400);
@@ -194,12 +217,16 @@ export function describeUpgrade(start: StartProxy): void {
       const silent = await startRawUpstream(() => {});
       upstreams.push(silent);
       const other = await start({ monolith: [silent.origin] });
-      const client = net.connect(other.port, '127.0.0.1');
-      client.on('error', () => {});
-      client.write(upgradeTo('/'));
-      await eventually(() => silent.received.length === 1);
-      client.destroy();
-      await eventually(() => silent.openConnections() === 0);
+      for (const how of ['end', 'reset'] as const) {
+        const client = net.connect(other.port, '127.0.0.1');
+        client.on('error', () => {});
+        client.write(upgradeTo('/'));
+        await eventually(() => silent.openConnections() === 1);
+        if (how === 'end') client.end();
+        else client.resetAndDestroy();
+        await eventually(() => silent.openConnections() === 0);
+        client.destroy();
+      }
       await other.close();
     });
 

@@ -45,7 +45,7 @@ export function shakeHands(parts: HandshakeParts, instance: Instance): Promise<H
     const latencyMs = () => performance.now() - startedMs;
     const settle = (result: ForwardResult, upstream: Duplex | null) => {
       clearTimeout(timer);
-      socket.off('close', onClientGone);
+      watch.stop();
       resolve({ result, upstream });
     };
     const fail = (error: ForwardError, detail: string) => {
@@ -60,7 +60,7 @@ export function shakeHands(parts: HandshakeParts, instance: Instance): Promise<H
     const timer = setTimeout(() => {
       fail(connected ? 'upstream-timeout' : 'upstream-connect-timeout', `no answer within ${timeoutMs} ms`);
     }, timeoutMs);
-    socket.on('close', onClientGone);
+    const watch = watchClient(socket, onClientGone);
     request.on('socket', (connection) => {
       connection.once(origin.protocol === 'https:' ? 'secureConnect' : 'connect', () => {
         connected = true;
@@ -78,8 +78,8 @@ export function shakeHands(parts: HandshakeParts, instance: Instance): Promise<H
       upstream.on('error', () => {});
       socket.write(upgradeHead(answer, addToAnswer), 'latin1');
       if (upstreamHead.length > 0) upstream.unshift(upstreamHead);
-      if (head.length > 0) socket.unshift(head);
       settle({ kind: 'answered', status: 101, latencyMs: latencyMs() }, upstream);
+      if (head.length > 0) socket.unshift(head);
     });
     request.on('response', (answer) => {
       answered = true;
@@ -101,6 +101,35 @@ export function shakeHands(parts: HandshakeParts, instance: Instance): Promise<H
     });
     request.end();
   });
+}
+
+/** What a client may send ahead of the upstream's answer; beyond it, it is not read, and its going is not seen. */
+const maxReadAheadBytes = 64 * 1024;
+
+/** Calls `onGone` when the client goes away, which only reading tells; what was read is put back by `stop`. */
+function watchClient(socket: Duplex, onGone: () => void): { stop(): void } {
+  const ahead: Buffer[] = [];
+  let bytes = 0;
+  const read = (chunk: Buffer) => {
+    ahead.push(chunk);
+    bytes += chunk.length;
+    if (bytes > maxReadAheadBytes) socket.pause();
+  };
+  let watching = true;
+  socket.on('data', read);
+  socket.on('end', onGone);
+  socket.on('close', onGone);
+  return {
+    stop() {
+      if (!watching) return;
+      watching = false;
+      socket.pause();
+      socket.off('data', read);
+      socket.off('end', onGone);
+      socket.off('close', onGone);
+      if (ahead.length > 0 && !socket.readableEnded && !socket.destroyed) socket.unshift(Buffer.concat(ahead));
+    },
+  };
 }
 
 /** A response on a connection that has left the HTTP server for an upgrade; the connection ends with it. */

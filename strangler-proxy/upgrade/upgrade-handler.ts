@@ -73,7 +73,17 @@ export function createUpgradeHandler(parts: UpgradeHandlerParts): UpgradeHandler
       return;
     }
     const decision = decide(accepted.facts);
-    void connect(req, socket, head, accepted, decision, attempts).then((outcome) => end(decision, outcome));
+    connect(req, socket, head, accepted, decision, attempts).then(
+      (outcome) => end(decision, outcome),
+      (error: unknown) => {
+        socket.destroy();
+        end(decision, {
+          kind: 'defect',
+          message: error instanceof Error ? (error.stack ?? error.message) : `${error}`,
+          status: 500,
+        });
+      },
+    );
   }
 
   function acceptUpgrade(req: IncomingMessage): Accepted | Refusal {

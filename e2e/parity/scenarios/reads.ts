@@ -150,6 +150,7 @@ const invalid: Scenario[] = [
     `cursor=${Buffer.from('{"k":"a","i":0,"f":"x"}').toString('base64url')}`,
     `cursor=${Buffer.from('{"k":"2024-01-01T00:00:00.000Z","i":1,"f":"x"}').toString('base64url')}`,
     `cursor=${'a'.repeat(1001)}`,
+    `cursor=${'a'.repeat(2001)}`,
   ]),
   {
     name: 'a cursor of another list is refused',

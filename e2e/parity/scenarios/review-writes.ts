@@ -7,7 +7,7 @@ const product: Step = write('POST', '/api/products', 201, {
 });
 /** Of the product that the scenario began with. */
 const reviews = ({ answers }: Told): string => `/api/products/${idIn(answers[0])}/reviews`;
-const review = (as: 'customer' | 'otherCustomer' | 'third' | 'admin', body: unknown, status = 201): Step =>
+const review = (as: 'customer' | 'otherCustomer' | 'third' | 'admin' | 'nobody', body: unknown, status = 201): Step =>
   write('POST', reviews, status, { as, body });
 const good = { rating: 5, title: 'Good', body: 'It does what it should.' };
 const read: Step[] = [
@@ -78,6 +78,15 @@ export const reviewWriteScenarios: readonly Scenario[] = [
       write('DELETE', '/api/products/1/reviews/999999', 404, { as: 'customer' }),
       write('DELETE', '/api/products/1/reviews/x', 400, { as: 'customer' }),
       write('DELETE', '/api/products/x/reviews/0', 400, { as: 'customer' }),
+    ],
+  },
+  {
+    name: 'reviews by an account that there is not',
+    steps: [
+      product,
+      review('nobody', good, 401),
+      write('POST', '/api/products/999999/reviews', 404, { as: 'nobody', body: good }),
+      write('DELETE', '/api/products/1/reviews/1', 403, { as: 'nobody' }),
     ],
   },
   { name: 'an admin does not review', steps: [product, review('admin', good, 403)] },

@@ -1,13 +1,23 @@
+import { Problem } from '@strangler/platform/http/problem.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { Gauge, type Registry } from 'prom-client';
 import type { CacheLink } from './cache-link.ts';
-import { ANNOUNCEMENT_TTL_MS, announcement, GENERATION_TTL_MS, generationKey, newGeneration } from './generation.ts';
+import {
+  ANNOUNCEMENT_TTL_MS,
+  announcement,
+  GENERATION_TTL_MS,
+  type Generation,
+  generationKey,
+  isAnnouncement,
+  newGeneration,
+} from './generation.ts';
 import { everythingScope, type Scope } from './scope.ts';
 
 export type CacheInvalidation = {
   /**
    * Runs `write`, which commits a change of these scopes, so that whoever asks after it returned is not answered with
-   * what was true before. `more` names scopes that are known only afterwards.
+   * what was true before. `more` names scopes that are known only afterwards. A write that throws a Problem has changed
+   * nothing, and leaves the cache as it was.
    */
   around<T>(scopes: readonly Scope[], write: () => Promise<T>, more?: (result: T) => readonly Scope[]): Promise<T>;
   /** Says that these scopes have changed already. */
@@ -21,6 +31,14 @@ export type CacheInvalidation = {
 const MOST_OWED = 1_000;
 
 const RETRY_MS = 50;
+
+/** Takes an announcement back, unless somebody else has written there since. */
+const RETRACT = `
+  if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+  return 1`;
+
+/** A scope's announcement, and the generation that it stands in place of. */
+type Announced = { scope: Scope; announcement: Generation; before: Generation | null };
 
 /**
  * A write is announced before it commits and gets its scopes new generations after. In between nothing that is read is kept;
@@ -51,16 +69,44 @@ export function createInvalidation({
     });
   }
 
-  const put = async (scopes: readonly Scope[], value: () => string, ttlMs: number): Promise<boolean> => {
+  const put = async (scopes: readonly Scope[]): Promise<boolean> => {
     const done = await link?.run((client) =>
-      Promise.all(scopes.map((scope) => client.set(generationKey(scope), value(), { PX: ttlMs }))),
+      Promise.all(scopes.map((scope) => client.set(generationKey(scope), newGeneration(), { PX: GENERATION_TTL_MS }))),
     );
     return done !== undefined;
   };
 
+  /** Best effort: it only matters when this process dies before `settle`. */
+  const announce = (scopes: readonly Scope[]): Promise<Announced[] | undefined> | undefined =>
+    link?.run((client) =>
+      Promise.all(
+        scopes.map(async (scope) => {
+          const own = announcement();
+          const before = await client.set(generationKey(scope), own, { PX: ANNOUNCEMENT_TTL_MS, GET: true });
+          return { scope, announcement: own, before };
+        }),
+      ),
+    );
+
+  /** Puts back what was there before. What stood on another's announcement may have changed by that one. */
+  const retract = async (announced: Announced[]): Promise<void> => {
+    const done = await link?.run((client) =>
+      Promise.all(
+        announced.map(({ scope, announcement: own, before }) => {
+          const after = before === null || isAnnouncement(before) ? newGeneration() : before;
+          return client.eval(RETRACT, {
+            keys: [generationKey(scope)],
+            arguments: [own, after, `${GENERATION_TTL_MS}`],
+          });
+        }),
+      ),
+    );
+    if (done === undefined) log.debug('an announcement to the cache could not be taken back; it runs out by itself');
+  };
+
   const settle = async (scopes: readonly Scope[]): Promise<void> => {
     if (link === undefined || scopes.length === 0) return;
-    if (await put(scopes, newGeneration, GENERATION_TTL_MS)) return;
+    if (await put(scopes)) return;
     if (owed.size === 0)
       log.warn({ scopes: scopes.length }, 'the cache could not be told of a change; reading past it');
     for (const scope of scopes) owed.add(scope);
@@ -80,7 +126,7 @@ export function createInvalidation({
   const retry = async (): Promise<void> => {
     timer = undefined;
     const scopes = [...owed];
-    const told = await put(scopes, newGeneration, GENERATION_TTL_MS).catch(() => false);
+    const told = await put(scopes);
     // What changed again meanwhile has told for itself, or stands here again.
     if (told) for (const scope of scopes) owed.delete(scope);
     if (owed.size > 0) retryLater();
@@ -88,19 +134,24 @@ export function createInvalidation({
   };
 
   return {
-    async around(scopes, write, more = () => []) {
+    async around<T>(
+      scopes: readonly Scope[],
+      write: () => Promise<T>,
+      more: (result: T) => readonly Scope[] = () => [],
+    ) {
       if (link === undefined) return write();
-      // Best effort: it only matters when this process dies before `settle`.
-      await put(scopes, announcement, ANNOUNCEMENT_TTL_MS).catch(() => false);
-      let after = scopes;
+      const announced = await announce(scopes);
+      let result: T;
       try {
-        const result = await write();
-        after = [...scopes, ...more(result)];
-        return result;
-      } finally {
-        // Also after a failure, whose outcome may be unknown.
-        await settle(after);
+        result = await write();
+      } catch (error) {
+        // A Problem says that nothing was written; after any other failure nobody knows.
+        if (error instanceof Problem && announced) await retract(announced);
+        else await settle(scopes);
+        throw error;
       }
+      await settle([...scopes, ...more(result)]);
+      return result;
     },
     changed: settle,
     owing: () => owed.size > 0,

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { createMetrics } from '@strangler/platform/http/metrics.ts';
+import { problems } from '@strangler/platform/http/problem.ts';
 import { createLog } from '@strangler/platform/log.ts';
 import { createRedis } from '@strangler/platform/redis.ts';
 import { eventually, testServers } from '@strangler/platform/testing/servers.ts';
@@ -230,6 +231,43 @@ describe('a change', () => {
     });
     expect(await read(cache)).toBe('"2"');
     expect(await outcomes()).toEqual({ writing: 1, miss: 1 });
+  });
+
+  test('that is refused leaves the cache as it was, whoever else writes meanwhile', async () => {
+    const { cache, invalidation, outcomes } = await open(newPrefix());
+    const { state, read } = database(1);
+    const refuse = () =>
+      invalidation.around([productScope(1)], () => Promise.reject(problems.conflict('taken'))).catch(() => 'refused');
+    await read(cache);
+    expect(await refuse()).toBe('refused');
+    expect(await read(cache)).toBe('"1"');
+    expect(await outcomes()).toEqual({ miss: 1, hit: 1 });
+
+    await invalidation.around([productScope(1)], async () => {
+      await refuse();
+      state.price = 2;
+    });
+    expect(await read(cache)).toBe('"2"');
+    const outer = invalidation.around([productScope(1)], async () => {
+      await invalidation.around([productScope(1)], async () => {
+        state.price = 3;
+      });
+      throw problems.conflict('taken');
+    });
+    await expect(outer).rejects.toThrow('taken');
+    expect(await read(cache)).toBe('"3"');
+  });
+
+  test('whose outcome is unknown counts as a change', async () => {
+    const { cache, invalidation } = await open(newPrefix());
+    const { state, read } = database(1);
+    await read(cache);
+    const unknown = invalidation.around([productScope(1)], async () => {
+      state.price = 2;
+      throw new Error('the connection was lost');
+    });
+    await expect(unknown).rejects.toThrow('lost');
+    expect(await read(cache)).toBe('"2"');
   });
 
   test('whose process dies before it can tell leaves nothing old behind', async () => {

@@ -3,6 +3,7 @@ import { GrpcError } from '@strangler/platform/grpc/errors.ts';
 import { type RunningGrpcServer, startGrpcServer } from '@strangler/platform/grpc/server.ts';
 import { Problem } from '@strangler/platform/http/problem.ts';
 import type { Log } from '@strangler/platform/log.ts';
+import { isDatabaseAway } from '../http/database-away.ts';
 import { productFilter } from '../products/product-list.ts';
 import type { ProductReader } from '../products/product-reader.ts';
 import { productRepresentation } from '../products/product-representation.ts';
@@ -46,7 +47,7 @@ export function startCatalogGrpc({
     implementations: {
       Catalog: {
         GetProduct: ({ id }: { id: number }) => asStatus(() => getProduct(reader, id)),
-        BatchGetProducts: ({ ids }: { ids: number[] }) => batchGetProducts(reader, ids),
+        BatchGetProducts: ({ ids }: { ids: number[] }) => asStatus(() => batchGetProducts(reader, ids)),
         StreamProducts: (request: StreamRequest, { signal }) => streamProducts(reader, request, signal),
       },
     },
@@ -88,7 +89,10 @@ async function* streamProducts(
       ...textOf(request, 'min_rating'),
     }),
   );
-  for await (const rows of reader.batches(filter, STREAM_BATCH)) {
+  const batches = reader.batches(filter, STREAM_BATCH);
+  for (;;) {
+    const { done, value: rows } = await asStatus(() => batches.next());
+    if (done) return;
     for (const row of rows) {
       if (signal.aborted) return;
       yield productMessage(productRepresentation(row));
@@ -106,11 +110,12 @@ function requireId(name: string, id: number): void {
   if (id < 1) throw new GrpcError('INVALID_ARGUMENT', `${name}: expected an integer of at least 1, found ${id}`);
 }
 
-/** Problems of the REST API as statuses. */
+/** Problems of the REST API, and a database that is away, as statuses. */
 async function asStatus<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
+    if (isDatabaseAway(error)) throw new GrpcError('UNAVAILABLE', 'the database cannot answer just now; try again');
     if (!(error instanceof Problem)) throw error;
     if (error.status === 404) throw new GrpcError('NOT_FOUND', error.detail ?? error.title);
     if (error.status !== 400) throw error;

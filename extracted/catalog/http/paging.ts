@@ -7,6 +7,9 @@ import { invalid } from './invalid.ts';
 export const DEFAULT_PAGE_LIMIT = 20;
 export const MAX_PAGE_LIMIT = 100;
 
+/** Enough for the longest name that a product can have, however JSON has to escape it. */
+const MAX_CURSOR_CHARACTERS = 2000;
+
 /** One page of a list, as it is answered. */
 export type Page<Item> = { items: Item[]; next_cursor: string | null };
 
@@ -16,7 +19,7 @@ export type Cursor<Key extends string | number> = { key: Key; id: number };
 /** The query parameters that every list takes. */
 export const pageParameters = {
   limit: integerText({ min: 1, max: MAX_PAGE_LIMIT }).default(DEFAULT_PAGE_LIMIT),
-  cursor: z.string().max(1000).optional(),
+  cursor: z.string().max(MAX_CURSOR_CHARACTERS).optional(),
 };
 
 /**

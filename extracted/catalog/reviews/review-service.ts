@@ -67,14 +67,16 @@ export function createReviewService({
 
   return {
     async create(productId, author, review) {
-      // Asked for before the transaction: no lock is held while another process thinks.
-      const authorName = await authorNames.nameOf(author.id, author.authorization);
+      // Asked for before the transaction: no lock is held while another process thinks. That there is no such product is
+      // told before that there is no such account.
+      const [authorName] = await Promise.allSettled([authorNames.nameOf(author.id, author.authorization)]);
       return withProduct(productId, async (executor, product) => {
+        if (authorName.status === 'rejected') throw authorName.reason;
         const { id } = await change(
           executor,
           `INSERT INTO reviews (product_id, author_id, author_name, rating, title, body, created_at)
            VALUES (?, ?, ?, ?, ?, ?, ?)`,
-          [productId, author.id, authorName, review.rating, review.title, review.body, clock.now()],
+          [productId, author.id, authorName.value, review.rating, review.title, review.body, clock.now()],
         ).catch((error: unknown) => {
           if (!isDuplicate(error)) throw error;
           throw problems.conflict(`Account ${author.id} has already reviewed product ${productId}`);

@@ -1,0 +1,113 @@
+import type { Connection } from 'mysql2/promise';
+import { rowId, type StoredVersion, type TableChange } from './choose-changes.ts';
+import { type Queryable, rowsOf, versionsTable } from './own-tables.ts';
+
+/** Another transaction wrote a first version of the same row: begin anew, and see it. */
+export class VersionRace extends Error {
+  override name = 'VersionRace';
+}
+
+export type Lock = 'none' | 'share' | 'update';
+
+// Both engines understand LOCK IN SHARE MODE; only one of them FOR SHARE.
+const lockSql: Record<Lock, string> = { none: '', share: ' LOCK IN SHARE MODE', update: ' FOR UPDATE' };
+
+/** A key that the target may know a version of. */
+export type RowKey = { table: string; keyText: string };
+
+type VersionRow = { table_name: string; key_text: string; epoch: number; id: string; deleted: number };
+
+/** The versions that the target has of these rows, by `rowId`; rows without one are not in the map. */
+export async function readVersions(
+  db: Queryable,
+  keys: readonly RowKey[],
+  lock: Lock,
+): Promise<Map<string, StoredVersion>> {
+  const found = new Map<string, StoredVersion>();
+  for (const [table, texts] of byTable(keys)) {
+    const rows = await rowsOf<VersionRow>(
+      db,
+      `SELECT table_name, CONVERT(key_text USING utf8mb4) AS key_text, epoch, CAST(id AS CHAR) AS id, deleted
+       FROM ${versionsTable} WHERE table_name = ? AND key_text IN (?)${lockSql[lock]}`,
+      [table, texts],
+    );
+    for (const { key_text, epoch, id, deleted } of rows) {
+      found.set(rowId(table, key_text), { epoch, id, deleted: deleted === 1 });
+    }
+  }
+  return found;
+}
+
+/**
+ * Writes the versions of changes that are newer than what is stored, before their rows are touched: who copies rows
+ * looks for a version after it has inserted one, so that one of the two always sees the other.
+ * @throws VersionRace
+ */
+export async function writeVersions(
+  connection: Connection,
+  changes: readonly TableChange[],
+  stored: ReadonlyMap<string, StoredVersion>,
+): Promise<void> {
+  const known = ({ table, change }: TableChange) => stored.has(rowId(table, change.keyText));
+  const added = changes.filter((entry) => !known(entry));
+  const raised = changes.filter(known);
+  const columns = `${versionsTable} (table_name, key_text, epoch, id, deleted)`;
+  if (added.length > 0) {
+    try {
+      await connection.query(`INSERT INTO ${columns} VALUES ?`, [added.map(versionRow)]);
+    } catch (error) {
+      if ((error as { errno?: number }).errno === 1062) {
+        throw new VersionRace('a row was seen for the first time by two transactions at once', { cause: error });
+      }
+      throw error;
+    }
+  }
+  if (raised.length > 0) await putVersions(connection, raised.map(versionRow));
+}
+
+/** Gives the rows of changes that were not written after all the versions they had before. */
+export async function restoreVersions(
+  connection: Connection,
+  changes: readonly TableChange[],
+  stored: ReadonlyMap<string, StoredVersion>,
+): Promise<void> {
+  const before: VersionValues[] = [];
+  const none: RowKey[] = [];
+  for (const { table, change } of changes) {
+    const version = stored.get(rowId(table, change.keyText));
+    if (version === undefined) none.push({ table, keyText: change.keyText });
+    else before.push([table, change.keyText, version.epoch, version.id, version.deleted ? 1 : 0]);
+  }
+  if (before.length > 0) await putVersions(connection, before);
+  for (const [table, texts] of byTable(none)) {
+    await connection.query(`DELETE FROM ${versionsTable} WHERE table_name = ? AND key_text IN (?)`, [table, texts]);
+  }
+}
+
+type VersionValues = [table: string, keyText: string, epoch: number, id: string, deleted: number];
+
+const versionRow = ({ table, change }: TableChange): VersionValues => [
+  table,
+  change.keyText,
+  change.version.epoch,
+  change.version.id,
+  change.op === 'delete' ? 1 : 0,
+];
+
+async function putVersions(connection: Connection, rows: readonly VersionValues[]): Promise<void> {
+  await connection.query(
+    `INSERT INTO ${versionsTable} (table_name, key_text, epoch, id, deleted) VALUES ?
+     ON DUPLICATE KEY UPDATE epoch = VALUES(epoch), id = VALUES(id), deleted = VALUES(deleted)`,
+    [rows],
+  );
+}
+
+const byTable = (keys: readonly RowKey[]): Map<string, string[]> => {
+  const tables = new Map<string, string[]>();
+  for (const { table, keyText } of keys) {
+    const texts = tables.get(table);
+    if (texts === undefined) tables.set(table, [keyText]);
+    else texts.push(keyText);
+  }
+  return tables;
+};

@@ -1,0 +1,131 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { eventually } from '@strangler/platform/testing/eventually.ts';
+import { createConnection } from 'mysql2/promise';
+import { repositoryRoot } from '../home/paths.ts';
+import { runCommand } from '../process/run.ts';
+import { downStack } from '../servers.ts';
+import { findSystem, type System, startSystem } from './system.ts';
+
+const instance = 'test-system';
+const said: string[] = [];
+let system: System;
+
+beforeAll(async () => {
+  system = await startSystem({
+    instance,
+    workersPerProxy: 1,
+    seedSize: 20,
+    fresh: true,
+    log: (line) => said.push(line),
+  });
+}, 300_000);
+afterAll(async () => {
+  await system?.stop();
+  await downStack(instance, { purge: true });
+}, 120_000);
+
+const program = (entry: string, args: string[] = []) =>
+  runCommand(
+    {
+      file: process.execPath,
+      args: [join(repositoryRoot, entry), ...args],
+      env: { NODE_OPTIONS: '', STACK_INSTANCE: instance },
+    },
+    { timeoutMs: 120_000 },
+  );
+
+const products = async (origin: string): Promise<number> => {
+  const response = await fetch(new URL('/api/products?limit=5', origin));
+  expect(response.status).toBe(200);
+  return ((await response.json()) as { items: unknown[] }).items.length;
+};
+
+describe('the example system', () => {
+  test('answers through every proxy, and directly, with the seeded shop', async () => {
+    const { proxyUrls, catalogUrls, monolithUrl } = system;
+    expect([proxyUrls.length, catalogUrls.length]).toEqual([2, 2]);
+    for (const origin of [...proxyUrls, ...catalogUrls, monolithUrl])
+      expect([origin, await products(origin)]).toEqual([origin, 5]);
+    expect(said.at(-1)).toMatch(/^catalog-1, catalog-2, proxy-1, proxy-2 ready after/);
+  });
+
+  test('is known to Consul: every instance is healthy', async () => {
+    await eventually(async () => {
+      for (const [service, count] of [
+        ['catalog', 2],
+        ['monolith', 1],
+        ['strangler-proxy', 2],
+      ] as const) {
+        const answer = await fetch(new URL(`/v1/health/service/${service}?passing`, system.addresses.stack.consulUrl));
+        expect([service, ((await answer.json()) as unknown[]).length]).toEqual([service, count]);
+      }
+    });
+  });
+
+  test('keeps its databases apart: neither account can read what the other has, and the mover can read both', async () => {
+    const { databases } = system;
+    const count = async (url: string, table: string) => {
+      const connection = await createConnection({ uri: url });
+      try {
+        const [rows] = await connection.query(`SELECT COUNT(*) AS n FROM ${table}`);
+        return Number((rows as { n: number }[])[0]?.n);
+      } finally {
+        connection.destroy();
+      }
+    };
+    expect(await count(databases.shopUrl, 'shop.products')).toBe(20);
+    expect(await count(databases.catalogUrl, 'catalog.products')).toBe(20);
+    await expect(count(databases.shopUrl, 'catalog.products')).rejects.toThrow(/denied/);
+    await expect(count(databases.catalogUrl, 'shop.products')).rejects.toThrow(/denied/);
+    expect(await count(databases.mover.shopUrl, 'catalog.products')).toBe(20);
+    expect(await count(databases.mover.catalogUrl, 'shop.products')).toBe(20);
+  });
+
+  test.each(['proxy-1', 'catalog-2', 'monolith', 'payment-provider'])(
+    'has a %s that can be killed and comes back at the same address',
+    async (name) => {
+      const handle = system.process(name);
+      const { pid, url } = handle;
+      expect(handle.kill('SIGKILL')).toBe(true);
+      await eventually(() => expect(handle.alive()).toBe(false));
+      await handle.restart();
+      await handle.waitReady();
+      expect(handle.pid).not.toBe(pid);
+      expect(handle.url).toBe(url);
+      expect(findSystem(instance)?.complete).toBe(true);
+    },
+    60_000,
+  );
+
+  test('names the processes that it has when it is asked for another', () => {
+    expect(() => system.process('orders-1')).toThrow(
+      /orders-1.*payment-provider, monolith, catalog-1, catalog-2, proxy-1, proxy-2/,
+    );
+  });
+
+  test('is found by npm start, which starts nothing twice and prints its addresses', async () => {
+    const before = system.processes.map(({ pid }) => pid);
+    const { code, stdout, stderr } = await program('stack/system/start.ts', ['--json']);
+    expect([code, stderr]).toEqual([0, expect.stringContaining('it runs already')]);
+    expect(JSON.parse(stdout)).toEqual(system.addresses);
+    expect(system.processes.map(({ pid }) => pid)).toEqual(before);
+  });
+
+  test('is ended by npm stop, with its servers, and leaves no process behind', async () => {
+    const { code, stderr } = await program('stack/system/stop.ts');
+    expect([code, stderr]).toEqual([0, expect.stringContaining('payment-provider')]);
+    expect(system.processes.filter((handle) => handle.alive())).toEqual([]);
+    expect(findSystem(instance)).toBeUndefined();
+    for (const origin of [...system.proxyUrls, system.addresses.stack.consulUrl]) {
+      await expect(fetch(origin)).rejects.toThrow();
+    }
+  }, 120_000);
+
+  test.each([[['--size', 'many']], [['--nonsense']]])('refuses npm start with %j', async (args) => {
+    expect(await program('stack/system/start.ts', args)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('Usage: npm start'),
+    });
+  });
+});
