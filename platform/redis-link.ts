@@ -61,6 +61,10 @@ export function openRedisLink({ url, log, prefix, maxPending = 10_000, onReady, 
         },
       },
     });
+    // `destroy` does not end a connection that is still being made; it is ended when it is there.
+    client.on('connect', () => {
+      if (client !== current || state === 'closed') client.destroy();
+    });
     client.on('ready', () => {
       if (client !== current || state === 'closed') return;
       delayMs = undefined;

@@ -33,6 +33,7 @@ import {
   stopServer,
   upStack,
 } from './servers.ts';
+import { fromPackages } from './source/installation.ts';
 
 // A home of its own, so that nothing here can touch an instance that somebody uses; what is unpacked and downloaded
 // is shared with it, so that nothing is fetched twice.
@@ -283,6 +284,30 @@ const unpackedHere = findUnpacked(shared, packageSets.redis) !== undefined;
     expect(findUnpacked(own, packageSets.redis)).toBeDefined();
   }, 180_000);
 });
+
+test('a binary on the machine is run as a private instance of its own', async () => {
+  const unpacked = findUnpacked(shared, packageSets.redis);
+  if (unpacked === undefined) return;
+  // Stands in for an installed one: the unpacked program, with its libraries.
+  const bin = join(folder, 'machine', 'bin');
+  const { file, args, env: libraries } = fromPackages(unpacked).command(unpacked.program, []);
+  mkdirSync(bin, { recursive: true });
+  writeFileSync(
+    join(bin, 'redis-server'),
+    `#!/bin/sh\nLD_LIBRARY_PATH='${libraries?.LD_LIBRARY_PATH ?? ''}' exec '${file}' ${args.join(' ')} "$@"\n`,
+    { mode: 0o755 },
+  );
+  const path = process.env.PATH;
+  process.env.PATH = `${bin}:${path}`;
+  try {
+    await upStack({ instance: 'two', env: { ...env, STACK_SOURCES: 'environment,machine' }, urls: lent('redis') });
+    expect(readRecord(home, 'two', 'redis')).toMatchObject({ source: 'machine', version: unpacked.version });
+  } finally {
+    process.env.PATH = path;
+    await downStack('two', { env });
+  }
+  expect(processesOfServer({ home, instance: 'two', name: 'redis' })).toEqual([]);
+}, 60_000);
 
 test('the command line tells its state in JSON and by its exit code', async () => {
   const cli = join(repositoryRoot, 'stack/cli.ts');

@@ -4,7 +4,6 @@
  * An instance is a set of the four under a name. Instances share nothing but the programs.
  */
 import { rmSync } from 'node:fs';
-import { join } from 'node:path';
 import {
   type Engine,
   type ServerName,
@@ -14,24 +13,19 @@ import {
   serverNames,
 } from './addresses.ts';
 import { type StackHome, stackHome } from './home/paths.ts';
-import { type StackSettings, StackSettingsError, stackSettings } from './home/settings.ts';
+import type { StackSettings } from './home/settings.ts';
+import { context, dockerStack, instanceLock, locked } from './instance/context.ts';
 import { startInDocker } from './instance/docker-servers.ts';
 import { findInstallation } from './instance/find.ts';
-import {
-  type PrivateServer,
-  processesOfServer,
-  runs,
-  signalPrivate,
-  startPrivate,
-  stopPrivate,
-} from './instance/private-server.ts';
+import { type PrivateServer, processesOfServer, runs, startPrivate, stopPrivate } from './instance/private-server.ts';
 import { readRecord, readStackFile, removeStackFile, writeRecord, writeStackFile } from './instance/records.ts';
 import { identify, isAlive } from './process/identity.ts';
-import { lockHolder, withLock } from './process/lock.ts';
+import { lockHolder } from './process/lock.ts';
 import { definitionOf } from './server/all.ts';
-import { type DockerStack, downCommand, runCompose, serviceCommand } from './source/docker.ts';
+import { downCommand, runCompose } from './source/docker.ts';
 
 export type { Engine, ServerName, StackAddresses } from './addresses.ts';
+export { killServer, pauseServer, resumeServer, startServer, stopServer } from './server-control.ts';
 
 export type UpOptions = {
   instance?: string;
@@ -52,8 +46,6 @@ export type ServerStatus = {
   /** Why it does not answer. */
   fault?: string;
 };
-
-const INSTANCE_LOCK_WAIT_MS = 10 * 60_000;
 
 /**
  * Brings the four servers of an instance up, side by side, and waits until each answers. What runs already is left
@@ -163,112 +155,6 @@ export function isInUse(instance: string, env: NodeJS.ProcessEnv = process.env):
   return users.some((user) => user !== undefined && isAlive(user));
 }
 
-/** Stops one server in an orderly way; its port and data are kept for `startServer`. */
-export async function stopServer(
-  instance: string,
-  name: ServerName,
-  options: Pick<UpOptions, 'env'> = {},
-): Promise<void> {
-  await onServer(instance, name, options, { private: (server) => stopPrivate(server), docker: 'stop' });
-}
-
-/** SIGKILL to every process of one server, as a crash would: no flush, no goodbye. */
-export async function killServer(
-  instance: string,
-  name: ServerName,
-  options: Pick<UpOptions, 'env'> = {},
-): Promise<void> {
-  await onServer(instance, name, options, { private: (server) => stopPrivate(server, { kill: true }), docker: 'kill' });
-}
-
-/** Freezes one server: its sockets stay open and nothing answers. Undone by `resumeServer`. */
-export async function pauseServer(
-  instance: string,
-  name: ServerName,
-  options: Pick<UpOptions, 'env'> = {},
-): Promise<void> {
-  await onServer(instance, name, options, {
-    private: async (server) => signalPrivate(server, 'SIGSTOP'),
-    docker: 'pause',
-  });
-}
-
-export async function resumeServer(
-  instance: string,
-  name: ServerName,
-  options: Pick<UpOptions, 'env'> = {},
-): Promise<void> {
-  await onServer(instance, name, options, {
-    private: async (server) => signalPrivate(server, 'SIGCONT'),
-    docker: 'unpause',
-  });
-}
-
-/** Starts a stopped or killed server again on its old port, with its old data, and waits until it answers. */
-export async function startServer(
-  instance: string,
-  name: ServerName,
-  options: Pick<UpOptions, 'env' | 'log' | 'signal'> = {},
-): Promise<void> {
-  const { settings, say } = context({ instance, ...options });
-  await onServer(instance, name, options, {
-    docker: 'start',
-    private: async (server) => {
-      const engine = server.definition.engine;
-      const wanted: StackSettings = {
-        ...settings,
-        ports: {},
-        engine: { name: engine ?? settings.engine.name, explicit: true },
-      };
-      const found = await findInstallation(name, { home: server.home, settings: wanted, say, signal: options.signal });
-      const { record } = await startPrivate(
-        { ...server, settings: wanted, signal: options.signal },
-        found.installation,
-        { keepPorts: true },
-      );
-      refreshStackFile(server.home, instance, record);
-    },
-  });
-}
-
-async function onServer(
-  instance: string,
-  name: ServerName,
-  options: Pick<UpOptions, 'env' | 'signal'>,
-  actions: {
-    private(server: Omit<PrivateServer, 'settings'>): Promise<unknown>;
-    docker: Parameters<typeof serviceCommand>[1];
-  },
-): Promise<void> {
-  const { home, say } = context({ instance, ...options });
-  const record = readRecord(home, instance, name);
-  if (record === undefined)
-    throw new Error(`instance ${instance} has no ${name}; run: STACK_INSTANCE=${instance} npm run stack -- up`);
-  if (record.source === 'environment')
-    throw new Error(`${name} of instance ${instance} was given by URL; it is not ours to stop or start`);
-  await locked(home, instance, say, options.signal, async () => {
-    if (record.source === 'docker') {
-      await runCompose(serviceCommand(dockerStack(instance, record), actions.docker, name));
-      if (actions.docker === 'start') await untilAnswers(record, name);
-    } else {
-      await actions.private({ instance, name, definition: definitionOf(name, record.engine ?? 'mysql'), home });
-    }
-  });
-}
-
-async function untilAnswers(record: ServerRecord, name: ServerName): Promise<void> {
-  const { probe } = definitionOf(name, record.engine ?? 'mysql');
-  for (let attempt = 0; ; attempt++) {
-    const fault = await probe(record).then(
-      () => undefined,
-      (error: Error) => error,
-    );
-    if (fault === undefined) return;
-    if (attempt > 300) throw fault;
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
-}
-
 async function statusOf(home: StackHome, instance: string, name: ServerName): Promise<ServerStatus> {
   const record = readRecord(home, instance, name);
   if (record === undefined) return { name, state: 'down' };
@@ -352,12 +238,6 @@ async function engineAt(url: string): Promise<Engine> {
   }
 }
 
-/** A restarted server has other process ids. */
-function refreshStackFile(home: StackHome, instance: string, record: ServerRecord): void {
-  const file = readStackFile(home, instance);
-  if (file !== undefined) writeStackFile(home, { ...file, servers: { ...file.servers, [record.name]: record } });
-}
-
 function addressesOf(servers: Record<ServerName, ServerRecord>): StackAddresses {
   const management = servers.rabbitmq.managementUrl;
   return {
@@ -369,46 +249,5 @@ function addressesOf(servers: Record<ServerName, ServerRecord>): StackAddresses 
     consulUrl: servers.consul.url,
   };
 }
-
-function dockerStack(instance: string, record: ServerRecord): DockerStack {
-  return { instance, engine: record.engine ?? 'mysql', ports: {}, secret: record.secret };
-}
-
-function context(options: Pick<UpOptions, 'instance' | 'db' | 'urls' | 'log' | 'env'>) {
-  const env = options.env ?? process.env;
-  const settings = stackSettings({ ...env, ...(options.instance ? { STACK_INSTANCE: options.instance } : {}) });
-  if (options.db !== undefined) settings.engine = { name: options.db, explicit: true };
-  settings.urls = { ...settings.urls, ...options.urls };
-  if (
-    process.platform !== 'linux' &&
-    settings.sources.some((source) => source === 'machine' || source === 'packages')
-  ) {
-    settings.sources = settings.sources.filter((source) => source === 'environment' || source === 'docker');
-    if (settings.sources.length === 0)
-      throw new StackSettingsError('private servers need Linux (/proc); use Docker or STACK_…_URL');
-  }
-  return { home: stackHome(env), settings, say: options.log ?? (() => {}) };
-}
-
-async function locked<T>(
-  home: StackHome,
-  instance: string,
-  say: (line: string) => void,
-  signal: AbortSignal | undefined,
-  work: () => Promise<T>,
-): Promise<T> {
-  return await withLock(
-    instanceLock(home, instance),
-    {
-      waitMs: INSTANCE_LOCK_WAIT_MS,
-      what: `instance ${instance}`,
-      onWait: ({ pid }) => say(`waiting for process ${pid}, which is starting or stopping instance ${instance}`),
-      signal,
-    },
-    work,
-  );
-}
-
-const instanceLock = (home: StackHome, instance: string): string => join(home.run, `${instance}.lock`);
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;

@@ -51,13 +51,15 @@ export const environment = z.object({
   IDLE_TIMEOUT: durationMs({ min: 1 }).default(60_000),
   CLIENT_IDLE_TIMEOUT: durationMs({ min: 1 }).default(60_000),
   HEADERS_TIMEOUT: durationMs({ min: 1 }).default(10_000),
-  REQUEST_TIMEOUT: durationMs({ min: 0 }).default(300_000),
+  REQUEST_TIMEOUT: durationMs({ min: 0 }).default(3_600_000),
   MAX_BODY: bytes({ min: 0 }).default(2 * 1024 ** 3),
   MAX_HEADER: bytes({ min: 1024 }).default(16 * 1024),
   MAX_IN_FLIGHT: integer({ min: 1 }).default(4096),
   UPSTREAM_CONNECTIONS: integer({ min: 1 }).default(512),
   UPSTREAM_CONCURRENCY: integer({ min: 1 }).default(1000),
   MONOLITH_CONCURRENCY: integer({ min: 1 }).default(2000),
+  HANDSHAKE_TIMEOUT: durationMs({ min: 1 }).default(10_000),
+  MAX_WEBSOCKETS: integer({ min: 1 }).default(4096),
   MAX_CONNECTIONS: integer({ min: 1 }).default(8192),
 });
 
@@ -171,6 +173,7 @@ export const readConfig = (env: NodeJS.ProcessEnv) => {
       maxRequestsInFlight: told.MAX_IN_FLIGHT,
       maxConnections: told.MAX_CONNECTIONS,
     },
+    upgrades: { handshakeTimeoutMs: told.HANDSHAKE_TIMEOUT, maxTunnels: told.MAX_WEBSOCKETS },
     upstream: {
       /** Connections to one origin. */
       maxSockets: told.UPSTREAM_CONNECTIONS,

@@ -12,6 +12,7 @@ import { createConsulFlagStore } from '@strangler/platform/flags/consul-store.ts
 import { createLog } from '@strangler/platform/log.ts';
 import { eventually, testServers } from '@strangler/platform/testing/servers.ts';
 import { startTcpProxy } from '@strangler/platform/testing/tcp-proxy.ts';
+import WebSocket, { WebSocketServer } from 'ws';
 import { type ProxyProgram, startProxyProgram } from './testing/proxy-program.ts';
 
 const log = createLog({ name: 'test', level: 'silent' });
@@ -174,6 +175,46 @@ describe('the proxy as a program', () => {
     expect(program.log.some(({ msg, why }) => String(msg).includes('refused') && String(why).includes('stage'))).toBe(
       true,
     );
+  });
+
+  test('a write is answered 503 while ownership is being moved, and reaches nobody', async () => {
+    const store = openStore();
+    await changeFlag(
+      store,
+      'catalog',
+      (flag) => ({
+        ...flag,
+        reads: { percent: 100, cohorts: [] },
+        writes: { owner: 'held', from: 'monolith', to: 'service', deadline: new Date().toISOString() },
+      }),
+      { by: 'test', reason: '' },
+    );
+    const program = await start({ SERVICES: `${service}=${catalog.url}` });
+    const asked: string[] = [];
+    for (const { server } of [monolith, catalog]) server.on('request', (req) => asked.push(`${req.method}`));
+    const answer = await fetch(`${program.url}/api/products`, { method: 'POST', body: '{}' });
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '1']);
+    expect(await answer.json()).toMatchObject({ title: 'Writes are held' });
+    expect(asked).toEqual([]);
+    expect(await ask(program)).toBe('service');
+  });
+
+  test('WebSockets pass, the first request on a worker among them, and are ended when it stops', async () => {
+    const sockets = new WebSocketServer({ server: monolith.server });
+    sockets.on('connection', (socket) => socket.on('message', (data) => socket.send(`echo ${data}`)));
+    cleanUp.push(() => sockets.close());
+    const program = await startProxyProgram({ MONOLITH_URL: monolith.url, DRAIN_GRACE: '2000' });
+    cleanUp.push(() => program.stop('SIGKILL'));
+    const socket = new WebSocket(`${program.url.replace('http', 'ws')}/stream`);
+    const answer = new Promise((resolve, reject) => {
+      socket.on('error', reject);
+      socket.on('message', (data) => resolve(String(data)));
+      socket.on('open', () => socket.send('hello'));
+    });
+    expect(await answer).toBe('echo hello');
+    const closed = new Promise((resolve) => socket.on('close', resolve));
+    expect(await program.stop()).toBe(0);
+    await closed;
   });
 
   test('a worker killed with -9 is replaced', async () => {

@@ -7,7 +7,7 @@ import { answerProblem, answerRefusal } from './answer-problem.ts';
 import type { Decide, Decision } from './decide/decision.ts';
 import { disclosedHeaders } from './forward/disclosed-headers.ts';
 import type { Forward } from './forward/forwarder.ts';
-import { giveUpAnswer, noInstanceAnswer } from './retry/next-attempt.ts';
+import { giveUpAnswer, heldAnswer, noInstanceAnswer } from './retry/next-attempt.ts';
 import { type Tried, tryInstances } from './retry/try-instances.ts';
 import type { Upstreams } from './upstream/upstream.ts';
 
@@ -60,6 +60,11 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
       way.accepted = accepted;
       const decision = decide(accepted.facts);
       way.decision = decision;
+      if (decision.reason === 'held') {
+        answerProblem(req, res, heldAnswer);
+        end(way, { kind: 'held', status: heldAnswer.status });
+        return;
+      }
       inTurn(way, () => {
         serve(way, accepted, decision).catch((error: unknown) => defect(way, error));
       });

@@ -58,11 +58,15 @@ describe('the commands in the docs print what the docs say', () => {
   };
 
   for (const { path, steps } of pages) {
-    test(path, () =>
-      runAt(
-        path,
-        steps.filter((step) => when(step) === 'now'),
-      ), 180_000);
+    test(
+      path,
+      () =>
+        runAt(
+          path,
+          steps.filter((step) => when(step) === 'now'),
+        ),
+      180_000,
+    );
   }
   for (const { path, steps } of pages) {
     const last = steps.filter((step) => when(step) === 'at-the-end');

@@ -1,8 +1,9 @@
 const anyLines = '…';
 
 /**
- * Whether a command printed what the page says. Ends of lines and empty lines at either end do not count. `…` within a
- * line stands for any characters, a line of nothing but `…` for any number of lines, none included.
+ * Whether a command printed what the page says. Empty lines at either end do not count, nor how many spaces stand between
+ * the columns of a table, which follow from the longest cell. `…` within a line stands for any characters, a line of nothing
+ * but `…` for any number of lines, none included.
  */
 export function matchesOutput(expected: readonly string[], found: readonly string[]): boolean {
   const pattern = trimLines(expected);
@@ -32,7 +33,7 @@ function lineMatcher(line: string): (text: string) => boolean {
 }
 
 function trimLines(lines: readonly string[]): string[] {
-  const trimmed = lines.map((line) => line.trimEnd());
+  const trimmed = lines.map((line) => line.trimEnd().replaceAll(/ {2,}/g, '  '));
   while (trimmed.length > 0 && trimmed[0] === '') trimmed.shift();
   while (trimmed.length > 0 && trimmed.at(-1) === '') trimmed.pop();
   return trimmed;

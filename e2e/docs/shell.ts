@@ -84,9 +84,9 @@ export function openShell(folder: string, env: NodeJS.ProcessEnv): Shell {
   };
 }
 
-/** Header lines end with CR LF. */
+/** Lines without their ends; those of HTTP headers end with CR LF. */
 function readLines(text: string): string[] {
-  return text.split('\n').map((line) => line.replace(/\r$/, ''));
+  return text === '' ? [] : text.replace(/\n$/, '').split(/\r?\n/);
 }
 
 function signalGroup(pid: number | undefined, signal: NodeJS.Signals): void {

@@ -1,5 +1,6 @@
 import { copyCatalogue } from '@strangler/catalog/copy/copy-catalogue.ts';
 import { migrateUp } from '@strangler/catalog/database.ts';
+import { removeKeys } from '@strangler/catalog/testing/remove-keys.ts';
 import { seed } from '@strangler/monolith/seed/seed.ts';
 import { createLog } from '@strangler/platform/log.ts';
 import { type FreshDatabase, freshDatabase, testServers } from '@strangler/platform/testing/servers.ts';
@@ -51,6 +52,7 @@ export async function startParityPair(
     await copyCatalogue({ sourceUrl: shop.url, targetUrl: own.url });
 
     const prefix = own.name;
+    closers.push(() => removeKeys(servers.redisUrl, `${prefix}:`));
     const signingKey = newSigningKey();
     const monolith = await startMonolith({ servers, databaseUrl: shop.url, prefix, signingKey });
     closers.push(() => monolith.stop());

@@ -58,6 +58,42 @@ describe('a slice file', () => {
     },
   );
 
+  test('says how rows of its tables become rows of the service, with defaults where it says nothing', () => {
+    const text = `${good}tables:
+  - source: products
+    target: items
+    key: [ id ]
+    columns: { id: id, price_cents: { sql: "ROUND(price * 100)" } }
+    transform: ./product-row.ts
+  - source: reviews
+`;
+    expect(parseSliceFile(text, 'slice.yaml').slice?.tables).toEqual([
+      {
+        source: 'products',
+        target: 'items',
+        key: ['id'],
+        columns: { id: 'id', price_cents: { sql: 'ROUND(price * 100)' } },
+        transform: './product-row.ts',
+      },
+      { source: 'reviews', target: 'reviews', key: null, columns: null, transform: null },
+    ]);
+    expect(parseSliceFile(good, 'slice.yaml').slice?.tables).toEqual([]);
+  });
+
+  test('refuses a table named twice, a column from nowhere and a transform from elsewhere', () => {
+    const text = `${good}tables:
+  - source: products
+    columns: { id: 7 }
+  - source: products
+    transform: /etc/passwd
+`;
+    const { faults } = parseSliceFile(text, 'slice.yaml');
+    const found = faults.map(({ line, path }) => `${line} ${path}`);
+    expect(found).toEqual(expect.arrayContaining(['9 tables.0.columns.id', '11 tables.1.transform']));
+    const twice = parseSliceFile(`${good}tables: [ { source: a }, { source: b, target: a } ]`, 'slice.yaml').faults;
+    expect(twice.map(({ path }) => path)).toEqual(['tables.1.target']);
+  });
+
   test('has a JSON Schema in which every option says what it means', () => {
     const schema = sliceFileJsonSchema() as { properties: Record<string, { description?: string }> };
     for (const [option, { description }] of Object.entries(schema.properties)) {

@@ -32,6 +32,35 @@ const stickyKey = z
     'must be jwt.<claim>, cookie.<name>, header.<name> or ip, such as "jwt.sub"',
   );
 
+const sqlName = z.string().min(1).max(64, 'must be the name of a table or column: at most 64 characters');
+
+const columnSource = z.union([sqlName, z.strictObject({ sql: z.string().min(1).max(10_000) })], {
+  error: 'must be the name of a source column, or { sql: "an expression over source columns" }',
+});
+
+const table = z.strictObject({
+  source: sqlName.describe("The table in the monolith's database."),
+  target: sqlName.optional().describe("The table in the service's database. Default: the same name."),
+  key: z
+    .array(sqlName)
+    .min(1)
+    .max(16)
+    .optional()
+    .describe("The source's primary key columns, in order. Default: its primary key; anything else is refused."),
+  columns: z
+    .record(sqlName, columnSource)
+    .optional()
+    .describe(
+      'Target column to source column, or to { sql: an expression over source columns }. Without it each target column is ' +
+        'given the source column of its name.',
+    ),
+  transform: z
+    .string()
+    .regex(/^\.\/[^\0]*\.(ts|mjs|js)$/, 'must be a path beside the slice file, such as "./product-row.ts"')
+    .optional()
+    .describe('A module beside this file that computes what an SQL expression cannot, and its inverse.'),
+});
+
 export const sliceFileSchema = z
   .strictObject({
     slice: sliceName.describe("The slice's name, the same as its folder's."),
@@ -46,10 +75,40 @@ export const sliceFileSchema = z
         'What identifies a user, first that is present wins: a user stays on one side while a percentage stands, and raising it ' +
           'moves nobody back. Where none is present the proxy sets the cookie strangler_sid. Default: jwt.sub, cookie.strangler_sid.',
       ),
+    tables: z
+      .array(table)
+      .max(200)
+      .default([])
+      .superRefine((tables, context) => {
+        for (const end of ['source', 'target'] as const) {
+          const names = tables.map((one) => (end === 'target' ? (one.target ?? one.source) : one.source));
+          names.forEach((name, index) => {
+            if (names.indexOf(name) === index) return;
+            context.addIssue({
+              code: 'custom',
+              path: [index, end],
+              message: `must name each ${end} table once, found ${name} again`,
+            });
+          });
+        }
+      })
+      .describe("The tables that move, each with how a row of the monolith's becomes a row of the service's."),
   })
   .describe('All that a team writes to strangle one capability of its monolith.');
 
 export type SliceRoute = { method: RouteMethod; path: string; access: 'read' | 'write' };
+
+/** How rows of one table of the monolith become rows of one table of the service, as the file says it. */
+export type SliceTable = {
+  source: string;
+  target: string;
+  /** null: the source's primary key. */
+  key: string[] | null;
+  /** Target column → source column or SQL expression; null: each target column takes the source column of its name. */
+  columns: Record<string, string | { sql: string }> | null;
+  /** Path of the module, relative to the slice file's folder; null: none. */
+  transform: string | null;
+};
 
 /** One slice, as its `slice.yaml` describes it, with everything that may be left out filled in. */
 export type Slice = {
@@ -58,6 +117,7 @@ export type Slice = {
   routes: SliceRoute[];
   /** In order of preference: `jwt.<claim>`, `cookie.<name>`, `header.<name>`, `ip`. */
   stickyBy: string[];
+  tables: SliceTable[];
 };
 
 /** One thing wrong with a slice file: where it stands and what was expected. */
@@ -115,8 +175,11 @@ export const parseSliceFile = (text: string, file: string): SliceFileResult => {
     });
     return { slice: null, faults };
   }
-  const { slice, service, routes, stickyBy } = parsed.data;
-  return { slice: { slice, service, routes: routes.map(readRoute), stickyBy }, faults: [] };
+  const { slice, service, routes, stickyBy, tables } = parsed.data;
+  return {
+    slice: { slice, service, routes: routes.map(readRoute), stickyBy, tables: tables.map(readSliceTable) },
+    faults: [],
+  };
 };
 
 /** The JSON Schema of a slice file, for editors. */
@@ -131,3 +194,11 @@ const readRoute = (route: string | { route: string; access: 'read' | 'write' }):
   const usual = method === 'GET' || method === 'HEAD' || method === 'OPTIONS' ? 'read' : 'write';
   return { method, path, access: typeof route === 'string' ? usual : route.access };
 };
+
+const readSliceTable = ({ source, target, key, columns, transform }: z.infer<typeof table>): SliceTable => ({
+  source,
+  target: target ?? source,
+  key: key ?? null,
+  columns: columns ?? null,
+  transform: transform ?? null,
+});

@@ -180,6 +180,10 @@ function asProblem(error: unknown): Problem | undefined {
     case 'charset.unsupported':
       return problems.unsupportedMediaType('The charset of the body is not supported.');
     default:
+      // zlib's own codes: the body is not what its Content-Encoding says.
+      if (String((error as NodeJS.ErrnoException).code).startsWith('Z_')) {
+        return problems.badRequest('The body cannot be decompressed.');
+      }
       // Express itself: a parameter that does not decode.
       return (error as Error).name === 'URIError' && status === 400
         ? problems.badRequest('The path is not well-formed.')

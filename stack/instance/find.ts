@@ -4,7 +4,7 @@ import type { StackSettings } from '../home/settings.ts';
 import { ensureUnpacked } from '../packages/unpack.ts';
 import { definitionOf } from '../server/all.ts';
 import type { ServerDefinition } from '../server/definition.ts';
-import { fromMachine, fromPackages, type Installation } from '../source/installation.ts';
+import { fromMachine, fromPackages, type Installation, programFolders } from '../source/installation.ts';
 
 export type Found = { definition: ServerDefinition; installation: Installation };
 
@@ -13,6 +13,8 @@ export type FindOptions = {
   settings: StackSettings;
   say: (line: string) => void;
   signal?: AbortSignal | undefined;
+  /** Where binaries of the machine are looked for; default: PATH and where daemons usually lie. */
+  folders?: readonly string[];
 };
 
 /**
@@ -37,10 +39,14 @@ export async function findInstallation(name: ServerName, options: FindOptions): 
   }
 }
 
-async function find(name: ServerName, engine: Engine, { home, settings, say, signal }: FindOptions): Promise<Found> {
+async function find(
+  name: ServerName,
+  engine: Engine,
+  { home, settings, say, signal, folders }: FindOptions,
+): Promise<Found> {
   const definition = definitionOf(name, engine);
   if (settings.sources.includes('machine')) {
-    const installation = await fromMachine(definition.machine);
+    const installation = await fromMachine(definition.machine, folders ?? programFolders());
     if (installation !== undefined) return { definition, installation };
   }
   if (settings.sources.includes('packages')) {

@@ -70,13 +70,9 @@ export type MachineProgram = {
   version(output: string, program: string): string | undefined;
 };
 
-/** The first of a machine's programs that answers as expected; undefined when there is none. */
-export async function fromMachine(
-  wanted: MachineProgram,
-  env: NodeJS.ProcessEnv = process.env,
-): Promise<Installation | undefined> {
-  const folders = [
-    ...(env.PATH ?? '').split(delimiter),
+/** Where programs lie: PATH, and where daemons are put that an ordinary user's PATH leaves out. */
+export function programFolders(env: NodeJS.ProcessEnv = process.env): string[] {
+  const usual = [
     '/usr/local/sbin',
     '/usr/sbin',
     '/usr/local/bin',
@@ -84,9 +80,17 @@ export async function fromMachine(
     '/opt/homebrew/bin',
     '/opt/homebrew/sbin',
   ];
+  return [...(env.PATH ?? '').split(delimiter), ...usual].filter((folder) => folder !== '');
+}
+
+/** The first of a machine's programs that answers as expected; undefined when there is none. */
+export async function fromMachine(
+  wanted: MachineProgram,
+  folders: readonly string[],
+): Promise<Installation | undefined> {
   const candidates = [
     ...(wanted.places ?? []).flatMap((pattern) => globSync(pattern)),
-    ...wanted.names.flatMap((name) => folders.filter((folder) => folder !== '').map((folder) => join(folder, name))),
+    ...wanted.names.flatMap((name) => folders.map((folder) => join(folder, name))),
   ];
   for (const program of new Set(candidates)) {
     if (!existsSync(program)) continue;

@@ -1,6 +1,6 @@
 import type { Log } from '@strangler/platform/log.ts';
-import type { Account, Finished } from './account.ts';
-import { outcomeLabel, sideOf } from './request-metrics.ts';
+import type { Account, Finished, RequestOutcome } from './account.ts';
+import { outcomeLabel, reasonOf, sideOf } from './labels.ts';
 
 /** Which requests are logged: every one, those that did not go well on the proxy's account, or none. */
 export type AccessLogDetail = 'all' | 'failures' | 'none';
@@ -9,8 +9,8 @@ export type AccessLogDetail = 'all' | 'failures' | 'none';
 export const createAccessLog = (log: Log, detail: AccessLogDetail): Account => ({
   finished(request) {
     if (detail === 'none') return;
-    const failed = isFailure(request);
-    if (!failed && detail === 'failures') return;
+    const course = courseOf(request);
+    if (course === 'went well' && detail === 'failures') return;
     const { decision, attempts, durationMs, requestId, traceparent, method, facts } = request;
     const line = {
       requestId,
@@ -19,7 +19,7 @@ export const createAccessLog = (log: Log, detail: AccessLogDetail): Account => (
       path: facts?.path ?? null,
       slice: decision?.slice ?? null,
       side: sideOf(request),
-      reason: decision?.reason ?? null,
+      reason: reasonOf(request),
       outcome: outcomeLabel(request.outcome),
       attempts: attempts.map(({ instance, result }) => ({
         instance: instance.id,
@@ -28,11 +28,27 @@ export const createAccessLog = (log: Log, detail: AccessLogDetail): Account => (
       })),
       durationMs: Math.round(durationMs * 100) / 100,
     };
-    if (failed) log.warn(line, 'request failed');
+    if (course === 'defect')
+      log.error({ ...line, message: messageOf(request.outcome) }, 'request met a defect of the proxy');
+    else if (course === 'failed') log.warn(line, 'request failed');
+    else if (course === 'repeated') log.warn(line, 'request needed more than one attempt');
     else log.info(line, 'request');
   },
 });
 
 /** What an operator must see: an answer of the proxy's own making, or an attempt that had to be repeated. */
-const isFailure = ({ outcome, attempts }: Finished): boolean =>
-  outcome.kind === 'failed' || outcome.kind === 'no-instance' || outcome.kind === 'broken' || attempts.length > 1;
+const courseOf = ({ outcome, attempts }: Finished): 'went well' | 'repeated' | 'failed' | 'defect' => {
+  switch (outcome.kind) {
+    case 'defect':
+      return 'defect';
+    case 'failed':
+    case 'no-instance':
+    case 'broken':
+      return 'failed';
+    default:
+      return attempts.length > 1 ? 'repeated' : 'went well';
+  }
+};
+
+const messageOf = (outcome: RequestOutcome): string | undefined =>
+  outcome.kind === 'defect' ? outcome.message : undefined;

@@ -12,6 +12,8 @@ export type RequestOutcome =
   | { kind: 'answered'; status: number }
   /** Refused before anything was decided about it. */
   | { kind: 'refused'; rule: RefusalRule; status: number }
+  /** A write to a slice whose ownership is being moved: answered 503 by the proxy, never sent on. */
+  | { kind: 'held'; status: number }
   /** Every attempt failed before an answer began, and the client got an error from the proxy. */
   | { kind: 'failed'; error: ForwardError; status: number }
   /** No instance could be asked. */

@@ -1,5 +1,6 @@
 import { Counter, Histogram, type Registry } from 'prom-client';
-import type { Account, Finished, RequestOutcome } from './account.ts';
+import type { Account } from './account.ts';
+import { outcomeLabel, reasonOf, sideOf } from './labels.ts';
 
 const knownMethods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
@@ -50,8 +51,7 @@ export const createRequestMetrics = (registry: Registry): Account => {
         method: protocol === 'websocket' ? 'websocket' : knownMethods.has(request.method) ? request.method : 'other',
         access,
         side,
-        reason:
-          decision === null ? 'refused' : side === 'none' || side === decision.side ? decision.reason : 'fallback',
+        reason: reasonOf(request),
         outcome: outcomeLabel(outcome),
       };
       const key = `${slice} ${labels.route} ${labels.method} ${access} ${side} ${labels.reason} ${labels.outcome}`;
@@ -79,24 +79,4 @@ export const createRequestMetrics = (registry: Registry): Account => {
       }
     },
   };
-};
-
-/** The side that was asked last, which is the one that answered if any did; `none` where nobody was asked. */
-export const sideOf = ({ attempts }: Finished): 'monolith' | 'service' | 'none' =>
-  attempts.at(-1)?.instance.side ?? 'none';
-
-/** `2xx` to `5xx` for an upstream's answer, else what stopped it. */
-export const outcomeLabel = (outcome: RequestOutcome): string => {
-  switch (outcome.kind) {
-    case 'answered':
-      return `${Math.floor(outcome.status / 100)}xx`;
-    case 'refused':
-      return `refused-${outcome.rule}`;
-    case 'no-instance':
-      return `no-instance-${outcome.why}`;
-    case 'failed':
-    case 'broken':
-    case 'client-aborted':
-      return `${outcome.kind === 'client-aborted' ? 'aborted' : outcome.kind}-${outcome.error}`;
-  }
 };

@@ -15,6 +15,7 @@ const catalog: Slice = {
     { method: 'POST', path: '/api/products', access: 'write' },
   ],
   stickyBy: ['jwt.sub', 'cookie.session'],
+  tables: [],
 };
 const change = { id: 'c1', by: 'ada', at: '2026-01-01T00:00:00.000Z', reason: '' };
 const base = initialFlagDocument('catalog', change);

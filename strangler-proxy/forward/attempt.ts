@@ -332,6 +332,7 @@ export class Attempt implements Timed {
 }
 
 const noBytes = Buffer.alloc(0);
+const mostBytesAsString = 16 * 1024;
 
 /** Sends an answer that is here in one go, and the beginning of another at once, though no more may follow for long. */
 function sendBody(attempt: Attempt, answer: Answer, res: ServerResponse): void {
@@ -340,6 +341,8 @@ function sendBody(attempt: Attempt, answer: Answer, res: ServerResponse): void {
     const body: Buffer | null = answer.read();
     if (answer.rawTrailers.length > 0 && res.chunkedEncoding) copyTrailers(answer, res);
     if (body === null) res.end();
+    // As a string it goes out with its head in one write; latin1 is a character a byte.
+    else if (body.length <= mostBytesAsString) res.end(body.toString('latin1'), 'latin1');
     else res.end(body);
     return;
   }

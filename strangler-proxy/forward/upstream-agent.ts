@@ -75,8 +75,10 @@ class UpstreamAgent extends http.Agent {
     return this.#onFree(socket);
   }
 
-  addRequest(request: ClientRequest, options: object): void {
+  addRequest(request: ClientRequest, options: { servername?: string }): void {
     this.#onRequest(request);
+    // Or Node takes one from the Host header of every request, though it is of no use without TLS.
+    options.servername = '';
     (http.Agent.prototype as unknown as AddRequest).addRequest.call(this, request, options);
   }
 

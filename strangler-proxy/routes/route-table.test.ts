@@ -10,6 +10,7 @@ const slice = (name: string, ...routes: string[]): Slice => ({
     return { method, path, access: method === 'GET' ? 'read' : 'write' };
   }),
   stickyBy: ['ip'],
+  tables: [],
 });
 
 describe('the route table', () => {

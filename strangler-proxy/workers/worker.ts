@@ -11,6 +11,7 @@ import type { Log } from '@strangler/platform/log.ts';
 import promClient, { type Registry } from 'prom-client';
 import { createAccept } from '../accept/accept.ts';
 import { trustPeers } from '../accept/client-identity.ts';
+import { refuseConnect } from '../accept/connect.ts';
 import { defaultLimits } from '../accept/limits.ts';
 import { operatorTokens } from '../accept/operator.ts';
 import { createAccessLog } from '../account/access-log.ts';
@@ -27,6 +28,7 @@ import { staticDiscovery } from '../discovery/static-discovery.ts';
 import { createForward } from '../forward/hpm-forward.ts';
 import { createRequestHandler } from '../request-handler.ts';
 import { buildRouteTable, type RouteTable } from '../routes/route-table.ts';
+import { createUpgradeHandler, defaultUpgradeLimits } from '../upgrade/upgrade-handler.ts';
 import { monolithPolicy, servicePolicy } from '../upstream/policy.ts';
 import { createUpstreams } from '../upstream/upstreams.ts';
 import { isToWorker, tellPrimary } from './messages.ts';
@@ -54,7 +56,7 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
   });
   lifecycle.onStop('close', 'forwarding agents', closeForward);
 
-  const handler = createRequestHandler({
+  const way = {
     accept: createAccept({
       limits,
       trusts: trustPeers(config.trustedPeers),
@@ -67,16 +69,17 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
       secureCookie: false,
     }),
     upstreams,
-    forward,
     account: tellBoth(createRequestMetrics(registry), createAccessLog(log, config.accessLog)),
-    limits,
-  });
+  };
+  const handler = createRequestHandler({ ...way, forward, limits });
+  const upgrades = createUpgradeHandler({ ...way, limits: { ...defaultUpgradeLimits, ...config.upgrades } });
 
   // Without flags a worker would guess who owns what; it takes no traffic until it knows.
   await flags?.follower.ready;
   const server = await startHttpServer({
     handler: handler.handle,
     onCheckContinue: handler.handleExpectingContinue,
+    onUpgrade: upgrades.upgrade,
     host: config.host,
     port: config.port,
     log,
@@ -90,7 +93,12 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
     metrics: registry,
     name: 'proxy',
   });
-  lifecycle.onStop('drain', 'requests in flight', ({ graceMs }) => server.drain(graceMs));
+  refuseConnect(server.server);
+  lifecycle.onStop('drain', 'requests in flight', ({ graceMs }) => {
+    upgrades.endAll(graceMs / 2);
+    // A request that is on its way on an idle connection is still answered; a reset would leave a write's fate unknown.
+    return server.drain(graceMs, { idleMs: Math.min(500, graceMs / 2) });
+  });
 
   const status = (): WorkerStatus => ({
     worker: number,
@@ -102,7 +110,7 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
       inForceAtMs,
     })),
     upstreams: upstreams.status(),
-    inFlight: handler.inFlight(),
+    inFlight: handler.inFlight() + upgrades.open(),
   });
   obeyPrimary(lifecycle, log, status);
   tellPrimary({ kind: 'listening', port: server.port });

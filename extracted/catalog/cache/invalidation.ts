@@ -54,7 +54,9 @@ export function createInvalidation({
   log: Log;
   registry?: Registry;
 }): CacheInvalidation {
-  const owed = new Set<Scope>();
+  /** Each with the number of the change that is owed last. */
+  const owed = new Map<Scope, number>();
+  let changes = 0;
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
 
@@ -109,10 +111,11 @@ export function createInvalidation({
     if (await put(scopes)) return;
     if (owed.size === 0)
       log.warn({ scopes: scopes.length }, 'the cache could not be told of a change; reading past it');
-    for (const scope of scopes) owed.add(scope);
+    changes += 1;
+    for (const scope of scopes) owed.set(scope, changes);
     if (owed.size > MOST_OWED) {
       owed.clear();
-      owed.add(everythingScope);
+      owed.set(everythingScope, changes);
     }
     retryLater();
   };
@@ -125,10 +128,11 @@ export function createInvalidation({
 
   const retry = async (): Promise<void> => {
     timer = undefined;
-    const scopes = [...owed];
-    const told = await put(scopes);
-    // What changed again meanwhile has told for itself, or stands here again.
-    if (told) for (const scope of scopes) owed.delete(scope);
+    const telling = [...owed];
+    if (await put(telling.map(([scope]) => scope))) {
+      // What changed again while Redis was being told is owed still.
+      for (const [scope, change] of telling) if (owed.get(scope) === change) owed.delete(scope);
+    }
     if (owed.size > 0) retryLater();
     else log.info('the cache has been told of all changes');
   };

@@ -6,8 +6,8 @@ import { createLog } from '@strangler/platform/log.ts';
 import { createRedis } from '@strangler/platform/redis.ts';
 import { eventually, testServers } from '@strangler/platform/testing/servers.ts';
 import { startTcpProxy } from '@strangler/platform/testing/tcp-proxy.ts';
-import { createClient } from 'redis';
 import type { Representation } from '../http/representation.ts';
+import { removeKeys } from '../testing/remove-keys.ts';
 import { createCacheLink } from './cache-link.ts';
 import { announcement, generationKey } from './generation.ts';
 import { createInvalidation } from './invalidation.ts';
@@ -22,15 +22,8 @@ afterEach(async () => {
 
 function newPrefix(): string {
   const prefix = `test:${randomBytes(8).toString('hex')}:`;
-  closers.push(() => remove(prefix));
+  closers.push(() => removeKeys(testServers().redisUrl, prefix));
   return prefix;
-}
-
-async function remove(prefix: string): Promise<void> {
-  const redis = createClient({ url: testServers().redisUrl });
-  await redis.connect();
-  for await (const keys of redis.scanIterator({ MATCH: `${prefix}*` })) if (keys.length > 0) await redis.del(keys);
-  redis.destroy();
 }
 
 /** One process's cache, over Redis. */

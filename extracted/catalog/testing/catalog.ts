@@ -10,6 +10,7 @@ import { type RunningCatalog, startCatalog } from '../catalog.ts';
 import type { Clock } from '../clock.ts';
 import { catalogConfig } from '../config.ts';
 import { migrateUp } from '../database.ts';
+import { removeKeys } from './remove-keys.ts';
 
 /** Something that issues tokens and knows names, as the shop does. */
 export type TestIssuer = {
@@ -124,6 +125,7 @@ export async function startTestCatalog(
   const stop = async () => {
     for (const catalog of running) await catalog.lifecycle.stop('test');
     await issuer.stop();
+    await removeKeys(testServers().redisUrl, `${database.name}:`);
     await database.drop();
   };
 

@@ -34,9 +34,7 @@ export const splitByVersion = (
   newest: readonly TableChange[],
   stored: ReadonlyMap<string, StoredVersion>,
 ): { fresh: TableChange[]; duplicates: number } => {
-  const fresh = newest.filter(({ table, change }) =>
-    isNewer(change.version, stored.get(rowId(table, change.keyText))),
-  );
+  const fresh = newest.filter(({ table, change }) => isNewer(change.version, stored.get(rowId(table, change.keyText))));
   return { fresh, duplicates: newest.length - fresh.length };
 };
 

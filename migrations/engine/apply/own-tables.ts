@@ -1,7 +1,4 @@
-import type { Connection, Pool } from 'mysql2/promise';
-
-/** Whatever runs queries: a pool or one of its connections. */
-export type Queryable = Pick<Connection | Pool, 'query'>;
+import type { Queryable } from '../schema/queryable.ts';
 
 /**
  * The version of every row of the target that a captured change has been written of, or of which a delete has been
@@ -74,12 +71,6 @@ export async function installTargetTables(db: Queryable): Promise<void> {
 /** Drops them, with all that they know. */
 export async function dropTargetTables(db: Queryable): Promise<void> {
   for (const [name] of tables) await db.query(`DROP TABLE IF EXISTS ${name}`);
-}
-
-/** The rows of a query. */
-export async function rowsOf<T>(db: Queryable, sql: string, values: readonly unknown[] = []): Promise<T[]> {
-  const [rows] = await db.query(sql, [...values]);
-  return rows as T[];
 }
 
 /** How many rows a statement says it has written or found. */

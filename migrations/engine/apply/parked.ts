@@ -1,6 +1,7 @@
 import type { RowVersion } from '@strangler/platform/contracts/row-message.ts';
 import type { Connection } from 'mysql2/promise';
-import { parkedTable, type Queryable, rowsOf } from './own-tables.ts';
+import { type Queryable, rowsOf } from '../schema/queryable.ts';
+import { parkedTable } from './own-tables.ts';
 import type { RowChange } from './row-shape.ts';
 
 /** A change that waits because another row has a unique value of its image. */
@@ -32,7 +33,14 @@ export async function park(
 ): Promise<void> {
   const values = parked.map(({ change, uniqueKey }) => {
     const kept: KeptChange = { op: change.op, key: change.key, image: change.image };
-    return [table, change.keyText, change.version.epoch, change.version.id, JSON.stringify(kept), uniqueKey.slice(0, 64)];
+    return [
+      table,
+      change.keyText,
+      change.version.epoch,
+      change.version.id,
+      JSON.stringify(kept),
+      uniqueKey.slice(0, 64),
+    ];
   });
   const rows = values.map(() => '(?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(6))').join(', ');
   // The columns are assigned from left to right, and each sees those before it: the version comes last.

@@ -1,16 +1,25 @@
 import type { RowImage, RowMessage } from '@strangler/platform/contracts/row-message.ts';
-import type { ColumnCodec } from '../row/column-codec.ts';
+import type { Dialect } from '@strangler/platform/mysql/pool.ts';
+import { type ColumnCodec, codecOf } from '../row/column-codec.ts';
 import type { TableMapping } from '../row/table-mapping.ts';
-import { columnOf, type ForeignKey, type TableSchema } from '../schema/table-schema.ts';
+import { columnOf, type TableSchema } from '../schema/table-schema.ts';
 
-/** A mapping with the live schema of both tables and the codecs of their columns. */
+/** A mapping with the live schema of both tables. */
 export type MappedTable = {
   mapping: TableMapping;
   source: TableSchema;
+  sourceDialect: Dialect;
   target: TableSchema;
-  sourceCodec(column: string): ColumnCodec;
-  targetCodec(column: string): ColumnCodec;
+  targetDialect: Dialect;
 };
+
+/** The codec of a source column, for SQL that the `at` server runs. */
+export const sourceCodec = (table: MappedTable, column: string, at: 'source' | 'target'): ColumnCodec =>
+  codecOf(columnOf(table.source, column), at === 'source' ? table.sourceDialect : table.targetDialect);
+
+/** The codec of a target column, for SQL that the `at` server runs. */
+export const targetCodec = (table: MappedTable, column: string, at: 'source' | 'target'): ColumnCodec =>
+  codecOf(columnOf(table.target, column), at === 'source' ? table.sourceDialect : table.targetDialect);
 
 /** What of a row message says what becomes of the row. */
 export type RowChange = Pick<RowMessage, 'op' | 'key' | 'keyText' | 'image' | 'version'>;
@@ -93,9 +102,6 @@ export const unmappedColumns = ({ mapping, target }: MappedTable): string[] => {
     .filter((column) => column.generated === null && !written.has(column.name.toLowerCase()))
     .map((column) => column.name);
 };
-
-/** Foreign keys of the target table that point at any table of its database. */
-export const foreignKeysOf = ({ target }: MappedTable): readonly ForeignKey[] => target.foreignKeys;
 
 /** Whether a target column's values may differ in spelling and yet be equal: such key columns are written again. */
 export const isText = ({ target }: MappedTable, column: string): boolean => columnOf(target, column).charset !== null;

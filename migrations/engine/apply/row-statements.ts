@@ -1,5 +1,7 @@
+import { quoteName } from '../schema/identifiers.ts';
+import { columnOf } from '../schema/table-schema.ts';
 import type { MappedTable, RowShape } from './row-shape.ts';
-import { isText, shapeOf, slotIndex, unmappedColumns } from './row-shape.ts';
+import { isText, shapeOf, slotIndex, sourceCodec, targetCodec, unmappedColumns } from './row-shape.ts';
 
 /**
  * The statements that write rows of one table to the target, each for any number of rows: the rows come as one JSON
@@ -17,9 +19,6 @@ export type RowStatements = {
   unmapped: { read: string; restore: string } | null;
 };
 
-/** Quotes an identifier. */
-export const quoted = (name: string): string => `\`${name.replaceAll('`', '``')}\``;
-
 const slotName = (index: number): string => `strangler_s${index}`;
 const computedName = (index: number): string => `strangler_x${index}`;
 
@@ -33,7 +32,8 @@ export const textTable = (columns: number, json = '?'): string => {
 };
 
 /** The rows as a table `d`, with what SQL expressions of the mapping compute beside the texts. */
-const rowsTable = ({ mapping, sourceCodec }: MappedTable, shape: RowShape): string => {
+const rowsTable = (table: MappedTable, shape: RowShape): string => {
+  const { mapping } = table;
   const texts = textTable(shape.slots.length);
   const computed = mapping.columns.flatMap((column, index) =>
     column.from === 'sql' ? [{ index, sql: column.sql, columns: column.columns }] : [],
@@ -43,7 +43,7 @@ const rowsTable = ({ mapping, sourceCodec }: MappedTable, shape: RowShape): stri
   const needed = new Set(computed.flatMap(({ columns }) => columns));
   const typed = [...needed].map((column) => {
     const index = slotIndex(shape, { from: 'image', column });
-    return `${sourceCodec(column).valueSql(slotName(index))} AS ${quoted(column)}`;
+    return `${sourceCodec(table, column, 'target').valueSql(slotName(index))} AS ${quoteName(column)}`;
   });
   const expressions = computed.map(({ index, sql }) => `(${sql}) AS ${computedName(index)}`);
   return (
@@ -53,18 +53,23 @@ const rowsTable = ({ mapping, sourceCodec }: MappedTable, shape: RowShape): stri
 };
 
 /** `t` is the row that `d` names by its key's texts. */
-const sameKey = ({ mapping, targetCodec }: MappedTable): string =>
-  mapping.targetKey
-    .map((column, index) => `t.${quoted(column)} = ${targetCodec(column).valueSql(`d.${slotName(index)}`)}`)
+const sameKey = (table: MappedTable): string =>
+  table.mapping.targetKey
+    .map((column, index) => {
+      const { charset, collation } = columnOf(table.target, column);
+      const value = targetCodec(table, column, 'target').valueSql(`d.${slotName(index)}`);
+      // Two columns of different collations do not compare: the key's own decides, and its index is used.
+      return `t.${quoteName(column)} = ${charset === null ? value : `CONVERT(${value} USING ${charset}) COLLATE ${collation}`}`;
+    })
     .join(' AND ');
 
 /** Makes the statements of one table; they hold no value of any row. */
 export const rowStatements = (table: MappedTable): RowStatements => {
-  const { mapping, targetCodec } = table;
+  const { mapping } = table;
   const shape = shapeOf(mapping);
   const rows = rowsTable(table, shape);
   const keys = `${textTable(shape.keySlots)} AS d`;
-  const target = quoted(mapping.target);
+  const target = quoteName(mapping.target);
   const where = sameKey(table);
   const keyColumns = new Set(mapping.targetKey.map((column) => column.toLowerCase()));
   const values = mapping.columns.map((column, index) => {
@@ -75,26 +80,26 @@ export const rowStatements = (table: MappedTable): RowStatements => {
         ? { from: 'image', column: column.column }
         : { from: 'transform', column: column.target },
     );
-    return targetCodec(column.target).decodeSql(`d.${slotName(slot)}`);
+    return targetCodec(table, column.target, 'target').decodeSql(`d.${slotName(slot)}`);
   });
-  const columns = mapping.columns.map((column) => quoted(column.target));
+  const columns = mapping.columns.map((column) => quoteName(column.target));
   // A key may come in another spelling that its collation takes for the same.
   const assigned = mapping.columns.flatMap((column, index) =>
     keyColumns.has(column.target.toLowerCase()) && !isText(table, column.target)
       ? []
-      : [`t.${quoted(column.target)} = ${values[index]}`],
+      : [`t.${quoteName(column.target)} = ${values[index]}`],
   );
   // A table of nothing but its key: an update finds the row and changes nothing.
   if (assigned.length === 0) {
     const [key] = mapping.targetKey as [string];
-    assigned.push(`t.${quoted(key)} = t.${quoted(key)}`);
+    assigned.push(`t.${quoteName(key)} = t.${quoteName(key)}`);
   }
   return {
     shape,
     update: `UPDATE ${rows} STRAIGHT_JOIN ${target} AS t ON ${where} SET ${assigned.join(', ')}`,
     insert:
       `INSERT INTO ${target} (${columns.join(', ')}) SELECT ${values.join(', ')} FROM ${rows} ` +
-      `LEFT JOIN ${target} AS t ON ${where} WHERE t.${quoted(mapping.targetKey[0] as string)} IS NULL`,
+      `LEFT JOIN ${target} AS t ON ${where} WHERE t.${quoteName(mapping.targetKey[0] as string)} IS NULL`,
     delete: `DELETE t FROM ${keys} STRAIGHT_JOIN ${target} AS t ON ${where}`,
     unmapped: unmappedStatements(table, shape, keys, where),
   };
@@ -108,14 +113,15 @@ const unmappedStatements = (
 ): RowStatements['unmapped'] => {
   const columns = unmappedColumns(table);
   if (columns.length === 0) return null;
-  const { mapping, targetCodec } = table;
-  const target = quoted(mapping.target);
+  const { mapping } = table;
+  const target = quoteName(mapping.target);
   const read = [
     ...Array.from({ length: shape.keySlots }, (_, index) => `d.${slotName(index)}`),
-    ...columns.map((column) => targetCodec(column).encodeSql(`t.${quoted(column)}`)),
+    ...columns.map((column) => targetCodec(table, column, 'target').encodeSql(`t.${quoteName(column)}`)),
   ];
   const restored = columns.map(
-    (column, index) => `t.${quoted(column)} = ${targetCodec(column).decodeSql(`d.${slotName(shape.keySlots + index)}`)}`,
+    (column, index) =>
+      `t.${quoteName(column)} = ${targetCodec(table, column, 'target').decodeSql(`d.${slotName(shape.keySlots + index)}`)}`,
   );
   const rows = `${textTable(shape.keySlots + columns.length)} AS d`;
   return {

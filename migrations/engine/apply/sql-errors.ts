@@ -59,3 +59,27 @@ const keyNameOf = (text: string): string => {
 /** MySQL quotes both names and values; a value stands after `value:` or `entry`. */
 const withoutValues = (text: string): string =>
   text.replace(/(value:?|entry) '(?:[^'\\]|\\.|'(?! for | at |$))*'/gi, "$1 '…'").slice(0, 300);
+
+const lostCodes = new Set([
+  'PROTOCOL_CONNECTION_LOST',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'ER_SERVER_SHUTDOWN',
+  'ER_NORMAL_SHUTDOWN',
+  'ER_CON_COUNT_ERROR',
+]);
+
+/** Whether an error says that the server cannot be reached, or is going: it may be back later. */
+export const isServerAway = (error: unknown): boolean => {
+  for (let link = error, depth = 0; typeof link === 'object' && link !== null && depth < 5; depth += 1) {
+    const { code, message, cause } = link as { code?: unknown; message?: unknown; cause?: unknown };
+    if (typeof code === 'string' && lostCodes.has(code)) return true;
+    // The driver's own, which has no code.
+    if (typeof message === 'string' && /connection is in closed state|connection.*(lost|closed)/i.test(message))
+      return true;
+    link = cause;
+  }
+  return false;
+};

@@ -1,6 +1,7 @@
 import type { Connection } from 'mysql2/promise';
+import { type Queryable, rowsOf } from '../schema/queryable.ts';
 import { rowId, type StoredVersion, type TableChange } from './choose-changes.ts';
-import { type Queryable, rowsOf, versionsTable } from './own-tables.ts';
+import { versionsTable } from './own-tables.ts';
 
 /** Another transaction wrote a first version of the same row: begin anew, and see it. */
 export class VersionRace extends Error {

@@ -1,5 +1,6 @@
 import type { Connection } from 'mysql2/promise';
-import { affectedBy, rowsOf } from './own-tables.ts';
+import { rowsOf } from '../schema/queryable.ts';
+import { affectedBy } from './own-tables.ts';
 import { keyTextsOf, type MappedTable, type RowChange, RowShapeError, slotTexts } from './row-shape.ts';
 import { type RowStatements, rowStatements } from './row-statements.ts';
 import { faultOf } from './sql-errors.ts';

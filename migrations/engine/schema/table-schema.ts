@@ -1,20 +1,3 @@
-import type { Dialect } from '@strangler/platform/mysql/pool.ts';
-
-/** A database server as the engine meets it: two may be of different makes, and each has its own way of saying things. */
-export type ServerFacts = {
-  dialect: Dialect;
-  /** As the server tells it, such as `8.4.3` or `10.11.6-MariaDB`. */
-  version: string;
-  /** Names the server for good: `server_uuid`, or what stands for it in MariaDB. */
-  uuid: string;
-  /** `lower_case_table_names` is not 0: table names are compared without regard to case. */
-  tableNamesIgnoreCase: boolean;
-  maxAllowedPacketBytes: number;
-  binaryLog: boolean;
-  /** Without it and with a binary log, CREATE TRIGGER needs SUPER. */
-  trustsFunctionCreators: boolean;
-};
-
 /** One column, as information_schema describes it. */
 export type ColumnSchema = {
   name: string;
@@ -36,6 +19,8 @@ export type ColumnSchema = {
   fractionDigits: number | null;
   charset: string | null;
   collation: string | null;
+  /** The collation compares `a` and `a ` as equal. */
+  padsSpace: boolean;
   /** Members of ENUM and SET, in order. */
   members: readonly string[];
   /** A row may be inserted without saying the column's value. */
@@ -53,6 +38,7 @@ export type UniqueKey = {
 
 export type ForeignKey = {
   name: string;
+  database: string;
   table: string;
   columns: readonly string[];
   referencedDatabase: string;
@@ -76,6 +62,9 @@ export type TriggerSchema = {
 export type TableSchema = {
   database: string;
   name: string;
+  /** `BASE TABLE`, `VIEW`, `SYSTEM VERSIONED`, … */
+  tableType: string;
+  partitioned: boolean;
   /** `InnoDB`, … */
   storageEngine: string;
   columns: readonly ColumnSchema[];

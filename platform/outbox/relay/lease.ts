@@ -4,6 +4,7 @@ import { pause } from '../../backoff.ts';
 import type { Log } from '../../log.ts';
 import { leaseTable, relayTable, rowsOf } from '../schema.ts';
 import { planLeases } from './lease-plan.ts';
+import type { Turns } from './turns.ts';
 
 /** The right to publish one part's rows and to mark them. */
 export type Lease = {
@@ -37,6 +38,8 @@ export type LeaseKeeper = {
   /** The lease if it is valid now and not being given back. */
   held(part: number): Lease | undefined;
   all(): Lease[];
+  /** The database has shown that somebody else has it. */
+  disown(part: number, token: string): void;
   /** Renews, gives back and takes, once. Throws what the database throws. */
   tick(): Promise<void>;
   start(): void;
@@ -52,6 +55,7 @@ export function createLeaseKeeper({
   relayId,
   times: { ttlMs, renewEveryMs },
   events,
+  inTurn,
   log,
   nowMs = () => performance.now(),
 }: {
@@ -59,6 +63,8 @@ export function createLeaseKeeper({
   relayId: string;
   times: LeaseTimes;
   events: LeaseEvents;
+  /** Shared with whoever else locks several leases in one statement, or they would end in deadlocks. */
+  inTurn: Turns;
   log: Log;
   nowMs?: () => number;
 }): LeaseKeeper {
@@ -83,10 +89,12 @@ export function createLeaseKeeper({
     const held = [...leases.values()];
     if (held.length > 0) {
       // One that has run out is not renewed: somebody may be about to take it.
-      await db.query(
-        `UPDATE ${leaseTable} SET expires_at = ${expiry}
-         WHERE owner = ? AND expires_at > UTC_TIMESTAMP(6) AND (part, token) IN (${held.map(() => '(?, ?)').join(', ')})`,
-        [ttlUs, owner, ...held.flatMap(({ part, token }) => [part, token])],
+      await inTurn(() =>
+        db.query(
+          `UPDATE ${leaseTable} SET expires_at = ${expiry}
+           WHERE owner = ? AND expires_at > UTC_TIMESTAMP(6) AND (part, token) IN (${held.map(() => '(?, ?)').join(', ')})`,
+          [ttlUs, owner, ...held.flatMap(({ part, token }) => [part, token])],
+        ),
       );
     }
     const rows = await readLeases();
@@ -160,7 +168,11 @@ export function createLeaseKeeper({
     const seen = rows.map((row) => ({
       part: row.part,
       // What is being given back counts as another's: it is neither to be given back twice nor to be taken.
-      owner: releasing.has(row.part) ? 'giving back' : row.owner === owner && !leases.has(row.part) ? 'lost' : row.owner,
+      owner: releasing.has(row.part)
+        ? 'giving back'
+        : row.owner === owner && !leases.has(row.part)
+          ? 'lost'
+          : row.owner,
     }));
     const plan = planLeases(owner, members, seen);
     for (const part of plan.release) {
@@ -191,6 +203,9 @@ export function createLeaseKeeper({
       return undefined;
     },
     all: () => [...leases.values()],
+    disown(part, token) {
+      if (leases.get(part)?.token === token) lose(part);
+    },
     tick,
     start() {
       running ??= run();

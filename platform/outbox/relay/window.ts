@@ -33,8 +33,15 @@ export type Window = {
   marked(rows: readonly HeldRow[]): void;
   /** Forgets a part's rows: its lease is lost. */
   drop(part: number): void;
-  /** Forgets all that is not confirmed: the channel it was sent on has ended, or it will be sent on another. */
-  dropUnconfirmed(part?: number): void;
+  /** Forgets all that is not confirmed: the channel it was sent on has ended. */
+  dropUnconfirmed(): void;
+  /** Forgets a part's rows that are not on their way: the part is being given back. */
+  dropUnsent(part: number): void;
+  /**
+   * Grows with every drop. Rows that were read before one and come after it must not be added: the read left out
+   * rows that were held then, and what follows them would go ahead of them.
+   */
+  drops(): number;
   ids(part: number): string[];
   size(part: number): number;
   rows(): number;
@@ -52,6 +59,7 @@ export function createWindow(): Window {
   let readyFrom = 0;
   let sent = 0;
   let refused = 0;
+  let drops = 0;
   let rowCount = 0;
   let weight = 0;
 
@@ -75,10 +83,15 @@ export function createWindow(): Window {
     leave(row);
   }
 
+  // What waits behind a row is always forgotten with it: the queues stay whole.
   function forgetPart(part: number, which: (row: HeldRow) => boolean): void {
+    drops += 1;
     for (const row of [...(parts.get(part)?.values() ?? [])]) {
       if (!which(row)) continue;
-      if (row.state !== 'confirmed') keys.delete(keyOf(row));
+      const key = keyOf(row);
+      const queue = keys.get(key)?.filter((other) => other !== row) ?? [];
+      if (queue.length === 0) keys.delete(key);
+      else keys.set(key, queue);
       forget(row);
     }
   }
@@ -149,10 +162,11 @@ export function createWindow(): Window {
       for (const row of rows) if (row.state === 'confirmed') leave(row);
     },
     drop: (part) => forgetPart(part, () => true),
-    dropUnconfirmed(part) {
-      for (const each of part === undefined ? [...parts.keys()] : [part])
-        forgetPart(each, (row) => row.state !== 'confirmed');
+    dropUnconfirmed() {
+      for (const part of parts.keys()) forgetPart(part, (row) => row.state !== 'confirmed');
     },
+    dropUnsent: (part) => forgetPart(part, (row) => row.state !== 'confirmed' && row.state !== 'sent'),
+    drops: () => drops,
     ids: (part) => [...(parts.get(part)?.keys() ?? [])],
     size: (part) => parts.get(part)?.size ?? 0,
     rows: () => rowCount,

@@ -1,0 +1,92 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { runProgram } from '@strangler/migrations/cli/program.ts';
+import { sliceFileJsonSchema } from '@strangler/platform/contracts/slice-file.ts';
+import { createLog } from '@strangler/platform/log.ts';
+import { repositoryRoot } from '@strangler/stack/home/paths.ts';
+
+/** The commands whose `--help` stands in docs/reference/strangler.md. */
+const documentedCommands = [[], ['flag', 'set'], ['flag', 'show'], ['flag', 'history'], ['status']];
+
+const schemaPath = 'migrations/slices/slice.schema.json';
+const examplePath = 'migrations/slices/catalog/slice.yaml';
+
+/** Files that are made from code, in whole or in part: path in the repository → what should stand there. */
+export async function generatedFiles(): Promise<Map<string, string>> {
+  const help = await Promise.all(documentedCommands.map(helpOf));
+  return new Map([
+    [schemaPath, formatJson(sliceFileJsonSchema())],
+    withParts('docs/reference/strangler.md', { help: help.join('\n\n') }),
+    withParts('docs/reference/slice-file.md', {
+      options: optionsTable(sliceFileJsonSchema() as ObjectSchema),
+      example: fenced('yaml', readFileSync(join(repositoryRoot, examplePath), 'utf8')),
+    }),
+  ]);
+}
+
+function withParts(path: string, parts: Record<string, string>): [string, string] {
+  let text = readFileSync(join(repositoryRoot, path), 'utf8');
+  for (const [name, content] of Object.entries(parts)) {
+    const marked = new RegExp(`(<!-- generated: ${name} -->\n)[\\s\\S]*?(<!-- end of generated -->)`);
+    if (!marked.test(text)) throw new Error(`${path}: expected a part "<!-- generated: ${name} -->", found none`);
+    text = text.replace(marked, (_whole, begin: string, end: string) => `${begin}${content}\n${end}`);
+  }
+  return [path, text];
+}
+
+async function helpOf(words: readonly string[]): Promise<string> {
+  const printed: string[] = [];
+  await runProgram([...words, '--help'], {
+    out: (text) => printed.push(text),
+    err: (text) => printed.push(text),
+    environment: {},
+    log: createLog({ name: 'docs', level: 'silent' }),
+    signal: AbortSignal.abort(),
+  });
+  const name = ['strangler', ...words].join(' ');
+  return `### \`${name}\`\n\n${fenced('text', printed.join('\n'))}`;
+}
+
+type OptionSchema = {
+  description?: string;
+  type?: string;
+  minItems?: number;
+  maxItems?: number;
+  items?: Partial<ObjectSchema>;
+  additionalProperties?: unknown;
+};
+type ObjectSchema = { properties: Record<string, OptionSchema>; required?: string[] };
+
+function optionsTable(schema: ObjectSchema): string {
+  return ['| option | value | required | meaning |', '|---|---|---|---|', ...optionRows(schema, '')].join('\n');
+}
+
+/** One row an option; those of a list's items follow it as `list[].option`. */
+function optionRows({ properties, required = [] }: ObjectSchema, before: string): string[] {
+  return Object.entries(properties).flatMap(([name, option]) => {
+    const path = `${before}${name}`;
+    const { items, description = '' } = option;
+    const row = `| \`${path}\` | ${valueOf(option)} | ${required.includes(name) ? 'yes' : 'no'} | ${description} |`;
+    return items?.properties === undefined
+      ? [row]
+      : [row, ...optionRows({ properties: items.properties, required: items.required ?? [] }, `${path}[].`)];
+  });
+}
+
+function valueOf({ type, minItems = 0, maxItems }: OptionSchema): string {
+  if (type === 'array') return `list of ${minItems} to ${maxItems ?? 'any number'}`;
+  return type === 'object' ? 'names and values' : 'text';
+}
+
+/** JSON as the formatter wants it: short lists stand on one line. */
+function formatJson(value: unknown): string {
+  const text = JSON.stringify(value, null, 2).replaceAll(/\[\n\s*([^[\]{}]*?)\n\s*\]/g, (whole, items: string) => {
+    const line = `[${items.replaceAll(/\n\s*/g, ' ')}]`;
+    return line.length <= 100 ? line : whole;
+  });
+  return `${text}\n`;
+}
+
+function fenced(language: string, text: string): string {
+  return `\`\`\`${language}\n${text.trimEnd()}\n\`\`\``;
+}

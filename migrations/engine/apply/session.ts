@@ -1,0 +1,55 @@
+import { createPool, type PoolOptions } from '@strangler/platform/mysql/pool.ts';
+import type { Pool } from 'mysql2/promise';
+
+/**
+ * How a session that writes rows of the pipe is set:
+ * - `@strangler_apply`: capture on this side does not take what is applied for a change of its own.
+ * - Foreign keys are not checked. Rows of different tables come in any order, and a copy runs table by table, for hours:
+ *   waiting for parents would mean to hold back most of the children meanwhile, and two tables that point at each other
+ *   could never be begun with. The source has checked every state that it committed, so the end state is sound when it
+ *   is the source's; `findOrphans` proves that. Unchecked keys also do not cascade: the children's own deletes are on
+ *   their way, and a row that is taken away and added again in one transaction takes nothing with it.
+ * - Strict: a value that the column cannot hold is an error and never cut to fit. Zero dates and 0 in an AUTO_INCREMENT
+ *   column are values like others.
+ */
+const session = (lockWaitSeconds: number): string =>
+  `SET @strangler_apply = 1, SESSION foreign_key_checks = 0, SESSION unique_checks = 1, SESSION time_zone = '+00:00', ` +
+  `SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION', ` +
+  `SESSION innodb_lock_wait_timeout = ${lockWaitSeconds}, NAMES utf8mb4`;
+
+export type ApplyPoolOptions = PoolOptions & {
+  /** How long a statement waits for a lock before the batch is begun anew, 10 s unless told. */
+  lockWaitSeconds?: number;
+};
+
+/** A pool whose sessions write rows of the pipe: for the applier, the backfill and nothing else. */
+export function createApplyPool(url: string, options: ApplyPoolOptions = {}): Pool {
+  const { lockWaitSeconds = 10, ...poolOptions } = options;
+  const pool = createPool(url, poolOptions);
+  // Queued before whatever the connection was taken for.
+  pool.pool.on('connection', (connection) => {
+    connection.query(session(lockWaitSeconds), (error) => {
+      if (error) connection.destroy();
+    });
+  });
+  return pool;
+}
+
+/**
+ * A pool whose sessions only read: plain reads take no locks and see what is committed when they begin, times are UTC,
+ * and the SQL mode is the one under which the pipe writes, so that an expression means the same everywhere.
+ */
+export function createReadPool(url: string, options: PoolOptions = {}): Pool {
+  const pool = createPool(url, options);
+  pool.pool.on('connection', (connection) => {
+    const failed = (error: unknown) => {
+      if (error) connection.destroy();
+    };
+    connection.query(
+      `SET SESSION time_zone = '+00:00', SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION', NAMES utf8mb4`,
+      failed,
+    );
+    connection.query('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ ONLY', failed);
+  });
+  return pool;
+}

@@ -1,0 +1,48 @@
+import { type Queryable, rowsOf } from '../schema/queryable.ts';
+import { captureStateTable } from './capture-plan.ts';
+
+const text = 'CHARACTER SET utf8mb4 COLLATE utf8mb4_bin';
+
+/** A slice's epoch cannot go back: images of the past would win over those of today. */
+export class EpochError extends Error {
+  override name = 'EpochError';
+}
+
+/** Makes the table from which the triggers read the epoch, where it is not there yet. */
+export async function installCaptureState(db: Queryable): Promise<void> {
+  await db.query(
+    `CREATE TABLE IF NOT EXISTS ${captureStateTable} (
+       slice VARCHAR(64) ${text} NOT NULL PRIMARY KEY,
+       epoch INT UNSIGNED NOT NULL,
+       changed_at DATETIME(6) NOT NULL
+     ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`,
+  );
+}
+
+/** The epoch under which a slice's changes are captured now; undefined where nothing is captured of it. */
+export async function readEpoch(db: Queryable, slice: string): Promise<number | undefined> {
+  const [row] = await rowsOf<{ epoch: number }>(db, `SELECT epoch FROM ${captureStateTable} WHERE slice = ?`, [slice]);
+  return row?.epoch;
+}
+
+/** Sets a slice's epoch, for every change from the next statement on. @throws EpochError when it would go back. */
+export async function setEpoch(db: Queryable, slice: string, epoch: number): Promise<void> {
+  await db.query(
+    `INSERT INTO ${captureStateTable} (slice, epoch, changed_at) VALUES (?, ?, UTC_TIMESTAMP(6))
+     ON DUPLICATE KEY UPDATE changed_at = IF(VALUES(epoch) > epoch, VALUES(changed_at), changed_at),
+                             epoch = GREATEST(epoch, VALUES(epoch))`,
+    [slice, epoch],
+  );
+  const now = await readEpoch(db, slice);
+  if (now === epoch) return;
+  throw new EpochError(`${slice}: expected an epoch of at least ${now}, the present one, found ${epoch}`);
+}
+
+/** Forgets a slice, and the table with the last of them. */
+export async function dropCaptureState(db: Queryable, slice: string): Promise<void> {
+  const [found] = await rowsOf(db, 'SHOW TABLES LIKE ?', [captureStateTable.replaceAll('_', '\\_')]);
+  if (found === undefined) return;
+  await db.query(`DELETE FROM ${captureStateTable} WHERE slice = ?`, [slice]);
+  const [other] = await rowsOf(db, `SELECT 1 FROM ${captureStateTable} LIMIT 1`);
+  if (other === undefined) await db.query(`DROP TABLE ${captureStateTable}`);
+}

@@ -1,0 +1,125 @@
+import type { Pool, PoolConnection } from 'mysql2/promise';
+import { quoteName } from '../schema/identifiers.ts';
+import { type CapturePlan, captureSqlMode } from './capture-plan.ts';
+import { dropCaptureState, installCaptureState, setEpoch } from './capture-state.ts';
+import { compareTriggers, type LiveTrigger, readCaptureTriggers } from './drift.ts';
+import { type LockOptions, withTableLocked } from './lock-table.ts';
+
+export type CaptureInstallation = {
+  slice: string;
+  /** The source's database. */
+  database: string;
+  /** Under which changes are captured from now on; never below the present one. */
+  epoch: number;
+  /** One of each of the slice's tables. */
+  plans: readonly CapturePlan[];
+};
+
+/** What was done to each table of a slice, and how long its writers may have waited for it. */
+export type CaptureOutcome = {
+  table: string;
+  done: 'created' | 'replaced' | 'unchanged' | 'dropped';
+  lockedMs: number;
+};
+
+/**
+ * Makes the triggers of all of a slice's tables, table by table; when it returns, every change is captured, also of
+ * transactions that were open before. What is there and right is left alone, what is not is replaced without a change
+ * slipping through. The outbox must stand. Killed half-way it is run again, or `removeCapture`.
+ * @throws TableBusyError, EpochError, and what the server refuses.
+ */
+export async function installCapture(
+  pool: Pool,
+  { slice, database, epoch, plans }: CaptureInstallation,
+  lock: LockOptions = {},
+): Promise<CaptureOutcome[]> {
+  await installCaptureState(pool);
+  await setEpoch(pool, slice, epoch);
+  const outcomes: CaptureOutcome[] = [];
+  for (const plan of plans) {
+    const live = await readCaptureTriggers(pool, database, slice);
+    const drifted = new Set(compareTriggers([plan], ofPlan(plan, live)).map(({ name }) => name));
+    const old = live.filter(({ name }) => drifted.has(name));
+    const made = plan.triggers.filter(({ name }) => drifted.has(name));
+    if (drifted.size === 0) {
+      outcomes.push({ table: plan.source.name, done: 'unchanged', lockedMs: 0 });
+      continue;
+    }
+    const lockedMs = await underLock(pool, plan.source, lock, async (connection) => {
+      await dropTriggers(connection, database, old);
+      await connection.query(`SET SESSION sql_mode = '${captureSqlMode}', NAMES utf8mb4`);
+      for (const { createSql } of made) await connection.query(createSql);
+    });
+    outcomes.push({ table: plan.source.name, done: old.length > 0 ? 'replaced' : 'created', lockedMs });
+  }
+  outcomes.push(...(await dropStrays(pool, { slice, database, plans }, lock)));
+  return outcomes;
+}
+
+/**
+ * Takes away every trigger that captures for a slice, whichever table it is on, and its epoch: the tables are as they
+ * were. The outbox stays: others may write to it.
+ * @throws TableBusyError with what was not yet taken away still in place; run it again.
+ */
+export async function removeCapture(
+  pool: Pool,
+  { slice, database }: { slice: string; database: string },
+  lock: LockOptions = {},
+): Promise<CaptureOutcome[]> {
+  const outcomes = await dropStrays(pool, { slice, database, plans: [] }, lock);
+  await dropCaptureState(pool, slice);
+  return outcomes;
+}
+
+/** Live triggers that stand on the plan's table or bear one of its names. */
+const ofPlan = ({ source, triggers }: CapturePlan, live: readonly LiveTrigger[]): LiveTrigger[] =>
+  live.filter(({ name, table }) => table === source.name || triggers.some((trigger) => trigger.name === name));
+
+async function dropStrays(
+  pool: Pool,
+  { slice, database, plans }: Omit<CaptureInstallation, 'epoch'>,
+  lock: LockOptions,
+): Promise<CaptureOutcome[]> {
+  const live = await readCaptureTriggers(pool, database, slice);
+  const names = new Set(compareTriggers(plans, live).flatMap(({ kind, name }) => (kind === 'stray' ? [name] : [])));
+  const strays = live.filter(({ name }) => names.has(name));
+  const outcomes: CaptureOutcome[] = [];
+  for (const table of new Set(strays.map((stray) => stray.table))) {
+    const own = strays.filter((stray) => stray.table === table);
+    const lockedMs = await underLock(pool, { database, name: table }, lock, (connection) =>
+      dropTriggers(connection, database, own),
+    );
+    outcomes.push({ table, done: 'dropped', lockedMs });
+  }
+  return outcomes;
+}
+
+async function underLock(
+  pool: Pool,
+  table: { database: string; name: string },
+  lock: LockOptions,
+  work: (connection: PoolConnection) => Promise<void>,
+): Promise<number> {
+  let lockedMs = 0;
+  await withTableLocked(
+    pool,
+    table,
+    async (connection) => {
+      const startedMs = performance.now();
+      await work(connection);
+      lockedMs = performance.now() - startedMs;
+    },
+    lock,
+  );
+  return Math.round(lockedMs);
+}
+
+async function dropTriggers(
+  connection: PoolConnection,
+  database: string,
+  triggers: readonly { name: string }[],
+): Promise<void> {
+  for (const { name } of triggers) {
+    await connection.query(`DROP TRIGGER IF EXISTS ${quoteName(database)}.${quoteName(name)}`);
+  }
+}

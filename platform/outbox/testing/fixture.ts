@@ -1,0 +1,134 @@
+import { randomBytes } from 'node:crypto';
+import type { ConsumeMessage } from 'amqplib';
+import type { Pool } from 'mysql2/promise';
+import { createLog, type Log } from '../../log.ts';
+import { connect, type RabbitConnection } from '../../rabbit.ts';
+import { type FreshDatabase, freshDatabase, testServers } from '../../testing/servers.ts';
+import { declareTopology, deleteTopology } from '../declare.ts';
+import { onConnection } from '../execute.ts';
+import { type DomainEvent, record } from '../record.ts';
+import { createRelayPool } from '../relay/database.ts';
+import { type InstallOptions, installInbox, installOutbox, rowsOf } from '../schema.ts';
+import type { TopologySpec } from '../topology.ts';
+
+/** A database with an outbox, and names in RabbitMQ that nobody else uses; `close` removes all of it. */
+export type OutboxFixture = {
+  database: FreshDatabase;
+  db: Pool;
+  rabbit: RabbitConnection;
+  rabbitmqUrl: string;
+  exchange: string;
+  log: Log;
+  /** Declares it under the fixture's exchange and removes it at the end. */
+  declare(spec: Omit<TopologySpec, 'exchange'>): Promise<void>;
+  /** A consumer name of this fixture. */
+  named(consumer: string): string;
+  /** Called, last first, before the servers are left. */
+  onClose(close: () => unknown): void;
+  close(): Promise<void>;
+};
+
+export async function outboxFixture(label: string, options: InstallOptions = {}): Promise<OutboxFixture> {
+  const { rabbitmqUrl } = testServers();
+  const log = createLog({ name: label, level: process.env.TEST_LOG_LEVEL ?? 'silent' });
+  const database = await freshDatabase(label);
+  const db = createRelayPool(database.url);
+  await installOutbox(db, options);
+  await installInbox(db);
+  const rabbit = connect({ url: rabbitmqUrl, log });
+  const suffix = randomBytes(4).toString('hex');
+  const exchange = `test-${label}-${suffix}`;
+  const closers: (() => unknown)[] = [];
+  return {
+    database,
+    db,
+    rabbit,
+    rabbitmqUrl,
+    exchange,
+    log,
+    named: (consumer) => `${consumer}-${suffix}`,
+    async declare(spec) {
+      closers.unshift(() => deleteTopology(rabbit, { exchange, ...spec }));
+      await declareTopology(rabbit, { exchange, ...spec });
+    },
+    onClose: (close) => void closers.unshift(close),
+    async close() {
+      for (const close of closers.splice(0)) await close();
+      await rabbit.close();
+      await db.end();
+      await database.drop();
+    },
+  };
+}
+
+export const anEvent = (key: string, data: Record<string, unknown> = {}): DomainEvent => ({
+  slice: 'shop',
+  type: 'thing.changed',
+  schemaVersion: 1,
+  aggregate: 'thing',
+  key,
+  data,
+});
+
+/** Records events in one transaction and commits it. */
+export async function recordAll(db: Pool, events: readonly DomainEvent[]): Promise<void> {
+  const connection = await db.getConnection();
+  try {
+    await connection.query('START TRANSACTION');
+    for (const event of events) await record(event, onConnection(connection));
+    await connection.query('COMMIT');
+  } finally {
+    connection.release();
+  }
+}
+
+export async function pendingRows(db: Pool): Promise<number> {
+  const [row] = await rowsOf<{ n: number }>(db, 'SELECT COUNT(*) AS n FROM strangler_outbox WHERE published = 0');
+  return row?.n ?? 0;
+}
+
+/** What has come out of a queue, in order. */
+export type Heard = {
+  id: bigint;
+  key: string;
+  routingKey: string;
+  body: Record<string, unknown>;
+  message: ConsumeMessage;
+};
+
+/** Takes all that comes to a queue and keeps it, until the fixture is closed. */
+export async function listen(fixture: OutboxFixture, queue: string): Promise<Heard[]> {
+  const channel = await fixture.rabbit.channel();
+  const heard: Heard[] = [];
+  await channel.prefetch(500);
+  await channel.consume(queue, (message) => {
+    if (message === null) return;
+    heard.push({
+      id: BigInt(String(message.properties.messageId).split('/')[1] ?? 0),
+      key: String(message.properties.headers?.['x-strangler-key']),
+      routingKey: message.fields.routingKey,
+      body: JSON.parse(message.content.toString()) as Record<string, unknown>,
+      message,
+    });
+    channel.ack(message);
+  });
+  fixture.onClose(() => channel.close().catch(() => {}));
+  return heard;
+}
+
+/** Of each key, the ids in the order in which each was heard first. */
+export function firstHeard(heard: readonly Heard[]): Map<string, bigint[]> {
+  const seen = new Set<bigint>();
+  const byKey = new Map<string, bigint[]>();
+  for (const { id, key } of heard) {
+    if (seen.has(id)) continue;
+    seen.add(id);
+    byKey.set(key, [...(byKey.get(key) ?? []), id]);
+  }
+  return byKey;
+}
+
+/** The first key whose ids are not in increasing order. */
+export function outOfOrder(byKey: ReadonlyMap<string, readonly bigint[]>): [string, readonly bigint[]] | undefined {
+  return [...byKey].find(([, ids]) => ids.some((id, at) => at > 0 && id <= (ids[at - 1] ?? 0n)));
+}
