@@ -38,7 +38,7 @@ export const environment = z.object({
   SERVICES: readBy(parseStaticInstances).optional(),
   CONSUL_URL: z.url().optional(),
   CONSUL_HTTP_TOKEN: z.string().optional(),
-  SERVICE_ID: z.string().default(`strangler-proxy-${hostname()}`),
+  SERVICE_ID: z.string().optional(),
   DATA_DIRECTORY: z.string().optional(),
   OPERATOR_TOKEN: z.string().min(16, 'must have at least 16 characters').optional(),
   TRUSTED_PEERS: list().default([]),
@@ -48,6 +48,7 @@ export const environment = z.object({
   DRAIN_GRACE: durationMs().default(10_000),
   CONNECT_TIMEOUT: durationMs({ min: 1 }).default(3_000),
   ANSWER_TIMEOUT: durationMs({ min: 1 }).default(60_000),
+  FALLBACK_TIMEOUT: durationMs({ min: 1 }).default(3_000),
   IDLE_TIMEOUT: durationMs({ min: 1 }).default(60_000),
   CLIENT_IDLE_TIMEOUT: durationMs({ min: 1 }).default(60_000),
   HEADERS_TIMEOUT: durationMs({ min: 1 }).default(10_000),
@@ -140,7 +141,8 @@ export const readConfig = (env: NodeJS.ProcessEnv) => {
   const told = loadConfig('strangler-proxy', environment, env);
   const consulUrl = told.CONSUL_URL ?? consulOf(told.STRANGLER_FLAGS);
   return {
-    id: told.SERVICE_ID,
+    // Two proxies on one host must not take each other's place in Consul.
+    id: told.SERVICE_ID ?? `strangler-proxy-${hostname()}-${told.PORT === 0 ? process.pid : told.PORT}`,
     host: told.HOST,
     port: told.PORT,
     adminHost: told.ADMIN_HOST,
@@ -162,6 +164,7 @@ export const readConfig = (env: NodeJS.ProcessEnv) => {
     timeouts: {
       connectTimeoutMs: told.CONNECT_TIMEOUT,
       answerTimeoutMs: told.ANSWER_TIMEOUT,
+      fallbackTimeoutMs: told.FALLBACK_TIMEOUT,
       bodyIdleTimeoutMs: told.IDLE_TIMEOUT,
       clientIdleTimeoutMs: told.CLIENT_IDLE_TIMEOUT,
       headersTimeoutMs: told.HEADERS_TIMEOUT,

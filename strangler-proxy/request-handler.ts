@@ -92,12 +92,17 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
     const { req, res, attempts } = way;
     const { outgoing } = accepted;
     if (decision.access === 'write' && decision.epoch !== null) outgoing.headers[epochHeader] = `${decision.epoch}`;
+    const hasBody = outgoing.body.kind !== 'none';
+    const monolithCouldServe = decision.monolithMayServe && !hasBody;
     const tried = await tryInstances({
       upstreams,
       decision,
-      hasBody: outgoing.body.kind !== 'none',
+      hasBody,
       attempts,
-      tryOne: (instance, side) => forward(req, res, outgoing, instance, disclosedHeaders(decision, side, instance)),
+      tryOne: (instance, side) => {
+        const patience = side === 'service' && monolithCouldServe ? 'short' : 'usual';
+        return forward(req, res, outgoing, instance, disclosedHeaders(decision, side, instance), patience);
+      },
     });
     end(way, conclude(way, decision, tried));
   }

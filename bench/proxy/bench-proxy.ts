@@ -4,6 +4,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually, freePort } from '@strangler/platform/testing/servers.ts';
 import { type Contestant, contestants, isInstalled } from './contestants.ts';
+import { cpuMicrosOf } from './cpu-time.ts';
 import { cannon, type Measured, wrk } from './load.ts';
 import { median, medianRatio } from './ratios.ts';
 
@@ -18,7 +19,8 @@ export type BenchReport = {
   table: string;
   json: {
     bench: 'proxy';
-    results: { name: string; requestsPerSecond: number; p99Ms: number }[];
+    /** `cpuMicros`: processor time of the proxy a request; null where the system does not tell, and for no proxy at all. */
+    results: { name: string; requestsPerSecond: number; p99Ms: number; cpuMicros: number | null }[];
     ratios: Record<string, number>;
   };
 };
@@ -38,13 +40,17 @@ export const benchProxy = async ({ rounds, secondsPerRound, connections, say }: 
   const pinned = isInstalled('taskset') && availableParallelism() >= 2;
   const load = isInstalled('wrk') ? wrk : cannon;
   const running: ChildProcess[] = [];
-  const start = (contestant: Omit<Contestant, 'name'>, core: number): void => {
+  const pids = new Map<string, number>();
+  const start = (contestant: Contestant, core: number): void => {
     const words = [contestant.command, ...contestant.arguments];
     const [command, ...rest] = pinned ? ['taskset', '-c', String(core), ...words] : words;
     const { NODE_OPTIONS: _, ...env } = process.env;
-    running.push(
-      spawn(command!, rest, { env: { ...env, ...contestant.environment }, stdio: ['ignore', 'ignore', 'inherit'] }),
-    );
+    const child = spawn(command!, rest, {
+      env: { ...env, ...contestant.environment },
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    running.push(child);
+    if (child.pid !== undefined) pids.set(contestant.name, child.pid);
   };
   say(
     `load: ${load.name}, ${connections} connections, ${rounds} rounds of ${secondsPerRound} s each; ` +
@@ -55,6 +61,7 @@ export const benchProxy = async ({ rounds, secondsPerRound, connections, say }: 
     const upstreamUrl = `http://127.0.0.1:${await freePort()}`;
     start(
       {
+        name: 'upstream',
         command: process.execPath,
         arguments: [join(import.meta.dirname, 'upstream.ts')],
         environment: { PORT: new URL(upstreamUrl).port },
@@ -71,12 +78,25 @@ export const benchProxy = async ({ rounds, secondsPerRound, connections, say }: 
     urls.set('direct', upstreamUrl);
     for (const [name, url] of urls) await waitUntilAnswers(name, url);
 
-    const measure = (name: string, seconds: number): Promise<Measured> =>
-      load.run({ url: `${urls.get(name)}${path}`, headers, connections, seconds, core: pinned ? 1 : null });
+    const cpuOf = (name: string): number | null => (pids.has(name) ? cpuMicrosOf(pids.get(name)!) : null);
+    const measure = async (name: string, seconds: number): Promise<Round> => {
+      const before = cpuOf(name);
+      const result = await load.run({
+        url: `${urls.get(name)}${path}`,
+        headers,
+        connections,
+        seconds,
+        core: pinned ? 1 : null,
+      });
+      const after = cpuOf(name);
+      const cpuMicros =
+        before === null || after === null ? null : (after - before) / (result.requestsPerSecond * seconds);
+      return { ...result, cpuMicros };
+    };
     const names = [...urls.keys()];
     for (const name of names) await measure(name, 2);
 
-    const measured = new Map<string, Measured[]>(names.map((name) => [name, []]));
+    const measured = new Map<string, Round[]>(names.map((name) => [name, []]));
     for (let round = 0; round < rounds; round += 1) {
       const order = [...names.slice(round % names.length), ...names.slice(0, round % names.length)];
       for (const name of order) {
@@ -114,12 +134,16 @@ const stop = async (child: ChildProcess): Promise<void> => {
   clearTimeout(giveUp);
 };
 
-const report = (measured: ReadonlyMap<string, Measured[]>): BenchReport => {
+/** One contestant in one round; `cpuMicros` is the proxy's processor time a request. */
+type Round = Measured & { cpuMicros: number | null };
+
+const report = (measured: ReadonlyMap<string, Round[]>): BenchReport => {
   const ours = measured.get('ours')!.map((one) => one.requestsPerSecond);
   const results = [...measured].map(([name, all]) => ({
     name,
     requestsPerSecond: Math.round(median(all.map((one) => one.requestsPerSecond))),
     p99Ms: round(median(all.map((one) => one.p99Ms))),
+    cpuMicros: cpuMedian(all),
   }));
   const ratios: Record<string, number> = {};
   for (const [name, all] of measured) {
@@ -132,10 +156,15 @@ const report = (measured: ReadonlyMap<string, Measured[]>): BenchReport => {
       );
   }
   const rows = results.map(
-    ({ name, requestsPerSecond, p99Ms }) =>
-      `${name.padEnd(12)} ${String(requestsPerSecond).padStart(8)}/s   p99 ${String(p99Ms).padStart(8)} ms   ${name in ratios ? `ours / ${name} = ${ratios[name]}` : ''}`,
+    ({ name, requestsPerSecond, p99Ms, cpuMicros }) =>
+      `${name.padEnd(12)} ${String(requestsPerSecond).padStart(8)}/s   p99 ${String(p99Ms).padStart(8)} ms   ${cpuMicros === null ? ''.padStart(12) : `${String(cpuMicros).padStart(6)} µs CPU`}   ${name in ratios ? `ours / ${name} = ${ratios[name]}` : ''}`,
   );
   return { table: rows.map((row) => row.trimEnd()).join('\n'), json: { bench: 'proxy', results, ratios } };
 };
 
 const round = (value: number): number => Math.round(value * 100) / 100;
+
+const cpuMedian = (rounds: readonly Round[]): number | null => {
+  const told = rounds.flatMap(({ cpuMicros }) => (cpuMicros === null ? [] : [cpuMicros]));
+  return told.length === 0 ? null : round(median(told));
+};

@@ -66,14 +66,14 @@ function optionRows({ properties, required = [] }: ObjectSchema, before: string)
   return Object.entries(properties).flatMap(([name, option]) => {
     const path = `${before}${name}`;
     const { items, description = '' } = option;
-    const row = `| \`${path}\` | ${valueOf(option)} | ${required.includes(name) ? 'yes' : 'no'} | ${description} |`;
+    const row = `| \`${path}\` | ${describeValue(option)} | ${required.includes(name) ? 'yes' : 'no'} | ${description} |`;
     return items?.properties === undefined
       ? [row]
       : [row, ...optionRows({ properties: items.properties, required: items.required ?? [] }, `${path}[].`)];
   });
 }
 
-function valueOf({ type, minItems = 0, maxItems }: OptionSchema): string {
+function describeValue({ type, minItems = 0, maxItems }: OptionSchema): string {
   if (type === 'array') return `list of ${minItems} to ${maxItems ?? 'any number'}`;
   return type === 'object' ? 'names and values' : 'text';
 }

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import * as headers from '@strangler/platform/contracts/headers.ts';
@@ -45,7 +44,7 @@ describe('docs/reference/proxy.md', () => {
       if (written === '–') expect(unset.data).toBeUndefined();
       else if (written === '(empty)') expect(unset.data).toEqual([]);
       else {
-        const told = fields[variable]!.safeParse(written.replace('<host name>', hostname()));
+        const told = fields[variable]!.safeParse(written);
         expect(told).toEqual({ success: true, data: unset.data });
       }
     },

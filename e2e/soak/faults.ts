@@ -17,6 +17,18 @@ export const killed = (process: ProcessHandle): Fault => ({
   },
 });
 
+/** A process that keeps its connections and answers nobody. */
+export const stalled = (process: ProcessHandle): Fault => ({
+  name: `${process.name} frozen`,
+  begin: async () => {
+    process.kill('SIGSTOP');
+  },
+  end: async () => {
+    process.kill('SIGCONT');
+    await process.waitReady();
+  },
+});
+
 /** A server of the stack frozen: connections stay open and nothing answers. */
 export const frozen = (instance: string, server: ServerName): Fault => ({
   name: `${server} frozen`,

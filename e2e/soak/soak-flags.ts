@@ -11,7 +11,7 @@ import { startCrowd } from '../traffic/crowd.ts';
 import { seededRandom } from '../traffic/random.ts';
 import { shopperConnections } from '../traffic/shopper.ts';
 import { createTally } from '../traffic/tally.ts';
-import { crashed, type Fault, frozen, killed, together } from './faults.ts';
+import { crashed, type Fault, frozen, killed, stalled, together } from './faults.ts';
 
 export type SoakOptions = {
   instance: string;
@@ -53,6 +53,7 @@ export const soakFlags = async (options: SoakOptions): Promise<SoakReport> => {
   try {
     const shoppers = await inviteShoppers(shop, { accounts: 20, anonymous: 20, random, dispatcher: connections });
     const [first, second] = shop.catalogInstances.map(killed) as [Fault, Fault];
+    const [firstStalled, secondStalled] = shop.catalogInstances.map(stalled) as [Fault, Fault];
     const choices: (() => Fault)[] = [
       () => first,
       () => second,
@@ -62,6 +63,8 @@ export const soakFlags = async (options: SoakOptions): Promise<SoakReport> => {
       () => frozen(instance, 'consul'),
       () => crashed(instance, 'consul'),
       () => together(first, crashed(instance, 'redis')),
+      () => firstStalled,
+      () => together(firstStalled, secondStalled),
     ];
     const crowd = startCrowd({ shoppers, requestsPerSecond, onVisit: keeper.add, random });
     try {

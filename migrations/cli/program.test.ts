@@ -186,8 +186,13 @@ describe('strangler', () => {
         { id: 'proxy-1', workers: 2 },
         { id: null, failure: expect.stringContaining('ECONNREFUSED') },
       ]);
+      await rm(join(folder, 'flags.json'));
+      const lost = (await run(`status --proxy http://127.0.0.1:${port}`)).out;
+      expect(lost).toContain('LOST: the store has no document for catalog any more, and 2 workers go on');
+      expect(lost).not.toContain('everything is on the monolith');
+      await run('flag set catalog --reads 10');
       const text = (await run(`status --proxy http://127.0.0.1:${port}`)).out;
-      expect(text).toContain('1 of 2 workers');
+      expect(text).toContain('0 of 2 workers');
       expect(text).toContain('1 of 2 healthy');
     } finally {
       proxy.close();

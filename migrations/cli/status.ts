@@ -1,4 +1,5 @@
 import type { FlagDocument } from '@strangler/platform/contracts/flag-document.ts';
+import type { WorkerStatus } from '@strangler/platform/contracts/proxy-status.ts';
 import type { FlagListing } from '@strangler/platform/flags/store.ts';
 import type { AskedProxy } from './ask-proxies.ts';
 import { formatTable } from './table.ts';
@@ -16,6 +17,8 @@ export type Status = {
   slices: SliceStatus[];
   /** Documents that do not parse; what was in force before them stays. */
   refused: { slice: string; why: string }[];
+  /** Slices whose flags proxies obey although the store does not hold them any more. */
+  lost: { slice: string; workers: number }[];
   proxies: { address: string; id: string | null; workers: number; failure: string | null }[];
 };
 
@@ -49,6 +52,7 @@ export const summarise = (listing: FlagListing, proxies: readonly AskedProxy[]):
       },
       instances: instancesOf(slice),
     })),
+    lost: lostFlags(listing, workers),
     refused: [...listing.refused].map(([slice, fault]) => ({ slice, why: fault.message })),
     proxies: proxies.map((proxy) =>
       'status' in proxy
@@ -58,12 +62,24 @@ export const summarise = (listing: FlagListing, proxies: readonly AskedProxy[]):
   };
 };
 
+const lostFlags = (listing: FlagListing, workers: readonly WorkerStatus[]): Status['lost'] => {
+  const obeyed = new Map<string, number>();
+  for (const { flags } of workers) {
+    for (const { slice } of flags) {
+      if (!listing.flags.has(slice)) obeyed.set(slice, (obeyed.get(slice) ?? 0) + 1);
+    }
+  }
+  return [...obeyed].map(([slice, count]) => ({ slice, workers: count }));
+};
+
 /** The status as people read it. */
-export const formatStatus = ({ slices, refused, proxies }: Status): string => {
+export const formatStatus = ({ slices, refused, lost, proxies }: Status): string => {
   const parts: string[] = [];
   parts.push(
     slices.length === 0
-      ? 'No slice has flags yet: everything is on the monolith. Begin with "strangler flag set <slice> --reads 1".'
+      ? lost.length > 0 || refused.length > 0
+        ? 'The flag store holds no document that can be obeyed.'
+        : 'No slice has flags yet: everything is on the monolith. Begin with "strangler flag set <slice> --reads 1".'
       : formatTable(
           ['SLICE', 'STAGE', 'READS ON SERVICE', 'WRITES', 'EPOCH', 'OBEYED BY', 'SERVICE', 'LAST CHANGE'],
           slices.map(({ slice, flag, workers, instances }) => [
@@ -88,6 +104,12 @@ export const formatStatus = ({ slices, refused, proxies }: Status): string => {
           failure === null ? workers : `does not answer: ${failure}`,
         ]),
       ),
+    );
+  }
+  for (const { slice, workers } of lost) {
+    parts.push(
+      `LOST: the store has no document for ${slice} any more, and ${workers} workers go on as it last said. ` +
+        "Put it back before anything else: the last lines of flag-changes.jsonl in a proxy's data folder have it.",
     );
   }
   for (const { why } of refused) parts.push(`REFUSED, the last good document stays in force: ${why}`);

@@ -28,40 +28,62 @@ export const exposeUpstreams = (
   upstreams: () => UpstreamStatus[],
   discovery: () => DiscoveryStatus[],
 ): void => {
-  const gauge = (name: string, help: string, labelNames: string[], collect: (gauge: Gauge) => void): void => {
+  // `combine` says how the figures of several workers become one: each has its own requests, all look at the same instances.
+  const gauge = (
+    name: string,
+    help: string,
+    { labels, combine }: { labels: string[]; combine: 'sum' | 'max' },
+    collect: (gauge: Gauge) => void,
+  ): void => {
     new Gauge({
       name,
       help,
-      labelNames,
+      labelNames: labels,
       registers: [registry],
+      aggregator: combine,
       collect() {
         this.reset();
         collect(this);
       },
     });
   };
-  gauge('strangler_upstream_in_flight', 'Requests that an upstream has not answered yet.', ['upstream'], (metric) => {
-    for (const { name, inFlight } of upstreams()) metric.set({ upstream: name }, inFlight);
-  });
+  gauge(
+    'strangler_upstream_in_flight',
+    'Requests that an upstream has not answered yet.',
+    { labels: ['upstream'], combine: 'sum' },
+    (metric) => {
+      for (const { name, inFlight } of upstreams()) metric.set({ upstream: name }, inFlight);
+    },
+  );
   gauge(
     'strangler_upstream_concurrency_limit',
     'Requests that may be under way at an upstream.',
-    ['upstream'],
+    { labels: ['upstream'], combine: 'sum' },
     (metric) => {
       for (const { name, maxConcurrent } of upstreams()) metric.set({ upstream: name }, maxConcurrent);
     },
   );
-  gauge('strangler_upstream_instances', 'Instances of an upstream, by state.', ['upstream', 'state'], (metric) => {
-    for (const { name, instances } of upstreams())
-      for (const { state } of instances) metric.inc({ upstream: name, state });
-  });
-  gauge('strangler_upstream_circuit_open', '1 while the circuit is not closed.', ['upstream'], (metric) => {
-    for (const { name, circuit } of upstreams()) metric.set({ upstream: name }, circuit === 'closed' ? 0 : 1);
-  });
+  gauge(
+    'strangler_upstream_instances',
+    'Instances of an upstream, by state.',
+    { labels: ['upstream', 'state'], combine: 'max' },
+    (metric) => {
+      for (const { name, instances } of upstreams())
+        for (const { state } of instances) metric.inc({ upstream: name, state });
+    },
+  );
+  gauge(
+    'strangler_upstream_circuit_open',
+    '1 while the circuit is not closed.',
+    { labels: ['upstream'], combine: 'max' },
+    (metric) => {
+      for (const { name, circuit } of upstreams()) metric.set({ upstream: name }, circuit === 'closed' ? 0 : 1);
+    },
+  );
   gauge(
     'strangler_discovery_stale_seconds',
     'How long discovery has not answered for a service.',
-    ['service'],
+    { labels: ['service'], combine: 'max' },
     (metric) => {
       for (const { service, staleForMs } of discovery()) metric.set({ service }, staleForMs / 1000);
     },
@@ -69,7 +91,7 @@ export const exposeUpstreams = (
   gauge(
     'strangler_discovery_refused_instances',
     'Announced instances that were not accepted, by why.',
-    ['service', 'why'],
+    { labels: ['service', 'why'], combine: 'max' },
     (metric) => {
       for (const { service, refused } of discovery()) {
         metric.set({ service, why: 'outside-allowed-networks' }, refused.outsideAllowedNetworks);

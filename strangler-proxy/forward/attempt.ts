@@ -14,6 +14,8 @@ export type ForwardTimes = {
   connectTimeoutMs: number;
   /** Silence between sending the request, or the last part of it that moved, and the first byte of the answer. Default 60 s. */
   answerTimeoutMs: number;
+  /** The same for a read of a service that the monolith could serve instead. Default 3 s. */
+  fallbackTimeoutMs: number;
   /** Silence within an answer; event streams may be silent for ever. Default 60 s. */
   bodyIdleTimeoutMs: number;
   /** A client that neither sends its body nor reads its answer. Default 60 s. */
@@ -23,6 +25,7 @@ export type ForwardTimes = {
 export const defaultForwardTimes: ForwardTimes = {
   connectTimeoutMs: 3_000,
   answerTimeoutMs: 60_000,
+  fallbackTimeoutMs: 3_000,
   bodyIdleTimeoutMs: 60_000,
   clientIdleTimeoutMs: 60_000,
 };

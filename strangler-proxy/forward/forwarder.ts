@@ -51,6 +51,9 @@ export type ForwardResult =
 /** What to add to the answer before its head is sent on: names and values in turn. */
 export type AnswerHeaders = readonly string[];
 
+/** How long an instance may take to begin its answer: `short` where somebody else could answer just as well. */
+export type Patience = 'usual' | 'short';
+
 /**
  * Sends one request to one instance and streams the answer back. Never rejects and never answers the client by
  * itself when the attempt fails before the answer began: the caller decides between another attempt and an error.
@@ -62,4 +65,5 @@ export type Forward = (
   outgoing: OutgoingRequest,
   instance: Instance,
   addToAnswer: AnswerHeaders,
+  patience: Patience,
 ) => Promise<ForwardResult>;

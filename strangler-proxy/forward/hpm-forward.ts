@@ -40,6 +40,10 @@ const coarsestCheckMs = 100;
  */
 export function createForward(options: ForwardOptions): RunningForward {
   const times: ForwardTimes = { ...defaultForwardTimes, ...options.times };
+  const shortTimes: ForwardTimes = {
+    ...times,
+    answerTimeoutMs: Math.min(times.answerTimeoutMs, times.fallbackTimeoutMs),
+  };
   const { maxBodyBytes } = options;
   const deadlines = createDeadlines(Math.min(coarsestCheckMs, ...Object.values(times).map((ms) => ms / 4)));
   const targets = new WeakMap<Instance, Target>();
@@ -88,7 +92,7 @@ export function createForward(options: ForwardOptions): RunningForward {
     return target;
   }
 
-  const forward: Forward = (req, res, outgoing, instance, addToAnswer) =>
+  const forward: Forward = (req, res, outgoing, instance, addToAnswer, patience) =>
     new Promise((resolve) => {
       if (res.destroyed) {
         resolve({ kind: 'client-aborted', error: 'client-aborted-response', latencyMs: 0 });
@@ -96,7 +100,16 @@ export function createForward(options: ForwardOptions): RunningForward {
       }
       (req as Routed)[targetOfRequest] = targetOf(instance);
       const onOver = () => deadlines.remove(place);
-      const attempt = new Attempt({ req, res, outgoing, addToAnswer, times, maxBodyBytes, onEnd: resolve, onOver });
+      const attempt = new Attempt({
+        req,
+        res,
+        outgoing,
+        addToAnswer,
+        times: patience === 'short' ? shortTimes : times,
+        maxBodyBytes,
+        onEnd: resolve,
+        onOver,
+      });
       const place = deadlines.add(attempt);
       req.headers = bodyLengthSaid;
       // The middleware's path filter parses the URL before anything else and gives up on targets such as `//`.

@@ -35,6 +35,7 @@ import { isToWorker, tellPrimary } from './messages.ts';
 
 /** Runs one of the processes that answer on the proxy's port. */
 export const runWorker = async (config: ProxyConfig, log: Log, number: number): Promise<void> => {
+  const startedAtMs = performance.timeOrigin;
   const lifecycle = createLifecycle({ log, graceMs: config.drainGraceMs });
   const registry = createMetrics({ service: 'strangler-proxy' });
   promClient.AggregatorRegistry.setRegistries(registry);
@@ -104,10 +105,10 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
     worker: number,
     pid: process.pid,
     flagSource: flags?.follower.source() ?? 'nowhere',
-    flags: [...(flags?.inForceAtMs ?? [])].map(([slice, inForceAtMs]) => ({
+    flags: [...(flags?.follower.inForce() ?? [])].map(([slice, { document }]) => ({
       slice,
-      changeId: flags?.follower.flagOf(slice)?.change.id ?? '',
-      inForceAtMs,
+      changeId: document.change.id,
+      inForceAtMs: flags?.inForceAtMs.get(slice) ?? startedAtMs,
     })),
     upstreams: upstreams.status(),
     inFlight: handler.inFlight() + upgrades.open(),

@@ -1,3 +1,4 @@
+import type { ColumnCodec } from '../row/column-codec.ts';
 import { quoteName } from '../schema/identifiers.ts';
 import { columnOf } from '../schema/table-schema.ts';
 import type { MappedTable, RowShape } from './row-shape.ts';
@@ -43,7 +44,7 @@ const rowsTable = (table: MappedTable, shape: RowShape): string => {
   const needed = new Set(computed.flatMap(({ columns }) => columns));
   const typed = [...needed].map((column) => {
     const index = slotIndex(shape, { from: 'image', column });
-    return `${sourceCodec(table, column, 'target').valueSql(slotName(index))} AS ${quoteName(column)}`;
+    return `${valued(sourceCodec(table, column, 'target'), slotName(index))} AS ${quoteName(column)}`;
   });
   const expressions = computed.map(({ index, sql }) => `(${sql}) AS ${computedName(index)}`);
   return (
@@ -52,12 +53,21 @@ const rowsTable = (table: MappedTable, shape: RowShape): string => {
   );
 };
 
+/**
+ * MariaDB takes UNHEX of a LONGTEXT column for a value of no length, once the statement needs a table for its result
+ * (seen in 10.11). Of an expression it does not.
+ */
+const textFor = ({ kind }: ColumnCodec, text: string): string => (kind === 'binary' ? `CONCAT(${text})` : text);
+
+const decoded = (codec: ColumnCodec, text: string): string => codec.decodeSql(textFor(codec, text));
+const valued = (codec: ColumnCodec, text: string): string => codec.valueSql(textFor(codec, text));
+
 /** `t` is the row that `d` names by its key's texts. */
 const sameKey = (table: MappedTable): string =>
   table.mapping.targetKey
     .map((column, index) => {
       const { charset, collation } = columnOf(table.target, column);
-      const value = targetCodec(table, column, 'target').valueSql(`d.${slotName(index)}`);
+      const value = valued(targetCodec(table, column, 'target'), `d.${slotName(index)}`);
       // Two columns of different collations do not compare: the key's own decides, and its index is used.
       return `t.${quoteName(column)} = ${charset === null ? value : `CONVERT(${value} USING ${charset}) COLLATE ${collation}`}`;
     })
@@ -80,7 +90,7 @@ export const rowStatements = (table: MappedTable): RowStatements => {
         ? { from: 'image', column: column.column }
         : { from: 'transform', column: column.target },
     );
-    return targetCodec(table, column.target, 'target').decodeSql(`d.${slotName(slot)}`);
+    return decoded(targetCodec(table, column.target, 'target'), `d.${slotName(slot)}`);
   });
   const columns = mapping.columns.map((column) => quoteName(column.target));
   // A key may come in another spelling that its collation takes for the same.
@@ -121,7 +131,7 @@ const unmappedStatements = (
   ];
   const restored = columns.map(
     (column, index) =>
-      `t.${quoteName(column)} = ${targetCodec(table, column, 'target').decodeSql(`d.${slotName(shape.keySlots + index)}`)}`,
+      `t.${quoteName(column)} = ${decoded(targetCodec(table, column, 'target'), `d.${slotName(shape.keySlots + index)}`)}`,
   );
   const rows = `${textTable(shape.keySlots + columns.length)} AS d`;
   return {

@@ -26,9 +26,9 @@ export const quoteName = (name: string): string => {
 export const quoteTable = ({ database, name }: { database: string; name: string }): string =>
   `${quoteName(database)}.${quoteName(name)}`;
 
-/** Text as an SQL literal that means the same whatever the session's SQL mode and character set are. */
+/** Text as an SQL expression that means the same whatever the session's SQL mode and character set are. */
 export const quoteText = (text: string): string =>
-  // Only what no mode reads in another way stands as it is.
+  // Only what no mode reads in another way stands as it is. No introducer: the server would keep the text without it.
   /^[\x20-\x26\x28-\x5b\x5d-\x7e]*$/.test(text)
-    ? `_utf8mb4'${text}'`
-    : `_utf8mb4 x'${Buffer.from(text, 'utf8').toString('hex')}'`;
+    ? `'${text}'`
+    : `CONVERT(x'${Buffer.from(text, 'utf8').toString('hex')}' USING utf8mb4)`;

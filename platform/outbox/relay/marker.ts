@@ -38,7 +38,7 @@ export function createMarker({
   inTurn: Turns;
   log: Log;
 }): Marker {
-  let gathered: HeldRow[] = [];
+  const gathered: HeldRow[] = [];
   let running: Promise<void> | undefined;
 
   async function run(): Promise<void> {
@@ -46,10 +46,11 @@ export function createMarker({
     // What was confirmed in the same turn goes into the same statement.
     await undefined;
     while (gathered.length > 0) {
-      const batch = gathered.slice(0, maxRows).filter((row) => row.state === 'confirmed');
+      const taken = gathered.slice(0, maxRows);
+      const batch = taken.filter((row) => row.state === 'confirmed');
       try {
         if (batch.length > 0) await mark(batch);
-        gathered = gathered.slice(maxRows);
+        gathered.splice(0, taken.length);
         delayMs = undefined;
       } catch (error) {
         log.warn({ err: error, rows: batch.length }, 'rows could not be marked as published; trying again');

@@ -71,7 +71,7 @@ export function createPublisher({
   }
 
   function refuseLater(row: HeldRow, found: string): void {
-    log.error({ id: row.id, topic: row.topic, found }, 'an outbox row cannot be sent as a message; its key waits');
+    log.debug({ id: row.id, topic: row.topic, found }, 'an outbox row cannot be sent as a message');
     queueMicrotask(() => events.onRefused(row, 'unsendable'));
   }
 

@@ -75,7 +75,7 @@ test('a backlog of many rows of few keys leaves whole and in order', async () =>
       keys.map((key) => anEvent(key, { n })),
     );
   const heard = await listen(fixture, name);
-  const { metrics } = await start({
+  await start({
     bounds: { maxReadRows: 300, maxHeldPerPart: 200, maxUnconfirmed: 50, maxMarkRows: 70 },
   });
   await eventually(async () => (await pendingRows(fixture.db)) === 0);

@@ -10,7 +10,7 @@ import { createLeaseKeeper, defaultLeaseTimes, type Lease, type LeaseTimes } fro
 import { createMarker } from './marker.ts';
 import { createRelayMetrics, type RelayMetrics } from './metrics.ts';
 import { batchLimit, createWake, defaultPace, expectedRowBytes, type Found, nextPollMs, type Pace } from './pace.ts';
-import { createPublisher } from './publisher.ts';
+import { createPublisher, type Refusal } from './publisher.ts';
 import { oldestPendingMs, type ReadRow, readPending } from './reader.ts';
 import { createTurns } from './turns.ts';
 import { createWindow, type HeldRow } from './window.ts';
@@ -174,11 +174,16 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     }
   }
 
-  async function sendAgainLater(row: HeldRow, why: string): Promise<void> {
-    if (row.refusals === 1 || row.refusals % 20 === 0) {
+  // Thousands may be refused for one reason: one line in ten seconds tells of it.
+  const toldAtMs = new Map<string, number>();
+
+  async function sendAgainLater(row: HeldRow, why: Refusal): Promise<void> {
+    const now = performance.now();
+    if (now - (toldAtMs.get(why) ?? -Infinity) > 10_000) {
+      toldAtMs.set(why, now);
       log.error(
         { id: row.id, topic: row.topic, why, refusals: row.refusals },
-        'the broker did not take a message; it stays in the outbox, its key waits and it is sent again',
+        'messages are not taken by the broker; they stay in the outbox, their keys wait and they are sent again',
       );
     }
     let delayMs: number | undefined;
