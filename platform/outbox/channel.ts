@@ -12,7 +12,7 @@ const backoff: Backoff = { baseMs: 50, capMs: 5000 };
 
 /**
  * Keeps one confirm channel: makes it when connected, and another when it or its connection has ended, after a pause
- * that grows while `use` fails. `use` is called once with each channel.
+ * that grows while they fail soon. `use` is called once with each channel.
  */
 export function keepChannel({
   rabbit,
@@ -37,13 +37,15 @@ export function keepChannel({
         const closed = new Promise((resolve) => channel.once('close', resolve));
         try {
           await use(channel);
-          delayMs = undefined;
         } catch (error) {
           channel.close().catch(() => {});
           throw error;
         }
+        const sinceMs = performance.now();
         await closed;
         current = undefined;
+        // One that ends at once, again and again, is not to be made without end.
+        if (performance.now() - sinceMs > backoff.capMs) delayMs = undefined;
       } catch (error) {
         current = undefined;
         // Whoever gave the source decides: it has ended with its connection, or `keep` is called with it again.

@@ -141,12 +141,7 @@ export function consume(options: ConsumerOptions): Consumer {
       const byItem = new Map(items.map((item, at) => [item, outcomes[at] ?? 'retry']));
       await Promise.all(
         batch.map(async ({ key, items: own }) => {
-          let left = own;
-          try {
-            left = await settleKey(own, byItem);
-          } catch (error) {
-            if (!ended.aborted) log.warn({ err: error, queue }, 'a message could not be put by; it stays where it is');
-          }
+          const left = await settleKey(own, byItem);
           if (left.length === 0) return lanes.release(key);
           count.parked(1);
           const attempt = left[0]?.delivery.attempt ?? 1;
@@ -164,7 +159,7 @@ export function consume(options: ConsumerOptions): Consumer {
       for (const [at, item] of own.entries()) {
         const outcome = outcomes.get(item) ?? 'retry';
         if (outcome === 'done') {
-          channel.ack(item.message);
+          acknowledge(item);
           count.handled('done');
           continue;
         }
@@ -173,7 +168,8 @@ export function consume(options: ConsumerOptions): Consumer {
         const tried = withTry(item.delivery, kind, reason, new Date());
         item.delivery = tried;
         if (kind === 'poison' || tried.attempt > delays.length) {
-          await putBy(item, names.deadLetterExchange(exchange), consumer.name, deadHeaders(tried, reason, new Date()));
+          const headers = deadHeaders(tried, reason, new Date());
+          if (!(await putBy(item, names.deadLetterExchange(exchange), consumer.name, headers))) return own.slice(at);
           log.error(
             { queue, messageId: tried.messageId, routingKey: tried.routingKey, reason },
             'a message was dead-lettered',
@@ -187,17 +183,32 @@ export function consume(options: ConsumerOptions): Consumer {
           return own.slice(at);
         }
         const delayMs = delays[Math.max(0, tried.attempt - 1)] ?? 1000;
-        await putBy(item, '', names.retryQueue(consumer.name, delayMs), retryHeaders(tried));
+        if (!(await putBy(item, '', names.retryQueue(consumer.name, delayMs), retryHeaders(tried))))
+          return own.slice(at);
       }
       return [];
     }
 
-    /** A crash in between leaves the message twice, never not at all. */
-    async function putBy(item: Item, to: string, routingKey: string, headers: Record<string, unknown>): Promise<void> {
+    /**
+     * Puts a copy elsewhere and acknowledges the original: a crash in between leaves the message twice, never not at all.
+     * False when the copy could not be put there.
+     */
+    async function putBy(item: Item, to: string, routingKey: string, headers: Record<string, unknown>) {
       const { message, delivery } = item;
       const properties = { ...keptProperties(message.properties), headers };
-      await publishConfirmed(channel, { exchange: to, routingKey, body: delivery.body, properties });
-      channel.ack(message);
+      try {
+        await publishConfirmed(channel, { exchange: to, routingKey, body: delivery.body, properties });
+      } catch (error) {
+        if (!ended.aborted) log.warn({ err: error, queue }, 'a message could not be put by; it stays where it is');
+        return false;
+      }
+      acknowledge(item);
+      return true;
+    }
+
+    /** On a channel that has ended it is in vain, and the message comes again. */
+    function acknowledge({ message }: Item): void {
+      if (!ended.aborted) channel.ack(message);
     }
 
     return (message) => {

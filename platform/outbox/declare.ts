@@ -87,7 +87,7 @@ export function mismatchOf(declaration: Declaration, error: unknown): Mismatch |
   };
 }
 
-/** `the value '10' of type 'signedint'` → `10`. */
+/** `the value '10' of type 'signedint'` and `'10'` → `10`. */
 function plain(told: string): string {
-  return /^the value '(.*?)'/.exec(told)?.[1] ?? told;
+  return /^(?:the value )?'(.*?)'/.exec(told)?.[1] ?? told;
 }

@@ -1,6 +1,7 @@
-import type { ColumnCodec } from '../row/column-codec.ts';
+import type { Dialect } from '@strangler/platform/mysql/pool.ts';
+import { type ColumnCodec, codecOf } from '../row/column-codec.ts';
 import { quoteName } from '../schema/identifiers.ts';
-import { columnOf } from '../schema/table-schema.ts';
+import { type ColumnSchema, columnOf } from '../schema/table-schema.ts';
 import type { MappedTable, RowShape } from './row-shape.ts';
 import { isText, shapeOf, slotIndex, sourceCodec, targetCodec, unmappedColumns } from './row-shape.ts';
 
@@ -20,7 +21,8 @@ export type RowStatements = {
   unmapped: { read: string; restore: string } | null;
 };
 
-const slotName = (index: number): string => `strangler_s${index}`;
+/** The columns of a `textTable`. */
+export const slotName = (index: number): string => `strangler_s${index}`;
 const computedName = (index: number): string => `strangler_x${index}`;
 
 /** A JSON array of arrays of texts as a table with columns `strangler_s0`, …; `json` is a placeholder or expression. */
@@ -62,14 +64,21 @@ const textFor = ({ kind }: ColumnCodec, text: string): string => (kind === 'bina
 const decoded = (codec: ColumnCodec, text: string): string => codec.decodeSql(textFor(codec, text));
 const valued = (codec: ColumnCodec, text: string): string => codec.valueSql(textFor(codec, text));
 
+/**
+ * SQL of a key column's value from its text in a column of a `textTable`. Two columns of different collations do not
+ * compare: the key's own is given to the value, and its index is used.
+ */
+export const keyValueSql = (column: ColumnSchema, dialect: Dialect, text: string): string => {
+  const value = valued(codecOf(column, dialect), text);
+  return column.charset === null ? value : `CONVERT(${value} USING ${column.charset}) COLLATE ${column.collation}`;
+};
+
 /** `t` is the row that `d` names by its key's texts. */
-const sameKey = (table: MappedTable): string =>
-  table.mapping.targetKey
-    .map((column, index) => {
-      const { charset, collation } = columnOf(table.target, column);
-      const value = valued(targetCodec(table, column, 'target'), `d.${slotName(index)}`);
-      // Two columns of different collations do not compare: the key's own decides, and its index is used.
-      return `t.${quoteName(column)} = ${charset === null ? value : `CONVERT(${value} USING ${charset}) COLLATE ${collation}`}`;
+const sameKey = ({ mapping, target, targetDialect }: MappedTable): string =>
+  mapping.targetKey
+    .map((name, index) => {
+      const value = keyValueSql(columnOf(target, name), targetDialect, `d.${slotName(index)}`);
+      return `t.${quoteName(name)} = ${value}`;
     })
     .join(' AND ');
 

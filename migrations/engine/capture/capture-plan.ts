@@ -2,15 +2,16 @@ import { createHash } from 'node:crypto';
 import type { RowOp } from '@strangler/platform/contracts/row-message.ts';
 import { rowTopic } from '@strangler/platform/contracts/row-message.ts';
 import type { Dialect } from '@strangler/platform/mysql/pool.ts';
-import { outboxInsertSql } from '@strangler/platform/outbox/schema.ts';
 import { codecOf } from '../row/column-codec.ts';
 import { keyTextSql } from '../row/key-text.ts';
 import { maxNameChars, quoteName, quoteTable, quoteText } from '../schema/identifiers.ts';
 import { columnOf, type TableSchema, type TriggerSchema } from '../schema/table-schema.ts';
+import { callRecorder, recordRowSql } from './record-row.ts';
 
 /** The triggers that capture one source table for one slice. */
 export type CapturePlan = {
   slice: string;
+  dialect: Dialect;
   source: TableSchema;
   triggers: readonly CaptureTrigger[];
 };
@@ -31,12 +32,6 @@ export type CaptureRequest = {
   captured: readonly string[];
 };
 
-/** The table with one row a slice, from which the triggers read the epoch. */
-export const captureStateTable = 'strangler_capture';
-
-/** Under it the triggers are created and run, whatever the writers' sessions are set to. */
-export const captureSqlMode = 'STRICT_ALL_TABLES';
-
 const mark = 'strangler-capture 1';
 
 /** Generates the triggers; the same request gives the same text, to the letter. */
@@ -51,6 +46,7 @@ export const planCapture = (request: CaptureRequest): CapturePlan => {
   };
   return {
     slice,
+    dialect: request.dialect,
     source,
     triggers: [
       trigger('INSERT', newKey, `SET strangler_new_key = ${sql.key('NEW.')};\n    ${sql.insert('upsert', 'NEW.')}`),
@@ -122,18 +118,16 @@ class CaptureSql {
   }
 
   insert(op: RowOp, prefix: RowPrefix): string {
-    const { slice, source } = this.#request;
-    const statement = outboxInsertSql({
-      kind: `'row'`,
-      epoch: `(SELECT epoch FROM ${captureStateTable} WHERE slice = ${quoteText(slice)})`,
+    const { slice, source, dialect } = this.#request;
+    const record = {
+      slice: quoteText(slice),
       topic: quoteText(rowTopic(slice, source.name, op)),
       subject: quoteText(source.name),
       subjectKey: op === 'upsert' ? 'strangler_new_key' : 'strangler_old_key',
       op: `'${op}'`,
       payload: this.#payload(op, prefix),
-      headers: writerHeaders,
-    });
-    return `${statement};`;
+    };
+    return `${dialect === 'mariadb' ? callRecorder(record) : recordRowSql(record)};`;
   }
 
   get #columns() {
@@ -156,9 +150,3 @@ class CaptureSql {
     return [...members, `'}'`];
   }
 }
-
-const variableJson = (name: string, maxChars: number): string =>
-  `IFNULL(JSON_QUOTE(LEFT(CONVERT(@${name} USING utf8mb4), ${maxChars})), 'null')`;
-
-// USER(), not CURRENT_USER(): in a trigger that is its definer.
-const writerHeaders = `CONCAT('{"user":', JSON_QUOTE(CONVERT(USER() USING utf8mb4)), ',"request":', ${variableJson('strangler_request', 500)}, ',"traceparent":', ${variableJson('strangler_traceparent', 100)}, '}')`;

@@ -1,5 +1,7 @@
+import type { Dialect } from '@strangler/platform/mysql/pool.ts';
+import type { Pool } from 'mysql2/promise';
 import { type Queryable, rowsOf } from '../schema/queryable.ts';
-import { captureStateTable } from './capture-plan.ts';
+import { captureSqlMode, captureStateTable, recorder, recorderBody, recorderSql } from './record-row.ts';
 
 const text = 'CHARACTER SET utf8mb4 COLLATE utf8mb4_bin';
 
@@ -8,8 +10,8 @@ export class EpochError extends Error {
   override name = 'EpochError';
 }
 
-/** Makes the table from which the triggers read the epoch, where it is not there yet. */
-export async function installCaptureState(db: Queryable): Promise<void> {
+/** Makes what the triggers need beside the outbox, where it is not there yet. */
+export async function installCaptureState(db: Pool, dialect: Dialect): Promise<void> {
   await db.query(
     `CREATE TABLE IF NOT EXISTS ${captureStateTable} (
        slice VARCHAR(64) ${text} NOT NULL PRIMARY KEY,
@@ -17,6 +19,28 @@ export async function installCaptureState(db: Queryable): Promise<void> {
        changed_at DATETIME(6) NOT NULL
      ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`,
   );
+  if (dialect === 'mariadb' && !(await hasRecorder(db))) await createRecorder(db);
+}
+
+/** Whether MariaDB's procedure is the one that the triggers call. */
+export async function hasRecorder(db: Queryable): Promise<boolean> {
+  const [routine] = await rowsOf<{ body: string; sqlMode: string }>(
+    db,
+    `SELECT ROUTINE_DEFINITION AS body, SQL_MODE AS sqlMode FROM information_schema.ROUTINES
+     WHERE ROUTINE_SCHEMA = DATABASE() AND ROUTINE_NAME = ?`,
+    [recorder],
+  );
+  return routine?.body === recorderBody && routine.sqlMode === captureSqlMode;
+}
+
+async function createRecorder(db: Pool): Promise<void> {
+  const connection = await db.getConnection();
+  try {
+    await connection.query(`SET SESSION sql_mode = '${captureSqlMode}', NAMES utf8mb4`);
+    await connection.query(recorderSql);
+  } finally {
+    connection.destroy();
+  }
 }
 
 /** The epoch under which a slice's changes are captured now; undefined where nothing is captured of it. */
@@ -44,5 +68,7 @@ export async function dropCaptureState(db: Queryable, slice: string): Promise<vo
   if (found === undefined) return;
   await db.query(`DELETE FROM ${captureStateTable} WHERE slice = ?`, [slice]);
   const [other] = await rowsOf(db, `SELECT 1 FROM ${captureStateTable} LIMIT 1`);
-  if (other === undefined) await db.query(`DROP TABLE ${captureStateTable}`);
+  if (other !== undefined) return;
+  await db.query(`DROP PROCEDURE IF EXISTS ${recorder}`);
+  await db.query(`DROP TABLE ${captureStateTable}`);
 }

@@ -1,18 +1,19 @@
 import { outboxTable } from '@strangler/platform/outbox/schema.ts';
 import { type Queryable, rowsOf } from '../schema/queryable.ts';
-import { type CapturePlan, captureSqlMode, captureStateTable, readSignature } from './capture-plan.ts';
-import { readEpoch } from './capture-state.ts';
+import { type CapturePlan, readSignature } from './capture-plan.ts';
+import { hasRecorder, readEpoch } from './capture-state.ts';
+import { captureSqlMode, captureStateTable, recorder } from './record-row.ts';
+
+/**
+ * `missing`: it is not there, and changes are lost or refused. `altered`: somebody has changed it by hand. `outdated`:
+ * the slice file or the table has changed since it was made. `stray`: it captures a table that is not the slice's any
+ * more, or under an old name.
+ */
+export type DriftKind = 'missing' | 'altered' | 'outdated' | 'stray';
 
 /** In what the database's triggers are not those that the slice file and the live tables call for. */
 export type Drift = {
-  kind: /** It is not there: changes are lost. */
-    | 'missing'
-    /** Somebody has changed it by hand. */
-    | 'altered'
-    /** The slice file or the table has changed since it was made. */
-    | 'outdated'
-    /** It captures a table that is not the slice's any more, or under an old name. */
-    | 'stray';
+  kind: DriftKind;
   /** The trigger's name, or the table's that the triggers need. */
   name: string;
   table: string;
@@ -87,6 +88,10 @@ export async function findDrift(
     drifts.push(
       missing(captureStateTable, `it has no epoch of ${slice}: every write to a captured table fails without it`),
     );
+  }
+  if (plans.some(({ dialect }) => dialect === 'mariadb') && !(await hasRecorder(db))) {
+    const reason = 'it is not there, or not as it was made, and every write to a captured table calls it';
+    drifts.push({ kind: 'altered', name: recorder, table: outboxTable, reason });
   }
   return drifts;
 }

@@ -1,9 +1,10 @@
 import type { Pool, PoolConnection } from 'mysql2/promise';
 import { quoteName } from '../schema/identifiers.ts';
-import { type CapturePlan, captureSqlMode } from './capture-plan.ts';
+import type { CapturePlan } from './capture-plan.ts';
 import { dropCaptureState, installCaptureState, setEpoch } from './capture-state.ts';
 import { compareTriggers, type LiveTrigger, readCaptureTriggers } from './drift.ts';
 import { type LockOptions, withTableLocked } from './lock-table.ts';
+import { captureSqlMode } from './record-row.ts';
 
 export type CaptureInstallation = {
   slice: string;
@@ -33,7 +34,7 @@ export async function installCapture(
   { slice, database, epoch, plans }: CaptureInstallation,
   lock: LockOptions = {},
 ): Promise<CaptureOutcome[]> {
-  await installCaptureState(pool);
+  await installCaptureState(pool, plans.some(({ dialect }) => dialect === 'mariadb') ? 'mariadb' : 'mysql');
   await setEpoch(pool, slice, epoch);
   const outcomes: CaptureOutcome[] = [];
   for (const plan of plans) {

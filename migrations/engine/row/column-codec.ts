@@ -215,14 +215,17 @@ const floatingPoint: Partial<Ways> = {
  */
 const timestamp = (column: ColumnSchema): Partial<Ways> => {
   const digits = column.fractionDigits ?? 0;
+  // In MariaDB's triggers the zero date gives NULL.
+  const stored = (reference: string) => `COALESCE(UNIX_TIMESTAMP(${reference}), 0)`;
   const cut = (value: string) => `CAST(${value} AS DATETIME(${digits}))`;
   const instant = (reference: string) =>
     cut(`DATE_ADD(TIMESTAMP'1970-01-01 00:00:00.000000', INTERVAL UNIX_TIMESTAMP(${reference}) SECOND)`);
   const zero = `'0000-00-00 00:00:00${digits === 0 ? '' : `.${'0'.repeat(digits)}`}'`;
   return {
-    encode: (reference) => `IF(UNIX_TIMESTAMP(${reference}) = 0, ${zero}, ${asText(instant(reference))})`,
+    encode: (reference) =>
+      `IF(${reference} IS NULL, NULL, IF(${stored(reference)} = 0, ${zero}, ${asText(instant(reference))}))`,
     value: cut,
-    differs: (one, other) => `NOT (UNIX_TIMESTAMP(${one}) <=> UNIX_TIMESTAMP(${other}))`,
+    differs: (one, other) => `NOT (${stored(one)} <=> ${stored(other)} AND (${one} IS NULL) = (${other} IS NULL))`,
   };
 };
 

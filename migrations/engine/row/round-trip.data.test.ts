@@ -15,9 +15,9 @@ const cases = typedValues
 /** However a writer's session is set, the same must come through. */
 const sessions = [
   '',
-  `SET time_zone = '-09:30', character_set_results = latin1, collation_connection = latin1_swedish_ci`,
+  `SET time_zone = '-09:30', character_set_results = latin1`,
   `SET time_zone = '+13:00', sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH,ALLOW_INVALID_DATES'`,
-  `SET character_set_connection = ascii, div_precision_increment = 0, group_concat_max_len = 4`,
+  `SET collation_connection = utf8mb4_bin, div_precision_increment = 0, group_concat_max_len = 4`,
 ];
 
 let db: CapturedDatabase;

@@ -56,8 +56,7 @@ const sourceText = (table: MappedTable, column: MappedColumn): string | null => 
   const own = sourceCodec(table, column.column, 'source');
   const text = own.encodeSql(`s.${quoteName(column.column)}`);
   const from = columnOf(table.source, column.column);
-  const alike =
-    own.kind === codec.kind && from.scale === wanted.scale && from.fractionDigits === wanted.fractionDigits;
+  const alike = own.kind === codec.kind && from.scale === wanted.scale && from.fractionDigits === wanted.fractionDigits;
   if (alike || codec.kind === 'text' || codec.kind === 'enum' || codec.kind === 'set') return text;
   return codec.encodeSql(codec.valueSql(text));
 };

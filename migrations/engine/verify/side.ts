@@ -2,12 +2,21 @@ import type { RowImage } from '@strangler/platform/contracts/row-message.ts';
 import type { Dialect } from '@strangler/platform/mysql/pool.ts';
 import type { Pool } from 'mysql2/promise';
 import { type MappedTable, sourceCodec, targetCodec } from '../apply/row-shape.ts';
-import { textTable } from '../apply/row-statements.ts';
+import { keyValueSql, slotName, textTable } from '../apply/row-statements.ts';
 import { type KeyPlace, type KeyRange, keyOrder } from '../backfill/key-range.ts';
 import { keyTextSql } from '../row/key-text.ts';
 import { quoteName } from '../schema/identifiers.ts';
 import { type ColumnSchema, columnOf } from '../schema/table-schema.ts';
-import { digestOf, digestSql, rowText, rowTextSql, sourceTexts, sumOf, targetTexts, transformedTexts } from './digest.ts';
+import {
+  digestOf,
+  digestSql,
+  rowText,
+  rowTextSql,
+  sourceTexts,
+  sumOf,
+  targetTexts,
+  transformedTexts,
+} from './digest.ts';
 
 export type ChunkSum = { rows: number; sum: string };
 
@@ -19,8 +28,8 @@ export type Side = {
   sum(range: KeyRange): Promise<ChunkSum>;
   /** The rows in a range, in order, at most `limit`. */
   list(range: KeyRange, limit: number): Promise<ListedRow[]>;
-  /** The rows of these keys that are there. */
-  listKeys(keys: readonly KeyPlace[]): Promise<ListedRow[]>;
+  /** The row of each key, in the order of the keys; null where there is none. */
+  listKeys(keys: readonly KeyPlace[]): Promise<(ListedRow | null)[]>;
   /** The key of the `position`-th row (from 1) of a range; null where it has fewer. */
   keyAt(range: KeyRange, position: number): Promise<KeyPlace | null>;
 };
@@ -99,7 +108,11 @@ function createSide(side: SideSql): Side {
   const { db, alias, key } = side;
   const order = keyOrder(key, side.dialect);
   const from = `${quoteName(side.table)} AS ${alias}`;
-  const listed = [side.keyText, ...side.keyTexts, ...(side.digest === null ? side.texts : [`CAST(${side.digest} AS CHAR)`])]
+  const listed = [
+    side.keyText,
+    ...side.keyTexts,
+    ...(side.digest === null ? side.texts : [`CAST(${side.digest} AS CHAR)`]),
+  ]
     .map((sql, index) => `${sql} AS c${index}`)
     .join(', ');
   const firstText = 1 + key.length;
@@ -137,13 +150,18 @@ function createSide(side: SideSql): Side {
       return { rows: Number(found?.[0]), sum: found?.[1] ?? '0' };
     },
     async listKeys(keys) {
-      if (keys.length === 0) return [];
-      const same = key.map((column, index) => `${alias}.${quoteName(column.name)} = ${keyValue(side, index)}`);
+      const listing: (ListedRow | null)[] = keys.map(() => null);
+      if (keys.length === 0) return listing;
+      const same = key.map((column, index) => {
+        return `${alias}.${quoteName(column.name)} = ${keyValueSql(column, side.dialect, `d.${slotName(index)}`)}`;
+      });
       const found = await rows(
-        `SELECT ${listed} FROM ${textTable(key.length)} AS d STRAIGHT_JOIN ${from} ON ${same.join(' AND ')}`,
-        [JSON.stringify(keys)],
+        `SELECT d.${slotName(key.length)} AS at, ${listed} FROM ${textTable(key.length + 1)} AS d
+         STRAIGHT_JOIN ${from} ON ${same.join(' AND ')}`,
+        [JSON.stringify(keys.map((texts, at) => [...texts, String(at)]))],
       );
-      return found.map(listedRow);
+      for (const [at, ...row] of found) listing[Number(at)] = listedRow(row);
+      return listing;
     },
     async keyAt(range, position) {
       const { sql, values } = order.within(range);
@@ -156,9 +174,6 @@ function createSide(side: SideSql): Side {
     },
   };
 }
-
-const keyValue = ({ key, dialect }: SideSql, index: number): string =>
-  comparedKey(key[index] as ColumnSchema, dialect, `d.strangler_s${index}`);
 
 /** Whether both tables keep their keys in the same order, so that a range of one is a range of the other. */
 export const ordersAgree = ({ mapping, source, target }: MappedTable): boolean =>

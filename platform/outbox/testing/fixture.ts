@@ -6,15 +6,15 @@ import { connect, type RabbitConnection } from '../../rabbit.ts';
 import { type FreshDatabase, freshDatabase, testServers } from '../../testing/servers.ts';
 import { declareTopology, deleteTopology } from '../declare.ts';
 import { onConnection } from '../execute.ts';
+import { messageOf } from '../message.ts';
+import { partOf } from '../part.ts';
 import { type DomainEvent, record } from '../record.ts';
 import { createRelayPool } from '../relay/database.ts';
 import { type InstallOptions, installInbox, installOutbox, rowsOf } from '../schema.ts';
 import type { TopologySpec } from '../topology.ts';
 
-/** A database with an outbox, and names in RabbitMQ that nobody else uses; `close` removes all of it. */
-export type OutboxFixture = {
-  database: FreshDatabase;
-  db: Pool;
+/** Names in RabbitMQ that nobody else uses; `close` removes what bears them. */
+export type RabbitFixture = {
   rabbit: RabbitConnection;
   rabbitmqUrl: string;
   exchange: string;
@@ -28,20 +28,17 @@ export type OutboxFixture = {
   close(): Promise<void>;
 };
 
-export async function outboxFixture(label: string, options: InstallOptions = {}): Promise<OutboxFixture> {
+/** The same, and a database with an outbox and an inbox. */
+export type OutboxFixture = RabbitFixture & { database: FreshDatabase; db: Pool };
+
+export function rabbitFixture(label: string): RabbitFixture {
   const { rabbitmqUrl } = testServers();
   const log = createLog({ name: label, level: process.env.TEST_LOG_LEVEL ?? 'silent' });
-  const database = await freshDatabase(label);
-  const db = createRelayPool(database.url);
-  await installOutbox(db, options);
-  await installInbox(db);
   const rabbit = connect({ url: rabbitmqUrl, log });
   const suffix = randomBytes(4).toString('hex');
   const exchange = `test-${label}-${suffix}`;
   const closers: (() => unknown)[] = [];
   return {
-    database,
-    db,
     rabbit,
     rabbitmqUrl,
     exchange,
@@ -55,6 +52,25 @@ export async function outboxFixture(label: string, options: InstallOptions = {})
     async close() {
       for (const close of closers.splice(0)) await close();
       await rabbit.close();
+    },
+  };
+}
+
+export async function outboxFixture(label: string, options: InstallOptions = {}): Promise<OutboxFixture> {
+  const fixture = rabbitFixture(label);
+  const database = await freshDatabase(label);
+  const db = createRelayPool(database.url);
+  await installOutbox(db, options);
+  await installInbox(db);
+  let closed = false;
+  return {
+    ...fixture,
+    database,
+    db,
+    async close() {
+      if (closed) return;
+      closed = true;
+      await fixture.close();
       await db.end();
       await database.drop();
     },
@@ -97,7 +113,7 @@ export type Heard = {
 };
 
 /** Takes all that comes to a queue and keeps it, until the fixture is closed. */
-export async function listen(fixture: OutboxFixture, queue: string): Promise<Heard[]> {
+export async function listen(fixture: RabbitFixture, queue: string): Promise<Heard[]> {
   const channel = await fixture.rabbit.channel();
   const heard: Heard[] = [];
   await channel.prefetch(500);
@@ -131,4 +147,33 @@ export function firstHeard(heard: readonly Heard[]): Map<string, bigint[]> {
 /** The first key whose ids are not in increasing order. */
 export function outOfOrder(byKey: ReadonlyMap<string, readonly bigint[]>): [string, readonly bigint[]] | undefined {
   return [...byKey].find(([, ids]) => ids.some((id, at) => at > 0 && id <= (ids[at - 1] ?? 0n)));
+}
+
+/** Publishes messages as a relay does, ids from 1 on, and waits until the broker has them. */
+export async function publishAll(
+  { rabbit, exchange }: RabbitFixture,
+  messages: readonly { key: string; data?: unknown }[],
+): Promise<void> {
+  const channel = await rabbit.confirmChannel();
+  for (const [at, { key, data = at }] of messages.entries()) {
+    const { routingKey, body, properties } = messageOf(
+      {
+        id: String(at + 1),
+        part: partOf('thing', key),
+        kind: 'event',
+        epoch: 1,
+        topic: 'shop.thing.changed',
+        subject: 'thing',
+        subjectKey: key,
+        op: 'changed',
+        payload: JSON.stringify({ data }),
+        headers: '{}',
+        at: '2026-01-01T00:00:00.000000Z',
+      },
+      'source',
+    );
+    channel.publish(exchange, routingKey, body, properties);
+  }
+  await channel.waitForConfirms();
+  await channel.close();
 }

@@ -1,0 +1,53 @@
+import type { TableMapping } from '../row/table-mapping.ts';
+import { columnOf, type TableSchema } from '../schema/table-schema.ts';
+import { comparesAlike, incompatibility } from './compatible-columns.ts';
+import { type Finding, refuse, warn } from './finding.ts';
+
+/** Whether a target table takes every row that a mapping can make. */
+export const checkTargetTable = (mapping: TableMapping, source: TableSchema, target: TableSchema): Finding[] => {
+  const where = `target ${target.database}.${target.name}`;
+  const findings: Finding[] = [];
+  if (target.tableType !== 'BASE TABLE') {
+    findings.push(
+      refuse('not-a-base-table', where, `expected a table, found a ${target.tableType}`, 'name the table under it'),
+    );
+  } else if (target.storageEngine.toLowerCase() !== 'innodb') {
+    const reason = `expected InnoDB, found ${target.storageEngine}: a row and its version could not be one transaction`;
+    findings.push(refuse('not-innodb', where, reason, 'ALTER TABLE … ENGINE=InnoDB'));
+  }
+  for (const column of mapping.columns) {
+    if (column.from !== 'column') continue;
+    const problem = incompatibility(columnOf(source, column.column), columnOf(target, column.target));
+    if (problem !== null) findings.push(refuse('column-incompatible', where, problem.reason, problem.remedy));
+  }
+  mapping.key.forEach((name, at) => {
+    const [from, to] = [columnOf(source, name), columnOf(target, mapping.targetKey[at]!)];
+    const verdict = comparesAlike(from, to);
+    if (verdict === 'alike') return;
+    const reason = `the key column ${to.name} compares by ${to.collation}, ${from.name} by ${from.collation}`;
+    if (verdict === 'differs') {
+      const more = `${reason}: keys that are one row on one side are two on the other`;
+      findings.push(
+        refuse('collation-differs', where, more, `give the target's column the collation ${from.collation}`),
+      );
+    } else {
+      const more = `${reason}: whether they tell the same keys apart their names do not say`;
+      findings.push(
+        warn(
+          'collation-differs',
+          where,
+          more,
+          'where keys are more than digits and plain letters, give both one collation',
+        ),
+      );
+    }
+  });
+  const triggers = target.triggers.filter(({ name }) => !name.startsWith('strangler_'));
+  if (triggers.length > 0) {
+    const reason = `it has triggers of its own, which fire on every row that is applied: ${triggers.map(({ name }) => name).join(', ')}`;
+    findings.push(
+      warn('trigger-present', where, reason, 'let them do nothing where @strangler_apply is set, if they write'),
+    );
+  }
+  return findings;
+};

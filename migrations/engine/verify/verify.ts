@@ -1,0 +1,272 @@
+import { nextBackoffMs, pause } from '@strangler/platform/backoff.ts';
+import type { RowVersion } from '@strangler/platform/contracts/row-message.ts';
+import type { Pool } from 'mysql2/promise';
+import type { MappedTable } from '../apply/row-shape.ts';
+import type { KeyPlace } from '../backfill/key-range.ts';
+import { addToRate, etaMs, nextChunkRows, noRate } from '../backfill/pace.ts';
+import { askAll, type Throttle } from '../backfill/throttle.ts';
+import { compareKeys, compareRange, type Suspect } from './compare-chunk.ts';
+import { judge, type MappedTexts } from './judge.ts';
+import { createLooks, type SourceRow } from './look.ts';
+import { createSourceSide, createTargetSide, ordersAgree } from './side.ts';
+
+export type VerifyOptions = {
+  table: MappedTable;
+  /** Both read only: made by `createReadPool`. */
+  source: Pool;
+  target: Pool;
+  /** Rows of one chunk, 20 000 unless told, and how long the checksum of one should take, 250 ms. */
+  limits?: { maxRows?: number; goalMs?: number };
+  /** Asked before each chunk. */
+  throttles?: readonly Throttle[];
+  /** How long a row may be behind before it is told as unsettled, 10 s unless told. */
+  patienceMs?: number;
+  /** Rows that may be looked at again at a time, 2000 unless told. */
+  maxSuspects?: number;
+  /** So many differences are told, 1000 unless told; with one more the comparison ends, for it has failed. */
+  maxDifferences?: number;
+  signal?: AbortSignal;
+};
+
+/** A row that is at the same version on both sides and not the same. */
+export type RowDifference = {
+  table: string;
+  how: 'changed' | 'missing' | 'extra';
+  /** Source key column → text. */
+  key: Record<string, string>;
+  keyText: string;
+  version: RowVersion;
+  /** Target columns whose values differ. */
+  columns: string[];
+  /** Target column → what it should be; null where there should be no row. */
+  expected: Record<string, string | null> | null;
+  /** Target column → what it is; null where there is no row. */
+  found: Record<string, string | null> | null;
+};
+
+export type VerifyTotals = {
+  table: string;
+  rowsCompared: number;
+  rowsEstimate: number;
+  rowsPerSecond: number;
+  etaMs: number | null;
+  differences: number;
+  /** Rows that never were at one version on both sides while they were looked at. */
+  unsettled: number;
+  /** Rows that were looked at one by one, because of a change under way or a difference. */
+  looked: number;
+};
+
+export type VerifyEvent =
+  | ({ kind: 'begun' | 'chunk' | 'stopped' } & VerifyTotals)
+  | ({ kind: 'waiting'; reason: string } & VerifyTotals)
+  | { kind: 'difference'; difference: RowDifference }
+  | { kind: 'unsettled'; table: string; keyText: string; missing: RowVersion | null }
+  /** `complete`: every row was compared. Equal are the tables if it is, with no differences and nothing unsettled. */
+  | ({ kind: 'done'; complete: boolean } & VerifyTotals);
+
+const defaults = { maxRows: 20_000, goalMs: 250 };
+
+/** How many rows are looked at in one statement. */
+const lookedAtOnce = 200;
+
+/**
+ * Compares all rows of one table while writes go on: by chunks, whose checksums both servers compute; what differs, row
+ * by row and version by version, until it is the same, proven different, or has been behind for too long.
+ */
+export async function* verifyTable(options: VerifyOptions): AsyncGenerator<VerifyEvent, void, void> {
+  const { table, source, target, throttles = [], signal } = options;
+  const { patienceMs = 10_000, maxSuspects = 2000, maxDifferences = 1000 } = options;
+  const limits = { minRows: 500, maxBytes: Number.POSITIVE_INFINITY, ...defaults, ...options.limits };
+  const sides = { source: createSourceSide(table, source), target: createTargetSide(table, target) };
+  const suspects = createSuspects(options, patienceMs);
+  let rate = noRate;
+  let rowsCompared = 0;
+  let last: { rows: number; bytes: number; tookMs: number } | null = null;
+
+  const totals = (): VerifyTotals => ({
+    table: table.mapping.target,
+    rowsCompared,
+    rowsEstimate: table.source.rowsEstimate,
+    rowsPerSecond: rate.perSecond,
+    etaMs: etaMs(table.source.rowsEstimate, rowsCompared, rate),
+    ...suspects.totals(),
+  });
+
+  /** Compares what comes after a key; gives where the next chunk begins, or null after the last. */
+  const byRange = async (after: KeyPlace | null, maxRows: number) => {
+    const upTo = await sides.source.keyAt({ after, upTo: null }, maxRows);
+    return { ...(await compareRange(sides.source, sides.target, { after, upTo })), next: upTo };
+  };
+  // Without a common order: what the source has, and then what only the target has.
+  const passes = ordersAgree(table)
+    ? [byRange]
+    : [
+        (after: KeyPlace | null, maxRows: number) =>
+          compareKeys(sides.source, sides.target, after, Math.min(maxRows, 1000), 'all'),
+        async (after: KeyPlace | null, maxRows: number) => ({
+          ...(await compareKeys(sides.target, sides.source, after, Math.min(maxRows, 1000), 'missing')),
+          rows: 0,
+        }),
+      ];
+
+  yield { kind: 'begun', ...totals() };
+  for (const pass of passes) {
+    let after: KeyPlace | null = null;
+    for (;;) {
+      if (signal?.aborted) {
+        yield { kind: 'stopped', ...totals() };
+        return;
+      }
+      const verdict = await askAll(throttles);
+      if (verdict.kind === 'wait') {
+        yield { kind: 'waiting', reason: verdict.reason, ...totals() };
+        await pause(verdict.waitMs, signal);
+        continue;
+      }
+      const startedAt = performance.now();
+      const found = await pass(after, nextChunkRows(last, limits));
+      const tookMs = performance.now() - startedAt;
+      last = { rows: found.rows, bytes: 0, tookMs };
+      rate = addToRate(rate, found.rows, tookMs);
+      rowsCompared += found.rows;
+      after = found.next;
+      yield { kind: 'chunk', ...totals() };
+      for (let from = 0; from < found.suspects.length; from += lookedAtOnce) {
+        suspects.add(found.suspects.slice(from, from + lookedAtOnce));
+        do {
+          yield* await suspects.look();
+          if (suspects.totals().differences > maxDifferences) {
+            yield { kind: 'done', complete: false, ...totals() };
+            return;
+          }
+          // So many at once are not changes under way; or the pipe stands still.
+        } while (suspects.count() >= maxSuspects && (await pause(50, signal)) === 'elapsed');
+      }
+      yield* await suspects.look();
+      if (after === null) break;
+    }
+  }
+  let delayMs: number | undefined;
+  while (suspects.count() > 0 && !signal?.aborted) {
+    delayMs = nextBackoffMs(delayMs, { baseMs: 10, capMs: 250 });
+    await pause(delayMs, signal);
+    yield* await suspects.look();
+  }
+  yield signal?.aborted ? { kind: 'stopped', ...totals() } : { kind: 'done', complete: true, ...totals() };
+}
+
+/** A row that is looked at until it is settled. */
+type Pending = {
+  key: KeyPlace;
+  sinceMs: number;
+  /** The last look at the source; null to look anew. */
+  row: SourceRow | null;
+  /** The target's version when it was last looked at. */
+  seen: RowVersion | null;
+  missing: RowVersion | null;
+};
+
+/** Rows in doubt, and what became of those that were. */
+function createSuspects({ table, source, target }: VerifyOptions, patienceMs: number) {
+  const { mapping } = table;
+  const looks = createLooks(table, source, target);
+  let pending: Pending[] = [];
+  /** No more than differences are told. */
+  const told = new Set<string>();
+  let differences = 0;
+  let unsettled = 0;
+  let looked = 0;
+
+  const named = (texts: MappedTexts): Record<string, string | null> | null =>
+    texts && Object.fromEntries(mapping.columns.map((column, index) => [column.target, texts[index] ?? null]));
+
+  async function lookAt(batch: readonly Pending[]): Promise<{ events: VerifyEvent[]; still: Pending[] }> {
+    const anew = batch.filter(({ row }) => row === null);
+    const read = await looks.source(anew.map(({ key }) => key));
+    anew.forEach((one, index) => {
+      one.row = read[index] as SourceRow;
+    });
+    const rows = batch.map(({ row }) => row as SourceRow);
+    const targets = await looks.target(rows);
+    const events: VerifyEvent[] = [];
+    const still: Pending[] = [];
+    batch.forEach((one, index) => {
+      const row = rows[index] as SourceRow;
+      const there = targets[index] as (typeof targets)[number];
+      const verdict = judge(row, there, one.seen, looks.same);
+      if (verdict.kind === 'same') return;
+      if (verdict.kind === 'different') {
+        // Two spellings of a key are one row.
+        if (told.has(row.keyText)) return;
+        told.add(row.keyText);
+        differences += 1;
+        const difference: RowDifference = {
+          table: mapping.target,
+          how: verdict.how,
+          key: Object.fromEntries(mapping.key.map((name, at) => [name, row.key[at] as string])),
+          keyText: row.keyText,
+          version: verdict.version,
+          columns: row.texts && there.texts ? looks.differing(row.texts, there.texts) : [],
+          expected: named(row.texts),
+          found: named(there.texts),
+        };
+        events.push({ kind: 'difference', difference });
+        return;
+      }
+      one.missing = verdict.kind === 'behind' ? verdict.missing : null;
+      if (performance.now() - one.sinceMs > patienceMs) {
+        unsettled += 1;
+        events.push({ kind: 'unsettled', table: mapping.target, keyText: row.keyText, missing: one.missing });
+        return;
+      }
+      // Behind, the image that the source had at that version can still be met; ahead, it never will be.
+      if (verdict.kind === 'ahead') {
+        one.row = null;
+        one.seen = there.version;
+      }
+      still.push(one);
+    });
+    return { events, still };
+  }
+
+  return {
+    add(found: readonly Suspect[]) {
+      looked += found.length;
+      const sinceMs = performance.now();
+      for (const { key } of found) pending.push({ key, sinceMs, row: null, seen: null, missing: null });
+    },
+    /** Looks once at every row in doubt; gives what that settled. */
+    async look(): Promise<VerifyEvent[]> {
+      const events: VerifyEvent[] = [];
+      const still: Pending[] = [];
+      for (let from = 0; from < pending.length; from += lookedAtOnce) {
+        const done = await lookAt(pending.slice(from, from + lookedAtOnce));
+        events.push(...done.events);
+        still.push(...done.still);
+      }
+      pending = still;
+      return events;
+    },
+    count: () => pending.length,
+    totals: () => ({ differences, unsettled, looked }),
+  };
+}
+
+export type ContinuousOptions = Omit<VerifyOptions, 'table'> & {
+  tables: readonly MappedTable[];
+  /** Between two rounds, 30 s unless told. */
+  pauseMs?: number;
+};
+
+/** Compares table after table, round after round, until the signal is given. Each event is that of one table. */
+export async function* verifyContinuously(options: ContinuousOptions): AsyncGenerator<VerifyEvent, void, void> {
+  const { tables, pauseMs = 30_000, ...rest } = options;
+  while (!options.signal?.aborted) {
+    for (const table of tables) {
+      if (options.signal?.aborted) return;
+      yield* verifyTable({ ...rest, table });
+    }
+    await pause(pauseMs, options.signal);
+  }
+}
