@@ -1,4 +1,5 @@
 import type { ConfirmChannel, GetMessage } from 'amqplib';
+import { pause } from '../backoff.ts';
 import type { RabbitConnection } from '../rabbit.ts';
 import { publishConfirmed } from './channel.ts';
 import { consumerHeaders, historyOf, keptProperties, replayHeaders, type Try, text } from './delivery.ts';
@@ -44,18 +45,34 @@ export function createDeadLetters(rabbit: Pick<RabbitConnection, 'confirmChannel
     visit: (letter: DeadLetter, message: GetMessage, channel: ConfirmChannel) => Promise<'keep' | 'remove' | 'end'>,
   ): Promise<void> {
     const channel = await rabbit.confirmChannel();
+    const queue = names.deadLetterQueue(consumer);
+    let kept = 0;
     try {
-      const queue = names.deadLetterQueue(consumer);
       const { messageCount } = await channel.checkQueue(queue);
       for (let n = 0; n < Math.min(messageCount, mostDeadLetters); n += 1) {
         const message = await channel.get(queue, { noAck: false });
         if (message === false) return;
+        kept += 1;
         const next = await visit(letterOf(message, consumer), message, channel);
-        if (next === 'remove') channel.ack(message);
+        if (next === 'remove') {
+          channel.ack(message);
+          kept -= 1;
+        }
         if (next === 'end') return;
       }
     } finally {
+      await putBack(channel, queue, kept).catch(() => {});
       await channel.close().catch(() => {});
+    }
+  }
+
+  /** Whoever looks next must find them in their places: waits until they are. */
+  async function putBack(channel: ConfirmChannel, queue: string, kept: number): Promise<void> {
+    if (kept === 0) return;
+    channel.nackAll(true);
+    for (let n = 0; n < 50; n += 1) {
+      if ((await channel.checkQueue(queue)).messageCount >= kept) return;
+      await pause(20);
     }
   }
 

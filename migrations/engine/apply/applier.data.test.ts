@@ -118,7 +118,7 @@ describe('whatever is repeated and reordered', () => {
         expect(await rows()).toEqual(history.rows);
         expect(await waiting()).toBe(0);
       }),
-      { numRuns: 120 },
+      { numRuns: 200 },
     );
   }, 120_000);
 

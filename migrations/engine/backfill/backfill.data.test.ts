@@ -231,6 +231,33 @@ describe('of a row', () => {
     expect(await plainRows(sides.target)).toEqual([{ id: 2, email: 'b', v: 2 }]);
   });
 
+  test('whose delete is being applied while it is copied, nothing is left', async () => {
+    await sides.source.query("INSERT INTO plain VALUES (1, 'a', 1), (2, 'b', 2)");
+    const deleting = await sides.target.getConnection();
+    try {
+      // As far as an applier is before its commit: there was no row to delete yet.
+      await deleting.query('SET TRANSACTION ISOLATION LEVEL READ COMMITTED');
+      await deleting.query('START TRANSACTION');
+      await deleting.query(`INSERT INTO ${versionsTable} VALUES ('plain', '1', 1, 5, 1)`);
+      await deleting.query('DELETE FROM plain WHERE id = 1');
+      const copying = copy(plain);
+      await eventually(async () => {
+        const [found] = await rowsOf<{ n: number }>(
+          sides.target,
+          "SELECT COUNT(*) AS n FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE '%LOCK IN SHARE MODE'",
+        );
+        return (found?.n ?? 0) > 0;
+      });
+      await deleting.query('COMMIT');
+      const events = await copying;
+      expect(events.at(-1)).toMatchObject({ kind: 'done', rowsRead: 2, rowsWritten: 1 });
+      expect(await plainRows(sides.target)).toEqual([{ id: 2, email: 'b', v: 2 }]);
+    } finally {
+      await deleting.query('ROLLBACK');
+      deleting.release();
+    }
+  });
+
   test('whose newer image has been applied, the older is not copied', async () => {
     await sides.source.query("INSERT INTO plain VALUES (1, 'a', 1), (2, 'b', 2)");
     const newer = { id: '1', email: 'z', v: '9' };

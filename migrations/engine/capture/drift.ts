@@ -1,4 +1,5 @@
 import { outboxTable } from '@strangler/platform/outbox/schema.ts';
+import { quoteName } from '../schema/identifiers.ts';
 import { type Queryable, rowsOf } from '../schema/queryable.ts';
 import { type CapturePlan, readSignature } from './capture-plan.ts';
 import { hasRecorder, readEpoch } from './capture-state.ts';
@@ -33,7 +34,19 @@ export async function readCaptureTriggers(db: Queryable, database: string, slice
      ORDER BY TRIGGER_NAME`,
     [database],
   );
-  return triggers.filter(({ body }) => readSignature(body)?.slice === slice);
+  const own = triggers.filter(({ body }) => readSignature(body)?.slice === slice);
+  return await Promise.all(
+    own.map(async (trigger) => ({ ...trigger, body: await originalBody(db, database, trigger) })),
+  );
+}
+
+/** information_schema of MySQL misquotes names with a backquote in them; the statement itself is kept as it was. */
+async function originalBody(db: Queryable, database: string, { name, body }: LiveTrigger): Promise<string> {
+  const [row] = await rowsOf<Record<string, string>>(
+    db,
+    `SHOW CREATE TRIGGER ${quoteName(database)}.${quoteName(name)}`,
+  );
+  return /FOR EACH ROW (BEGIN.*)$/s.exec(row?.['SQL Original Statement'] ?? '')?.[1] ?? body;
 }
 
 /** Compares the plans of all of a slice's tables with the live triggers; none means that every change is captured. */
@@ -91,7 +104,7 @@ export async function findDrift(
   }
   if (plans.some(({ dialect }) => dialect === 'mariadb') && !(await hasRecorder(db))) {
     const reason = 'it is not there, or not as it was made, and every write to a captured table calls it';
-    drifts.push({ kind: 'altered', name: recorder, table: outboxTable, reason });
+    drifts.push({ kind: 'missing', name: recorder, table: captureStateTable, reason });
   }
   return drifts;
 }

@@ -1,3 +1,4 @@
+import { kindOf } from '../row/column-codec.ts';
 import type { TableMapping } from '../row/table-mapping.ts';
 import { columnOf, type TableSchema } from '../schema/table-schema.ts';
 import { comparesAlike, incompatibility } from './compatible-columns.ts';
@@ -18,10 +19,14 @@ export const checkTargetTable = (mapping: TableMapping, source: TableSchema, tar
   for (const column of mapping.columns) {
     if (column.from !== 'column') continue;
     const problem = incompatibility(columnOf(source, column.column), columnOf(target, column.target));
-    if (problem !== null) findings.push(refuse('column-incompatible', where, problem.reason, problem.remedy));
+    // A type that does not survive at all is the source's fault, and told there.
+    if (problem !== null && kindOf(columnOf(source, column.column)) !== undefined)
+      findings.push(refuse('column-incompatible', where, problem.reason, problem.remedy));
   }
   mapping.key.forEach((name, at) => {
-    const [from, to] = [columnOf(source, name), columnOf(target, mapping.targetKey[at]!)];
+    const targetName = mapping.targetKey[at];
+    if (targetName === undefined) return;
+    const [from, to] = [columnOf(source, name), columnOf(target, targetName)];
     const verdict = comparesAlike(from, to);
     if (verdict === 'alike') return;
     const reason = `the key column ${to.name} compares by ${to.collation}, ${from.name} by ${from.collation}`;

@@ -65,11 +65,15 @@ async function preflightTable(table: SliceTable, context: Context, report: Prefl
     if (source !== undefined) findings.push(...checkSourceTable(source, null, slice.slice));
     return;
   }
-  const { mapping, findings: faults } = resolveMapping({ slice: slice.slice, table, source, target, transform });
-  findings.push(...faults, ...checkSourceTable(source, mapping?.captured ?? null, slice.slice));
-  if (mapping === null) return;
-  report.tables.push({ mapping, source, target });
-  findings.push(...checkTargetTable(mapping, source, target));
+  const resolved = resolveMapping({ slice: slice.slice, table, source, target, transform });
+  const mapping = resolved.outcome === 'resolved' ? resolved.mapping : resolved.draft;
+  if (resolved.outcome === 'resolved') report.tables.push({ mapping, source, target });
+  else findings.push(...resolved.findings);
+  findings.push(
+    ...checkSourceTable(source, mapping.captured, slice.slice),
+    ...checkTargetTable(mapping, source, target),
+  );
+  if (resolved.outcome === 'faulty') return;
   if (mapping.captured.some((name) => kindOf(columnOf(source, name)) === undefined)) return;
   findings.push(...checkSize(mapping, source, from));
   findings.push(...(await checkExpressions(mapping, source, from, to)));
@@ -114,7 +118,7 @@ async function tryTransform(
   const { dialect } = from.server;
   const samples = await readSamples(from.db, {
     table: source,
-    columns: transform.sourceColumns,
+    columns: [...new Set([...mapping.key, ...transform.sourceColumns])],
     dialect,
     count: sampleCount,
   });

@@ -13,7 +13,10 @@ export type MappingRequest = {
   transform: RowTransform | null;
 };
 
-export type MappingResult = { mapping: TableMapping; findings: [] } | { mapping: null; findings: Finding[] };
+/** `draft` is what could be made of a faulty one: good for finding more faults, and for nothing else. */
+export type MappingResult =
+  | { outcome: 'resolved'; mapping: TableMapping }
+  | { outcome: 'faulty'; draft: TableMapping; findings: Finding[] };
 
 /** Checks what a slice file says of a table against both live tables, and spells every name as they do. */
 export const resolveMapping = (request: MappingRequest): MappingResult => {
@@ -24,23 +27,19 @@ export const resolveMapping = (request: MappingRequest): MappingResult => {
   const key = resolveKey(request, where, findings);
   const targetKey = resolveTargetKey(key, columns, target, where, findings);
   findUnmapped(columns, target, where, findings);
-  if (findings.length > 0) return { mapping: null, findings };
-
   const needed = new Set([...key, ...columns.flatMap(sourceColumnsOf), ...(transform?.sourceColumns ?? [])]);
-  const spelt = new Set([...needed].map((name) => findColumn(source, name)!.name));
-  return {
-    mapping: {
-      slice,
-      source: source.name,
-      target: target.name,
-      key,
-      targetKey,
-      columns,
-      captured: source.columns.filter(({ name }) => spelt.has(name)).map(({ name }) => name),
-      transform: table.transform === null ? null : transform,
-    },
-    findings: [],
+  const spelt = new Set([...needed].map((name) => findColumn(source, name)?.name));
+  const mapping: TableMapping = {
+    slice,
+    source: source.name,
+    target: target.name,
+    key,
+    targetKey,
+    columns,
+    captured: source.columns.filter(({ name }) => spelt.has(name)).map(({ name }) => name),
+    transform: table.transform === null ? null : transform,
   };
+  return findings.length === 0 ? { outcome: 'resolved', mapping } : { outcome: 'faulty', draft: mapping, findings };
 };
 
 const sourceColumnsOf = (column: MappedColumn): readonly string[] =>

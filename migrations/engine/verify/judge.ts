@@ -6,7 +6,10 @@ export type MappedTexts = readonly (string | null)[] | null;
 /** What one look at the source showed, in one snapshot. */
 export type SourceLook = {
   texts: MappedTexts;
-  /** The newest version of the key in the outbox; null where it holds none: never changed, or let go of since. */
+  /**
+   * The newest version of the key in the outbox; null where it holds none: never changed, or applied long since. (The
+   * outbox must not let go of a change before it has been applied: a row that is behind would pass for different.)
+   */
   newest: RowVersion | null;
 };
 

@@ -29,8 +29,8 @@ export async function observedWriters(
     db,
     `SELECT o.headers_user AS account, o.headers_request AS request, o.subject AS \`table\`, COUNT(*) AS changes,
             CAST(MIN(o.created_at) AS CHAR) AS firstAt, CAST(MAX(o.created_at) AS CHAR) AS lastAt
-     FROM (SELECT subject, created_at, JSON_UNQUOTE(JSON_EXTRACT(headers, '$.user')) AS headers_user,
-                  JSON_UNQUOTE(NULLIF(JSON_EXTRACT(headers, '$.request'), CAST('null' AS JSON))) AS headers_request
+     FROM (SELECT subject, created_at, JSON_VALUE(headers, '$.user') AS headers_user,
+                  JSON_VALUE(headers, '$.request') AS headers_request
            FROM ${outboxTable}
            WHERE kind = 'row' AND topic LIKE ? AND id > (SELECT GREATEST(COALESCE(MAX(id), 0), ?) - ? FROM ${outboxTable})) o
      GROUP BY account, request, o.subject`,

@@ -169,10 +169,17 @@ test('a relay that slept through the loss of its leases marks nothing, and goes 
   await eventually(async () => {
     await write(1);
     const owners = await rowsOf<{ owner: string }>(fixture.db, 'SELECT DISTINCT owner FROM strangler_outbox_lease');
-    return owners.length === 2;
+    const held = await rowsOf<{ n: number }>(
+      fixture.db,
+      'SELECT COUNT(*) AS n FROM strangler_outbox_lease GROUP BY owner',
+    );
+    return owners.length === 2 && held.every(({ n }) => n === 8);
   });
   await eventually(async () => (await pendingRows(fixture.db)) === 0);
   expect(outOfOrder(firstHeard(heard))).toBeUndefined();
+  const metrics = await (await fetch(`${other.url}/metrics`)).text();
+  expect(metrics).toMatch(/^relay_lag_seconds\{service="relay"\} 0$/m);
+  expect(metrics).toMatch(/^relay_leases_held\{service="relay"\} 8$/m);
   for (const relay of [sleeper, other]) relay.signal('SIGTERM');
   expect(await Promise.all([sleeper.exited, other.exited])).toEqual([0, 0]);
 }, 60_000);

@@ -111,8 +111,8 @@ export function createWindow(): Window {
           keys.set(key, [row]);
           makeReady(row);
         } else {
+          row.state = 'waiting';
           queue.push(row);
-          makeReady(row);
         }
       }
     },
