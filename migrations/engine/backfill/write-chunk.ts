@@ -49,7 +49,8 @@ export function createChunkWriter(
       const clashes: Clash[] = [];
       let written = 0;
       for (const part of splitIntoBatches(missing, ({ json }) => json.length, { maxRows: missing.length, maxBytes })) {
-        written += await insert(connection, statements, part, clashes);
+        written +=
+          (await insertNew(connection, statements, part)) ?? (await insert(connection, statements, part, clashes));
       }
       const since = await readVersions(connection, keysOf(missing), 'share');
       const buried = missing.filter(({ keyText }) => since.get(rowId(mapping.target, keyText))?.deleted === true);
@@ -67,7 +68,22 @@ export function createChunkWriter(
   };
 }
 
-/** Inserts rows at once, and by halves where one of them clashes. Gives how many were inserted. */
+/** Inserts rows none of which should be there; null, and nothing is inserted, where the server finds a fault in any. */
+async function insertNew(
+  connection: Connection,
+  { insertNew: statement }: RowStatements,
+  rows: readonly CopiedRow[],
+): Promise<number | null> {
+  if (statement === null) return null;
+  try {
+    return await affectedBy(connection, statement(rows.map(({ json }) => JSON.parse(json) as (string | null)[])));
+  } catch (error) {
+    if (faultOf(error).kind === 'other') throw error;
+    return null;
+  }
+}
+
+/** Inserts rows that are not there at once, and by halves where one of them clashes. Gives how many were inserted. */
 async function insert(
   connection: Connection,
   statements: RowStatements,

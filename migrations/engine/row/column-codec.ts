@@ -147,7 +147,7 @@ const waysOf = (kind: ColumnKind, column: ColumnSchema, dialect: Dialect): Parti
       return { value, ...(isZeroFilled(column) ? { encode: (reference) => asText(value(reference)) } : {}) };
     }
     case 'float':
-      return { ...floatingPoint, };
+      return { ...floatingPoint, encode: encodeFloat };
     case 'double':
       return floatingPoint;
     case 'date':
