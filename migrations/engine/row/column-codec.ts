@@ -161,7 +161,8 @@ const waysOf = (kind: ColumnKind, column: ColumnSchema, dialect: Dialect): Parti
     case 'year':
       return { value: (value) => `CAST(${value} AS UNSIGNED)` };
     case 'bit': {
-      const value = (hex: string) => `CAST(CONV(${hex}, 16, 10) AS UNSIGNED)`;
+      // Without the inner cast MySQL takes a placeholder there for a number, and 5E0 for five.
+      const value = (hex: string) => `CAST(CONV(${asText(hex)}, 16, 10) AS UNSIGNED)`;
       return { encode: (reference) => asText(`HEX(${reference} + 0)`), decode: value, value };
     }
     case 'text':

@@ -168,6 +168,8 @@ export class StreamServer {
         }
         connection.heard = 'not since the ping';
         connection.socket.ping();
+        // A wake-up that was lost on its way delays what is new until here at most.
+        connection.stream.wake();
       }
     }
   }

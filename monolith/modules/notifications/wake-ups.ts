@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { pause } from '@strangler/platform/backoff.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { createClient } from 'redis';
 import { z } from 'zod';
@@ -16,6 +17,8 @@ export type WakeUps = {
   start(): Promise<void>;
   stop(): Promise<void>;
 };
+
+const repeatAfterMs = [100, 300, 1_000];
 
 const hintSchema = z.object({ from: z.string(), account_id: z.int() });
 
@@ -42,13 +45,22 @@ export function createWakeUps({
     if (hint.success && hint.data.from !== self) listener(hint.data.account_id);
   };
 
+  /** Says it again where Redis was late or away for a moment; doubled hints do no harm. */
+  const publish = async (hint: string): Promise<void> => {
+    if (redis === undefined) return;
+    for (const waitMs of repeatAfterMs) {
+      if ((await redis.run((client) => client.publish(channel, hint))) !== undefined) return;
+      await pause(waitMs);
+    }
+    await redis.run((client) => client.publish(channel, hint));
+  };
+
   return {
     wake(accountId) {
       listener(accountId);
-      const hint = JSON.stringify({ from: self, account_id: accountId });
-      redis
-        ?.run((client) => client.publish(channel, hint))
-        .catch((error: unknown) => log.warn({ err: error }, 'a wake-up was not published'));
+      publish(JSON.stringify({ from: self, account_id: accountId })).catch((error: unknown) =>
+        log.warn({ err: error }, 'a wake-up was not published'),
+      );
     },
     listen(next) {
       listener = next;
