@@ -75,7 +75,7 @@ describe('a slice file', () => {
         columns: { id: 'id', price_cents: { sql: 'ROUND(price * 100)' } },
         transform: './product-row.ts',
       },
-      { source: 'reviews', target: 'reviews', key: null, columns: null, transform: null },
+      { source: 'reviews', target: 'reviews', key: null, columns: null, transform: null, reference: false },
     ]);
     expect(parseSliceFile(good, 'slice.yaml').slice?.tables).toEqual([]);
   });

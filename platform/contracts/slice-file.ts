@@ -59,6 +59,13 @@ const table = z.strictObject({
     .regex(/^\.\/[^\0]*\.(ts|mjs|js)$/, 'must be a path beside the slice file, such as "./product-row.ts"')
     .optional()
     .describe('A module beside this file that computes what an SQL expression cannot, and its inverse.'),
+  reference: z
+    .boolean()
+    .default(false)
+    .describe(
+      "true: the table stays the monolith's for good and is copied only so that the service can read it; a cut-over neither " +
+        'fences it nor copies it back. Default: false, it moves with the slice.',
+    ),
 });
 
 export const sliceFileSchema = z
@@ -108,6 +115,8 @@ export type SliceTable = {
   columns: Record<string, string | { sql: string }> | null;
   /** Path of the module, relative to the slice file's folder; null: none. */
   transform: string | null;
+  /** Whether the table stays the monolith's, and is copied for reading only. */
+  reference: boolean;
 };
 
 /** One slice, as its `slice.yaml` describes it, with everything that may be left out filled in. */
@@ -195,10 +204,11 @@ const readRoute = (route: string | { route: string; access: 'read' | 'write' }):
   return { method, path, access: typeof route === 'string' ? usual : route.access };
 };
 
-const readSliceTable = ({ source, target, key, columns, transform }: z.infer<typeof table>): SliceTable => ({
+const readSliceTable = ({ source, target, key, columns, transform, reference }: z.infer<typeof table>): SliceTable => ({
   source,
   target: target ?? source,
   key: key ?? null,
   columns: columns ?? null,
   transform: transform ?? null,
+  reference,
 });

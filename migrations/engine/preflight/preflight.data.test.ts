@@ -61,6 +61,7 @@ describe('preflight', () => {
       columns: ['id', 'name', 'price', 'note'].map((column) => ({ target: column, from: 'column', column })),
       captured: ['id', 'name', 'price', 'note'],
       transform: null,
+      reference: false,
     });
   });
 

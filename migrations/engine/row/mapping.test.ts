@@ -54,6 +54,7 @@ const asked = (more: Partial<SliceTable> = {}): SliceTable => ({
   key: null,
   columns: null,
   transform: null,
+  reference: false,
   ...more,
 });
 const resolve = (
