@@ -74,6 +74,7 @@ describe('a slice file', () => {
         key: ['id'],
         columns: { id: 'id', price_cents: { sql: 'ROUND(price * 100)' } },
         transform: './product-row.ts',
+        reference: false,
       },
       { source: 'reviews', target: 'reviews', key: null, columns: null, transform: null, reference: false },
     ]);
