@@ -1,6 +1,11 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { createLog } from '@strangler/platform/log.ts';
+import { createPool } from '@strangler/platform/mysql/pool.ts';
+import { onConnection } from '@strangler/platform/outbox/execute.ts';
+import { record } from '@strangler/platform/outbox/record.ts';
+import { installOutbox, outboxInstaller, sourceUuid } from '@strangler/platform/outbox/schema.ts';
 import { type FreshDatabase, freshDatabase } from '@strangler/platform/testing/servers.ts';
+import type { Pool } from 'mysql2/promise';
 import { type Model, type ModelStatic, QueryTypes } from 'sequelize';
 import { type Database, databaseMigrations, openDatabase } from './database.ts';
 
@@ -9,6 +14,12 @@ let fresh: FreshDatabase;
 let database: Database;
 
 const rows = (sql: string) => database.sequelize.query<Record<string, string>>(sql, { type: QueryTypes.SELECT });
+
+const recordAnEvent = (pool: Pool) =>
+  record(
+    { slice: 'other', type: 'thing.happened', schemaVersion: 1, aggregate: 'thing', key: '1', data: {} },
+    onConnection(pool),
+  );
 
 beforeAll(async () => {
   fresh = await freshDatabase('schema');
@@ -28,6 +39,26 @@ test('every migration goes up, down and up again', async () => {
   const left = await rows('SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE()');
   expect(left.map((row) => row.name)).toEqual(['schema_migrations']);
   expect(await migrations.up()).toHaveLength(up.length);
+});
+
+test('an outbox that stands there already is kept with what it holds, belongs to the shop then, and goes when the schema goes', async () => {
+  const migrations = databaseMigrations(database.sequelize, log);
+  await migrations.down({ to: '0026-outbox' });
+  const pool = createPool(fresh.url);
+  try {
+    await installOutbox(pool, { rowsPerPartition: 10, installedBy: 'strangler' });
+    const uuid = await sourceUuid(pool);
+    await recordAnEvent(pool);
+    await migrations.up();
+    expect(await sourceUuid(pool)).toBe(uuid);
+    expect(await outboxInstaller(pool)).toBe('application');
+    expect(await rows('SELECT topic FROM strangler_outbox')).toEqual([{ topic: 'other.thing.happened' }]);
+    await migrations.down({ to: '0026-outbox' });
+    expect(await rows("SHOW TABLES LIKE 'strangler%'")).toEqual([]);
+    await migrations.up();
+  } finally {
+    await pool.end();
+  }
 });
 
 test('two processes that migrate at the same time do it once', async () => {

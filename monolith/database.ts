@@ -4,6 +4,7 @@ import { schemaMigrations } from '@strangler/platform/mysql/schema-migrations.ts
 import { createSequelize } from '@strangler/platform/mysql/sequelize.ts';
 import type { Sequelize } from 'sequelize';
 import { defineModels, type Models } from './models/index.ts';
+import { nameWriters } from './session-writer.ts';
 
 /** The shop's one database: a connection pool and the models of every module. */
 export type Database = {
@@ -16,6 +17,7 @@ export type Database = {
 
 export function openDatabase(options: { url: string; log: Log; poolMax?: number }): Database {
   const sequelize = createSequelize(options.url, { log: options.log, pool: { max: options.poolMax ?? 20 } });
+  nameWriters(sequelize);
   return {
     sequelize,
     models: defineModels(sequelize),

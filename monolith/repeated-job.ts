@@ -1,3 +1,4 @@
+import { runAsJob } from '@strangler/platform/http/request-context.ts';
 import type { Log } from '@strangler/platform/log.ts';
 
 export type RepeatedJob = {
@@ -5,7 +6,10 @@ export type RepeatedJob = {
   stop(): Promise<void>;
 };
 
-/** Runs `run` every `intervalMs`, counted from the end of the run before, so that runs never overlap. A run that throws is logged. */
+/**
+ * Runs `run` every `intervalMs`, counted from the end of the run before, so that runs never overlap; each as a job of this name. A run
+ * that throws is logged.
+ */
 export function repeat(name: string, intervalMs: number, log: Log, run: () => Promise<void>): RepeatedJob {
   let stopped = false;
   let timer: NodeJS.Timeout;
@@ -18,7 +22,7 @@ export function repeat(name: string, intervalMs: number, log: Log, run: () => Pr
   };
   const once = async () => {
     try {
-      await run();
+      await runAsJob(name, run);
     } catch (error) {
       log.error({ err: error, job: name }, 'a repeated job failed');
     }

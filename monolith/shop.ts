@@ -12,6 +12,7 @@ import { configuredSigningKey, createSigningKeys } from './auth/signing-keys.ts'
 import { type Clock, systemClock } from './clock.ts';
 import type { MonolithConfig } from './config.ts';
 import { type Database, databaseMigrations, openDatabase } from './database.ts';
+import { createEventRecorder } from './events/event-recorder.ts';
 import { schedulePriceJob } from './jobs/price-job.ts';
 import type { ModuleDeps } from './modules/module.ts';
 
@@ -73,7 +74,20 @@ async function start({
   });
   const accessTokens = createAccessTokens({ keys: signingKeys, clock, ttlMs: config.accessTokenTtlMs });
   const auth = createAuth({ accessTokens });
-  const deps: ModuleDeps = { sequelize, models, redis, metrics, log, config, clock, auth, signingKeys, accessTokens };
+  const events = createEventRecorder(sequelize);
+  const deps: ModuleDeps = {
+    sequelize,
+    models,
+    events,
+    redis,
+    metrics,
+    log,
+    config,
+    clock,
+    auth,
+    signingKeys,
+    accessTokens,
+  };
 
   const app = createApp(deps, { checks: { database: database.ping }, draining: lifecycle.draining });
   await startModules(app, lifecycle);

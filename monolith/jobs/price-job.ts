@@ -1,3 +1,4 @@
+import { runAsJob } from '@strangler/platform/http/request-context.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { QueryTypes, type Sequelize } from 'sequelize';
 import type { Clock } from '../clock.ts';
@@ -40,17 +41,19 @@ export async function runPriceJob({
   now: Date;
   rules?: PriceRule[];
 }): Promise<PriceJobResult> {
-  const result: PriceJobResult = [];
-  for (const rule of rules) {
-    const [, changed] = await sequelize.query(
-      `UPDATE products p
-          SET p.price_cents = ROUND(p.price_cents * :percent / 100), p.version = p.version + 1, p.updated_at = :now
-        WHERE p.archived_at IS NULL AND ${rule.where}`,
-      { type: QueryTypes.UPDATE, replacements: { percent: rule.percent, now } },
-    );
-    result.push({ rule: rule.name, changed });
-  }
-  return result;
+  return runAsJob('price-job', async () => {
+    const result: PriceJobResult = [];
+    for (const rule of rules) {
+      const [, changed] = await sequelize.query(
+        `UPDATE products p
+            SET p.price_cents = ROUND(p.price_cents * :percent / 100), p.version = p.version + 1, p.updated_at = :now
+          WHERE p.archived_at IS NULL AND ${rule.where}`,
+        { type: QueryTypes.UPDATE, replacements: { percent: rule.percent, now } },
+      );
+      result.push({ rule: rule.name, changed });
+    }
+    return result;
+  });
 }
 
 export type Schedule = { stop(): Promise<void> };

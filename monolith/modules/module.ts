@@ -10,6 +10,7 @@ import type { Auth } from '../auth/auth.ts';
 import type { SigningKeys } from '../auth/signing-keys.ts';
 import type { Clock } from '../clock.ts';
 import type { MonolithConfig } from '../config.ts';
+import type { EventRecorder } from '../events/event-recorder.ts';
 import type { Models } from '../models/index.ts';
 
 export type Redis = ReturnType<typeof createRedis>;
@@ -18,6 +19,7 @@ export type Redis = ReturnType<typeof createRedis>;
 export type ModuleDeps = {
   sequelize: Sequelize;
   models: Models;
+  events: EventRecorder;
   /** Undefined when no REDIS_URL is configured; commands give undefined while Redis is away. */
   redis: Redis | undefined;
   metrics: Registry;

@@ -32,7 +32,7 @@ export async function commerceOf(shop: TestShop): Promise<Commerce> {
   return {
     async product({ stock = 10, priceCents = 1_000, currency = 'EUR', active = true } = {}) {
       const product = await models.Product.create({
-        sku: `SKU-${randomBytes(6).toString('hex')}`,
+        sku: `SKU-${randomBytes(6).toString('hex').toUpperCase()}`,
         name: 'A thing',
         description: 'It does what it does.',
         category_id: category.id,

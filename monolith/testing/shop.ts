@@ -9,6 +9,7 @@ import { openApiDocument } from '../openapi/document.ts';
 import { type RunningShop, startShop } from '../shop.ts';
 import { type ContractClient, contractClient } from './contract-client.ts';
 import { createContract } from './openapi-contract.ts';
+import { eventFaults } from './recorded-events.ts';
 
 export type TestAccount = { id: number; email: string; token: string; client: ContractClient };
 
@@ -21,7 +22,7 @@ export type TestShop = RunningShop & {
   clock: TestClock;
   /** Makes an account and logs it in, without going through the API. */
   account(role: Role, displayName?: string): Promise<TestAccount>;
-  /** Stops the shop and drops its database. */
+  /** Stops the shop and drops its database. Throws where the shop has told of something in another way than its schema describes. */
   stop(): Promise<void>;
 };
 
@@ -89,9 +90,11 @@ export async function startTestShop(label: string, env: NodeJS.ProcessEnv = {}):
       clock,
       account,
       stop: async () => {
+        const faults = await eventFaults(shop.database.sequelize);
         await shop.lifecycle.stop('end of test');
         await database.drop();
         await deleteKeys(servers.redisUrl, `${database.name}:*`);
+        if (faults.length > 0) throw new Error(`events are not as described:\n${faults.join('\n')}`);
       },
     };
   } catch (error) {

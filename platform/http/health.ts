@@ -1,10 +1,11 @@
 import { Router } from 'express';
 import { redactText } from '../log.ts';
 
-/** Resolves when what it looks at is usable, throws when it is not. */
-export type HealthCheck = () => Promise<void>;
+/** Resolves when what it looks at is usable, with what is to be said of that, if anything; throws when it is not. */
+// biome-ignore lint/suspicious/noConfusingVoidType: a check that says nothing returns nothing.
+export type HealthCheck = () => Promise<string | void>;
 
-type CheckResult = 'ok' | 'timed out' | `failed: ${string}`;
+type CheckResult = 'ok' | `ok: ${string}` | 'timed out' | `failed: ${string}`;
 
 /**
  * `GET /health/live`: 200 as long as the process answers at all. `GET /health/ready`: 200 when every check passes, 503
@@ -40,7 +41,7 @@ export function healthRouter({
     }
     const names = Object.keys(checks);
     const results = await Promise.all(names.map((name) => result(name, checks[name] as HealthCheck)));
-    const ready = results.every((each) => each === 'ok');
+    const ready = results.every((each) => each === 'ok' || each.startsWith('ok: '));
     res.status(ready ? 200 : 503).json({
       status: ready ? 'ready' : 'not ready',
       checks: Object.fromEntries(names.map((name, at) => [name, results[at]])),
@@ -51,8 +52,8 @@ export function healthRouter({
 
 async function outcome(check: HealthCheck): Promise<CheckResult> {
   try {
-    await check();
-    return 'ok';
+    const said = await check();
+    return said ? `ok: ${said}` : 'ok';
   } catch (error) {
     const { message, name } = Object(error) as Partial<Error>;
     return `failed: ${redactText(message || name || String(error)).slice(0, 200)}`;

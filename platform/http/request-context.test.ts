@@ -1,6 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
+import type { Request, Response } from 'express';
 import fc from 'fast-check';
-import { contextFromHeaders, currentRequest, parseTraceparent, runInRequest } from './request-context.ts';
+import {
+  contextFromHeaders,
+  currentRequest,
+  parseTraceparent,
+  requestContext,
+  runAsJob,
+  runInRequest,
+} from './request-context.ts';
 
 const hex = (length: number) =>
   fc.string({ unit: fc.constantFrom(...'0123456789abcdef'), minLength: length, maxLength: length });
@@ -61,4 +69,25 @@ test('requests that run side by side do not see each other', async () => {
     });
   expect(await Promise.all(['a', 'b', 'c'].map(seen))).toEqual(['a', 'b', 'c']);
   expect(currentRequest()).toBeUndefined();
+});
+
+describe('the operation', () => {
+  test.each([
+    ['GET', '/api/products?q=secret', 'GET /api/products'],
+    ['POST', '/api/products/12/reviews', 'POST /api/products/12/reviews'],
+    ['PUT', `/${'x'.repeat(5_000)}`, `PUT /${'x'.repeat(195)}`],
+  ])('of %s %.20s is method and path, without the query and of a bounded length', (method, url, operation) => {
+    let seen: string | undefined;
+    const request = { method, url, headers: {} } as Request;
+    requestContext()(request, { setHeader: () => {} } as unknown as Response, () => {
+      seen = currentRequest()?.operation;
+    });
+    expect(seen).toBe(operation);
+  });
+
+  test('of a job is its name, under a trace that no other run of it has', () => {
+    const runs = [1, 2].map(() => runAsJob('nightly', () => currentRequest()));
+    expect(runs.map((run) => run?.operation)).toEqual(['nightly', 'nightly']);
+    expect(new Set(runs.map((run) => run?.traceId)).size).toBe(2);
+  });
 });

@@ -16,11 +16,16 @@ export type RequestContext = {
   traceId: string;
   /** 16 hex digits: this request, within its trace. */
   spanId: string;
+  /** What is being done: `POST /api/products/7/reviews`, without the query, or the name of a job. */
+  operation?: string;
 };
 
 // A module-level storage is the exception among these files: log lines, SQL comments and outgoing calls deep down
 // need the request that they belong to, and threading it through every signature in between would be worse.
 const storage = new AsyncLocalStorage<RequestContext>();
+
+/** In characters; what a client's path has beyond it is cut. */
+const longestOperation = 200;
 
 /** The request that the calling code works for; undefined outside any. */
 export function currentRequest(): RequestContext | undefined {
@@ -32,13 +37,22 @@ export function runInRequest<T>(context: RequestContext, fn: () => T): T {
   return storage.run(context, fn);
 }
 
+/** Runs `fn`, and all that it starts, as a job of this name, with a request id and a trace of its own. */
+export function runAsJob<T>(name: string, fn: () => T): T {
+  return runInRequest({ ...contextFromHeaders({}), operation: name }, fn);
+}
+
 /** Express middleware: continues or makes a request id and a trace context, and answers with the request id. */
 export function requestContext(): RequestHandler {
   return (req, res, next) => {
-    const context = contextFromHeaders(req.headers);
+    const context = { ...contextFromHeaders(req.headers), operation: operationOf(req) };
     res.setHeader(requestIdHeader, context.requestId);
     storage.run(context, next);
   };
+}
+
+function operationOf({ method = '', url = '' }: { method?: string; url?: string }): string {
+  return `${method} ${url.split('?', 1)[0]}`.slice(0, longestOperation);
 }
 
 /** The context of a request with these headers. What is not well-formed in them is replaced, never repaired. */

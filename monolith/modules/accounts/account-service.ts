@@ -1,11 +1,13 @@
 import { problems } from '@strangler/platform/http/problem.ts';
-import { UniqueConstraintError } from 'sequelize';
+import { type Sequelize, type Transaction, UniqueConstraintError } from 'sequelize';
 import { z } from 'zod';
 import { unauthorized } from '../../auth/auth.ts';
 import { hashPassword, type ScryptParameters, verifyPassword } from '../../auth/password.ts';
 import type { Clock } from '../../clock.ts';
+import type { EventRecorder } from '../../events/event-recorder.ts';
 import { invalid } from '../../http/invalid.ts';
 import { lineOfText } from '../../http/text.ts';
+import { inTransaction } from '../../transaction.ts';
 import type { Account, AccountRow, AccountsModels } from './models.ts';
 
 /** An account as its owner sees it. */
@@ -48,22 +50,38 @@ export type AccountService = {
 };
 
 export function createAccountService({
+  sequelize,
   models: { Account },
+  events,
   clock,
   scrypt,
   onPasswordChanged,
 }: {
+  sequelize: Sequelize;
   models: AccountsModels;
+  events: EventRecorder;
   clock: Clock;
   scrypt: ScryptParameters;
   onPasswordChanged(accountId: number): Promise<void>;
 }): AccountService {
   let decoy: Promise<string> | undefined;
 
-  const load = async (id: number): Promise<Account> => {
-    const account = await Account.findByPk(id);
+  /** In a transaction the account is locked until its end. */
+  const load = async (id: number, transaction?: Transaction): Promise<Account> => {
+    const account = await Account.findByPk(id, transaction ? { lock: transaction.LOCK.UPDATE, transaction } : {});
     if (!account) throw unauthorized('The account of this access token does not exist', 'invalid_token');
     return account;
+  };
+
+  const newPasswordHash = async (
+    account: Account,
+    { password, current_password }: { password: string; current_password: string | undefined },
+  ): Promise<string> => {
+    if (current_password === undefined) throw invalid('body', 'current_password', 'is required');
+    if (!(await verifyPassword(current_password, account.password_hash))) {
+      throw problems.forbidden('The current password is wrong');
+    }
+    return hashPassword(password, scrypt);
   };
 
   return {
@@ -76,11 +94,16 @@ export function createAccountService({
         created_at: now,
         updated_at: now,
       };
-      const account = await Account.create(row).catch((error: unknown) => {
-        if (!(error instanceof UniqueConstraintError)) throw error;
-        throw problems.conflict('There is already an account with this e-mail address');
+      return inTransaction(sequelize, async (transaction) => {
+        const account = await Account.create(row, { transaction }).catch((error: unknown) => {
+          if (!(error instanceof UniqueConstraintError)) throw error;
+          throw problems.conflict('There is already an account with this e-mail address');
+        });
+        const { id, email, display_name, role, created_at } = accountView(account);
+        const registered = { account_id: id, email, display_name, role, occurred_at: created_at };
+        await events.record('account.registered', registered, transaction);
+        return accountView(account);
       });
-      return accountView(account);
     },
 
     async authenticate({ email, password }) {
@@ -97,19 +120,26 @@ export function createAccountService({
     },
 
     async patch(id, { display_name, password, current_password }) {
-      const account = await load(id);
-      const changes: Partial<AccountRow> = { updated_at: clock.now() };
-      if (display_name !== undefined) changes.display_name = display_name;
-      if (password !== undefined) {
-        if (current_password === undefined) throw invalid('body', 'current_password', 'is required');
-        if (!(await verifyPassword(current_password, account.password_hash))) {
-          throw problems.forbidden('The current password is wrong');
+      // Before the account is locked: it takes its time.
+      const password_hash =
+        password === undefined ? undefined : await newPasswordHash(await load(id), { password, current_password });
+      const patched = await inTransaction(sequelize, async (transaction) => {
+        const account = await load(id, transaction);
+        const isRenamed = display_name !== undefined && display_name !== account.display_name;
+        const changes = {
+          ...(isRenamed ? { display_name } : {}),
+          ...(password_hash === undefined ? {} : { password_hash }),
+          updated_at: clock.now(),
+        };
+        await account.update(changes, { transaction });
+        if (isRenamed) {
+          const occurred_at = changes.updated_at.toISOString();
+          await events.record('account.renamed', { account_id: id, display_name, occurred_at }, transaction);
         }
-        changes.password_hash = await hashPassword(password, scrypt);
-      }
-      await account.update(changes);
+        return account;
+      });
       if (password !== undefined) await onPasswordChanged(id);
-      return accountView(account);
+      return accountView(patched);
     },
   };
 }

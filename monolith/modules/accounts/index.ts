@@ -9,10 +9,12 @@ const CLEANING_INTERVAL_MS = 3_600_000;
 
 /** Who the shop's customers and admins are, and how they log in. */
 export function createAccountsModule(deps: ModuleDeps): ShopModule {
-  const { sequelize, models, clock, config, auth, accessTokens, signingKeys, log } = deps;
+  const { sequelize, models, events, clock, config, auth, accessTokens, signingKeys, log } = deps;
   const sessions = createSessionService({ sequelize, models, accessTokens, clock, ttlMs: config.refreshTokenTtlMs });
   const accounts = createAccountService({
+    sequelize,
     models,
+    events,
     clock,
     scrypt: { ...defaultScryptParameters, logCost: config.passwordLogCost },
     onPasswordChanged: (accountId) => sessions.endAll(accountId),

@@ -1,11 +1,13 @@
 import type { Sequelize, Transaction } from 'sequelize';
 import type { Clock } from '../../clock.ts';
+import type { EventRecorder } from '../../events/event-recorder.ts';
+import type { SoldItem } from '../../events/shop-events.ts';
 import type { Models } from '../../models/index.ts';
 import { inTransaction } from '../../transaction.ts';
 import type { Inventory } from '../inventory/inventory.ts';
 import type { Notifications } from '../notifications/notifications.ts';
 import type { OrderOfPayment, Payments } from '../payments/payments.ts';
-import type { CancelReason, Order, OrderStatus } from './models.ts';
+import type { CancelReason, Order, OrderItemRow, OrderStatus } from './models.ts';
 
 /** A line to be ordered, with the name and price that it is sold under. */
 export type NewLine = { productId: number; name: string; unitPriceCents: number; quantity: number };
@@ -42,6 +44,7 @@ export class LocalOrders implements Orders, OrderOfPayment {
   readonly #inventory: Inventory;
   readonly #payments: Payments;
   readonly #notifications: Notifications;
+  readonly #events: EventRecorder;
 
   constructor(parts: {
     sequelize: Sequelize;
@@ -50,6 +53,7 @@ export class LocalOrders implements Orders, OrderOfPayment {
     inventory: Inventory;
     payments: Payments;
     notifications: Notifications;
+    events: EventRecorder;
   }) {
     this.#sequelize = parts.sequelize;
     this.#models = parts.models;
@@ -57,6 +61,7 @@ export class LocalOrders implements Orders, OrderOfPayment {
     this.#inventory = parts.inventory;
     this.#payments = parts.payments;
     this.#notifications = parts.notifications;
+    this.#events = parts.events;
   }
 
   async place(
@@ -76,18 +81,16 @@ export class LocalOrders implements Orders, OrderOfPayment {
       },
       { transaction },
     );
-    await this.#models.OrderItem.bulkCreate(
-      lines.map((line) => ({
-        order_id: order.id,
-        product_id: line.productId,
-        name: line.name,
-        unit_price_cents: line.unitPriceCents,
-        quantity: line.quantity,
-      })),
-      { transaction },
-    );
-    const about = { accountId, orderId: order.id, amountCents: totalCents, currency };
-    await this.#notifications.record({ kind: 'order_placed', ...about }, transaction);
+    const items = lines.map((line) => ({
+      order_id: order.id,
+      product_id: line.productId,
+      name: line.name,
+      unit_price_cents: line.unitPriceCents,
+      quantity: line.quantity,
+    }));
+    await this.#models.OrderItem.bulkCreate(items, { transaction });
+    await this.#notifications.record({ kind: 'order_placed', ...aboutOrder(order) }, transaction);
+    await this.#events.record('order.placed', { ...tellingOf(order), items: items.map(soldItem) }, transaction);
     return { orderId: order.id, totalCents };
   }
 
@@ -117,8 +120,13 @@ export class LocalOrders implements Orders, OrderOfPayment {
       if (order.status !== 'paid') return { kind: 'not_paid', status: order.status };
       await this.#move(order, 'shipped', null, transaction);
       await this.#notifications.record({ kind: 'order_shipped', ...aboutOrder(order) }, transaction);
+      await this.#events.record('order.shipped', tellingOf(order), transaction);
       return { kind: 'shipped' };
     });
+  }
+
+  async lock(orderId: number, transaction: Transaction): Promise<void> {
+    await this.#lock(orderId, transaction);
   }
 
   async paymentSettled(orderId: number, transaction: Transaction): Promise<void> {
@@ -135,6 +143,11 @@ export class LocalOrders implements Orders, OrderOfPayment {
     const items = await this.#models.OrderItem.findAll({ where: { order_id: order.id }, transaction });
     await this.#move(order, 'cancelled', reason, transaction);
     await this.#notifications.record({ kind: 'order_cancelled', ...aboutOrder(order) }, transaction);
+    await this.#events.record(
+      'order.cancelled',
+      { ...tellingOf(order), items: items.map(soldItem), reason },
+      transaction,
+    );
     await this.#inventory.giveBack(
       items.map(({ product_id, quantity }) => ({ productId: product_id, quantity })),
       { orderId: order.id, accountId: by },
@@ -161,4 +174,19 @@ function aboutOrder(order: Order) {
     amountCents: order.total_cents,
     currency: order.currency,
   };
+}
+
+/** What all events of an order say; it happened when the row was written. */
+function tellingOf(order: Order) {
+  return {
+    order_id: order.id,
+    account_id: order.account_id,
+    total_cents: order.total_cents,
+    currency: order.currency,
+    occurred_at: order.updated_at.toISOString(),
+  };
+}
+
+function soldItem({ product_id, name, unit_price_cents, quantity }: OrderItemRow): SoldItem {
+  return { product_id, name, unit_price_cents, quantity };
 }

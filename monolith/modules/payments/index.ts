@@ -5,7 +5,7 @@ import { LocalPayments } from './payments.ts';
 import { createProviderClient } from './provider-client.ts';
 import { PaymentReconciler } from './reconciler.ts';
 import { paymentRoutes } from './routes.ts';
-import { WebhookReceiver } from './webhooks.ts';
+import { createWebhookReceiver } from './webhooks.ts';
 
 export type { Payments } from './payments.ts';
 
@@ -19,7 +19,7 @@ export function createPaymentsModule(
   const provider = createProviderClient({ url: deps.config.paymentProviderUrl, timeoutMs: timings.chargeTimeoutMs });
   const payments = new LocalPayments({ ...deps, provider, notifications, timings });
   const reconciler = new PaymentReconciler({ ...deps, provider, payments, timings });
-  const webhooks = new WebhookReceiver({ ...deps, payments });
+  const webhooks = createWebhookReceiver({ ...deps, payments });
   payments.whenRefundIsOwed((paymentId) => reconciler.soon(paymentId));
   let forgetting: RepeatedJob | undefined;
   return {

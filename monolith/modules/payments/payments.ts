@@ -3,6 +3,7 @@ import type { Log } from '@strangler/platform/log.ts';
 import { Counter, type Registry } from 'prom-client';
 import type { Sequelize, Transaction } from 'sequelize';
 import type { Clock } from '../../clock.ts';
+import type { EventRecorder } from '../../events/event-recorder.ts';
 import type { Models } from '../../models/index.ts';
 import { inTransaction } from '../../transaction.ts';
 import type { Notifications } from '../notifications/notifications.ts';
@@ -31,6 +32,8 @@ export type Payments = {
 
 /** What a payment's outcome means for its order; called in the transaction in which the outcome is written. */
 export type OrderOfPayment = {
+  /** Locks the order until the transaction ends; its payment is locked already. */
+  lock(orderId: number, transaction: Transaction): Promise<void>;
   paymentSettled(orderId: number, transaction: Transaction): Promise<void>;
   paymentFailed(orderId: number, transaction: Transaction): Promise<void>;
 };
@@ -49,6 +52,7 @@ export class LocalPayments implements Payments {
   readonly #log: Log;
   readonly #provider: ProviderClient;
   readonly #notifications: Notifications;
+  readonly #events: EventRecorder;
   readonly #timings: PaymentTimings;
   readonly #charges: Counter<'outcome'>;
   #orders: OrderOfPayment | undefined;
@@ -62,6 +66,7 @@ export class LocalPayments implements Payments {
     metrics: Registry;
     provider: ProviderClient;
     notifications: Notifications;
+    events: EventRecorder;
     timings: PaymentTimings;
   }) {
     this.#sequelize = parts.sequelize;
@@ -70,6 +75,7 @@ export class LocalPayments implements Payments {
     this.#log = parts.log;
     this.#provider = parts.provider;
     this.#notifications = parts.notifications;
+    this.#events = parts.events;
     this.#timings = parts.timings;
     this.#charges = new Counter({
       name: 'shop_charges_total',
@@ -207,16 +213,27 @@ export class LocalPayments implements Payments {
     order: ReturnType<typeof transition>['order'],
     transaction: Transaction,
   ): Promise<void> {
-    const { id, order_id: orderId, account_id: accountId, amount_cents: amountCents, currency } = payment;
-    const about = { accountId, orderId, amountCents, currency };
-    if (to === 'settled') await this.#notifications.record({ kind: 'payment_settled', ...about }, transaction);
-    if (to === 'failed') await this.#notifications.record({ kind: 'payment_failed', ...about }, transaction);
-    if (to === 'refunded') await this.#notifications.record({ kind: 'payment_refunded', ...about }, transaction);
-    if (to === 'refunding') transaction.afterCommit(() => this.#onRefundOwed(id));
-    if (order === 'none') return;
+    const { id, order_id: orderId } = payment;
     if (!this.#orders) throw new Error('payments have nobody to tell of outcomes: tellOrders() was not called');
+    if (to === 'settled' || to === 'failed' || to === 'refunded') {
+      // Its events are told under the order's key. And before the mailbox, as everywhere.
+      await this.#orders.lock(orderId, transaction);
+      await this.#tell(payment, to, transaction);
+    }
+    if (to === 'refunding') transaction.afterCommit(() => this.#onRefundOwed(id));
     if (order === 'pay_order') await this.#orders.paymentSettled(orderId, transaction);
-    else await this.#orders.paymentFailed(orderId, transaction);
+    if (order === 'cancel_order') await this.#orders.paymentFailed(orderId, transaction);
+  }
+
+  /** Tells the customer, and whoever listens, how the payment has ended. */
+  async #tell(payment: Payment, to: 'settled' | 'failed' | 'refunded', transaction: Transaction): Promise<void> {
+    const { id, order_id, account_id, amount_cents, currency, failure_code, updated_at } = payment;
+    const about = { accountId: account_id, orderId: order_id, amountCents: amount_cents, currency };
+    await this.#notifications.record({ kind: `payment_${to}`, ...about }, transaction);
+    const ended = { payment_id: id, order_id, account_id, amount_cents, currency };
+    const data = { ...ended, occurred_at: updated_at.toISOString() };
+    if (to !== 'failed') return this.#events.record(`payment.${to}`, data, transaction);
+    return this.#events.record('payment.failed', { ...data, failure_code: failure_code ?? 'unknown' }, transaction);
   }
 }
 
