@@ -1,10 +1,10 @@
-import { copyCatalogue } from '@strangler/catalog/copy/copy-catalogue.ts';
 import { migrateUp } from '@strangler/catalog/database.ts';
 import { removeKeys } from '@strangler/catalog/testing/remove-keys.ts';
 import { seed } from '@strangler/monolith/seed/seed.ts';
 import { createLog } from '@strangler/platform/log.ts';
 import { type FreshDatabase, freshDatabase, testServers } from '@strangler/platform/testing/servers.ts';
 import { type EqualData, rememberData } from './equal-data.ts';
+import { fillCatalogue } from './fill-catalogue.ts';
 import type { Tokens } from './scenario.ts';
 import {
   newSigningKey,
@@ -49,7 +49,7 @@ export async function startParityPair(
     const log = createLog({ name: 'parity', level: 'fatal' });
     const [shop, own] = await Promise.all([open(`${label}_shop`), open(`${label}_cat`)]);
     await Promise.all([seed({ url: shop.url, size: PARITY_SIZE, seed: 7, log }), migrateUp(own.url, log)]);
-    await copyCatalogue({ sourceUrl: shop.url, targetUrl: own.url });
+    await fillCatalogue({ sourceUrl: shop.url, targetUrl: own.url, log });
 
     const prefix = own.name;
     closers.push(() => removeKeys(servers.redisUrl, `${prefix}:`));

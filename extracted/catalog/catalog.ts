@@ -6,6 +6,7 @@ import { type RunningServer, startHttpServer } from '@strangler/platform/http/se
 import { createLifecycle, type Lifecycle } from '@strangler/platform/lifecycle.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
+import { connect } from '@strangler/platform/rabbit.ts';
 import { createRedis } from '@strangler/platform/redis.ts';
 import type { Pool } from 'mysql2/promise';
 import type { Registry } from 'prom-client';
@@ -14,6 +15,7 @@ import { createAccessTokens, createPublicKeys } from './auth/access-token.ts';
 import { createAuth } from './auth/auth.ts';
 import { createAuthorNames } from './authors/author-names.ts';
 import { createCacheLink } from './cache/cache-link.ts';
+import { listenForChanges } from './cache/change-listener.ts';
 import { type CacheInvalidation, createInvalidation } from './cache/invalidation.ts';
 import { createReadThrough } from './cache/read-through.ts';
 import { createCategoryReader } from './categories/category-reader.ts';
@@ -64,6 +66,7 @@ async function start({
   lifecycle.onStop('close', 'database', () => pool.end());
 
   const { link, invalidation, cache } = openCache({ config, log, metrics, lifecycle });
+  if (link) listenToPipe({ config, pool, invalidation, log, metrics, lifecycle });
   const auth = createAuth({
     accessTokens: createAccessTokens({ keys: createPublicKeys({ jwksUrl: config.jwksUrl }), clock }),
   });
@@ -80,7 +83,7 @@ async function start({
     reader: createReviewReader({ pool, cache }),
     service: createReviewService({ pool, invalidation, authorNames, clock }),
   };
-  // Redis is not among the checks: without it everything works.
+  // Redis and RabbitMQ are not among the checks: without them everything works.
   const checks = { database: async () => void (await pool.query('SELECT 1')) };
 
   const app = createApp(
@@ -127,6 +130,40 @@ function openCache({
     await redis?.close();
   });
   return { link, invalidation, cache };
+}
+
+function listenToPipe({
+  config: { rabbitmqUrl, outboxExchange, cacheQueue, cache },
+  pool,
+  invalidation,
+  log,
+  metrics,
+  lifecycle,
+}: {
+  config: CatalogConfig;
+  pool: Pool;
+  invalidation: CacheInvalidation;
+  log: Log;
+  metrics: Registry;
+  lifecycle: Lifecycle;
+}): void {
+  if (rabbitmqUrl === undefined) {
+    const seenWithinMs = cache.keepMs;
+    log.info({ seenWithinMs }, 'RABBITMQ_URL is not set: what the pipe writes is seen when the cache forgets');
+    return;
+  }
+  const rabbit = connect({ url: rabbitmqUrl, log });
+  const listener = listenForChanges({
+    rabbit,
+    exchange: outboxExchange,
+    queue: cacheQueue,
+    db: pool,
+    invalidation,
+    log,
+    registry: metrics,
+  });
+  lifecycle.onStop('finish', 'cache listener', ({ graceMs }) => listener.stop(graceMs));
+  lifecycle.onStop('close', 'rabbitmq', () => rabbit.close());
 }
 
 async function registerInstance(

@@ -19,7 +19,7 @@ const schema = z.object({
   REDIS_PREFIX: z.string().default('catalog:'),
   /** How long an entry of the cache is served without being built anew behind the answer. */
   CACHE_FRESH: durationMs({ min: 1 }).default(10_000),
-  /** How long an entry is kept at most; also the bound on what a write is seen late by if it could tell nobody. */
+  /** How long an entry is kept at most; also the bound on what a change is seen late by of which nobody could be told. */
   CACHE_KEEP: durationMs({ min: 1 }).default(60_000),
   /** How long it is remembered that there is no such product. */
   CACHE_MISSING: durationMs({ min: 1 }).default(3_000),
@@ -27,6 +27,15 @@ const schema = z.object({
   CACHE_TIMEOUT: durationMs({ min: 1, max: 1_000 }).default(10),
   /** Without Consul the process does not register itself. */
   CONSUL_URL: url(['http', 'https']).optional(),
+  /** Where the pipe announces what it has written here. Without it nothing but time ends what is cached of that. */
+  RABBITMQ_URL: url(['amqp', 'amqps']).optional(),
+  /** The exchange of the outbox; announcements are on the one beside it. */
+  OUTBOX_EXCHANGE: z.string().min(1).max(200).default('outbox'),
+  /** From which all instances on one Redis take them. */
+  CACHE_QUEUE: z
+    .string()
+    .regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be letters, digits, . _ - (1 to 64)')
+    .default('catalog.cache'),
   /** The public keys of whoever signs access tokens. */
   JWKS_URL: url(['http', 'https']).default('http://127.0.0.1:3000/.well-known/jwks.json'),
   /** Where `/api/accounts/me` is; unset: the origin of JWKS_URL. */
@@ -47,6 +56,9 @@ export type CatalogConfig = {
   redisPrefix: string;
   cache: { freshMs: number; keepMs: number; missingMs: number; timeoutMs: number };
   consulUrl: string | undefined;
+  rabbitmqUrl: string | undefined;
+  outboxExchange: string;
+  cacheQueue: string;
   jwksUrl: string;
   accountsUrl: string;
   drainGraceMs: number;
@@ -68,6 +80,9 @@ export function catalogConfig(env: NodeJS.ProcessEnv = process.env): CatalogConf
     redisPrefix: c.REDIS_PREFIX,
     cache: { freshMs: c.CACHE_FRESH, keepMs: c.CACHE_KEEP, missingMs: c.CACHE_MISSING, timeoutMs: c.CACHE_TIMEOUT },
     consulUrl: c.CONSUL_URL,
+    rabbitmqUrl: c.RABBITMQ_URL,
+    outboxExchange: c.OUTBOX_EXCHANGE,
+    cacheQueue: c.CACHE_QUEUE,
     jwksUrl: c.JWKS_URL,
     accountsUrl: c.ACCOUNTS_URL ?? new URL(c.JWKS_URL).origin,
     drainGraceMs: c.DRAIN_GRACE,

@@ -17,7 +17,6 @@ beforeAll(async () => {
   catalog = await startTestCatalog('openapi');
   admin = await catalog.issuer.token(1, 'admin');
   customer = await catalog.issuer.token(101, 'customer');
-  catalog.issuer.names.set(101, 'Author');
 });
 afterAll(() => catalog?.stop());
 

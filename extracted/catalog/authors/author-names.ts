@@ -2,13 +2,13 @@ import { problems } from '@strangler/platform/http/problem.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import type { Pool } from 'mysql2/promise';
 import { z } from 'zod';
-import { select } from '../database.ts';
+import { change, type Executor, select } from '../database.ts';
 
-/** How an author signs a review. Accounts are another's: here is only what stands on the reviews. */
+/** How authors sign their reviews. Accounts are another's: here is a copy of the names, kept in step by the pipe. */
 export type AuthorNames = {
   /**
-   * The display name of the account that the Authorization header stands for: asked of the accounts, else the one on the
-   * account's last review. Throws a 503 problem when neither can be had, or a 401 one when the account is gone.
+   * The display name of the account that the Authorization header stands for: the one that is known here, else asked of
+   * the accounts. Throws a 503 problem when it cannot be had, or a 401 one when there is no such account.
    */
   nameOf(accountId: number, authorization: string): Promise<string>;
 };
@@ -44,30 +44,28 @@ export function createAuthorNames({
     return found.id === accountId ? found.display_name : undefined;
   };
 
-  const last = async (accountId: number): Promise<string | undefined> => {
-    const [row] = await select<{ author_name: string }>(
-      pool,
-      'SELECT author_name FROM reviews WHERE author_id = ? ORDER BY id DESC LIMIT 1',
-      [accountId],
-    );
-    return row?.author_name;
-  };
-
   return {
     async nameOf(accountId, authorization) {
+      const sql = 'SELECT display_name FROM authors WHERE id = ?';
+      const [known] = await select<{ display_name: string }>(pool, sql, [accountId]);
+      if (known !== undefined) return known.display_name;
       let name: string | undefined;
       try {
         name = await ask(accountId, authorization);
       } catch (error) {
         if ((error as { status?: unknown }).status === 401) throw error;
-        log.warn(
-          { err: error, accountId },
-          'the accounts do not tell the name of an author; taking the last known one',
-        );
+        log.warn({ err: error, accountId }, 'the accounts do not tell the name of a new author');
       }
-      name ??= await last(accountId);
       if (name === undefined) throw problems.unavailable(1, 'Your account cannot be looked up at the moment');
       return name;
     },
   };
+}
+
+/** Adds an author where there is none. One who is there stays: the pipe was first, and what it brought may be newer. */
+export async function addAuthor(executor: Executor, { id, name }: { id: number; name: string }): Promise<void> {
+  await change(executor, 'INSERT INTO authors (id, display_name) VALUES (?, ?) ON DUPLICATE KEY UPDATE id = id', [
+    id,
+    name,
+  ]);
 }

@@ -149,9 +149,13 @@ describe('a read', () => {
     state.hold = promise;
     const answers = await Promise.all(Array.from({ length: 20 }, () => read(cache)));
     expect(new Set(answers)).toEqual(new Set(['"1"']));
-    await eventually(() => expect(state.reads).toBe(2));
+    // The one that made the entry may still be at its end: then none of these has begun another.
+    await eventually(async () => {
+      expect(await read(cache)).toBe('"1"');
+      expect(state.reads).toBe(2);
+    });
     resolve();
-    expect((await outcomes()).stale).toBe(20);
+    expect((await outcomes()).stale).toBeGreaterThan(20);
   });
 
   test('of an answer that is very large is not kept', async () => {

@@ -84,11 +84,6 @@ export function createCategoryService({
           clock.now(),
           id,
         ]).catch(explainDuplicate(fields.slug));
-        await change(executor, 'UPDATE products SET category_name = ?, category_slug = ? WHERE category_id = ?', [
-          fields.name,
-          fields.slug,
-          id,
-        ]);
         return categoryView({ id, ...fields });
       }),
 

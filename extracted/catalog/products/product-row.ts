@@ -5,7 +5,7 @@ export type ProductRow = {
   name: string;
   description: string;
   category_id: number;
-  /** Name and slug of the category, kept here because every answer shows them. */
+  /** Name and slug of the category, kept here by the database itself, because every answer shows them. */
   category_name: string;
   category_slug: string;
   price_cents: number;

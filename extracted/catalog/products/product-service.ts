@@ -52,8 +52,8 @@ export function createProductService({
         if (!ifMatchMatches(ifMatch, productRepresentation(row).entityTag)) throw stale(id);
         const changes = changesOf(row);
         const moved = changes.category_id !== undefined && changes.category_id !== Number(row.category_id);
-        const category = moved ? await shareCategory(connection, changes.category_id as number) : {};
-        const columns = { ...changes, ...category, version: row.version + 1, updated_at: clock.now() };
+        if (moved) await requireCategory(connection, changes.category_id as number);
+        const columns = { ...changes, version: row.version + 1, updated_at: clock.now() };
         const assigned = Object.entries(columns).filter(([, value]) => value !== undefined);
         const { found } = await change(
           connection,
@@ -73,11 +73,10 @@ export function createProductService({
     async create(fields) {
       const insert = () =>
         withTransaction(pool, 'READ COMMITTED', async (connection) => {
-          const category = await shareCategory(connection, fields.category_id);
+          await requireCategory(connection, fields.category_id);
           const now = clock.now();
           const columns = {
             ...fields,
-            ...category,
             attributes: JSON.stringify(fields.attributes),
             created_at: now,
             updated_at: now,
@@ -124,18 +123,10 @@ async function loadProduct(executor: Executor, id: number): Promise<ProductRow> 
   return row;
 }
 
-/** The columns that a product keeps of its category, which can be neither renamed nor deleted until the transaction ends. */
-async function shareCategory(
-  executor: Executor,
-  id: number,
-): Promise<{ category_name: string; category_slug: string }> {
-  const [category] = await select<{ name: string; slug: string }>(
-    executor,
-    'SELECT name, slug FROM categories WHERE id = ? LOCK IN SHARE MODE',
-    [id],
-  );
+/** Throws a 400 problem when there is no such category; one that there is cannot be deleted until the transaction ends. */
+async function requireCategory(executor: Executor, id: number): Promise<void> {
+  const [category] = await select(executor, 'SELECT id FROM categories WHERE id = ? LOCK IN SHARE MODE', [id]);
   if (!category) throw invalid('body', 'category_id', 'names no category');
-  return { category_name: category.name, category_slug: category.slug };
 }
 
 export function noSuchProduct(id: number) {

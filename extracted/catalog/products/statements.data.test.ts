@@ -40,6 +40,17 @@ test.each([
   expect(statements).toHaveLength(count);
 });
 
+test('a page of reviews is read in order of an index, and names by their key', async () => {
+  const [, statement = ''] = await statementsOf(() => catalog.send('GET', '/api/products/1/reviews?limit=1'));
+  const sql = `EXPLAIN FORMAT=TRADITIONAL ${statement.replace('= ?', '= 1').replace('LIMIT ?', 'LIMIT 2')}`;
+  const [plan] = (await catalog.pool.query(sql)) as unknown as [{ Extra: string | null; key: string; type: string }[]];
+  expect(plan.map(({ key, type }) => [key, type])).toEqual([
+    ['reviews_newest', 'ref'],
+    ['PRIMARY', 'eq_ref'],
+  ]);
+  expect(plan[0]?.Extra ?? '').not.toContain('filesort');
+});
+
 test.each(['name', '-name', 'price', '-price', 'rating', 'newest'])(
   'a page sorted by %s is read in order of an index',
   async (sort) => {

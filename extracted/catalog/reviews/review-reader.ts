@@ -9,7 +9,7 @@ import { entityTag } from '../http/entity-tag.ts';
 import { type Cursor, decodeCursor, listFingerprint, pageOf, pageParameters } from '../http/paging.ts';
 import type { Representation } from '../http/representation.ts';
 import { noSuchProduct } from '../products/product-service.ts';
-import { type ReviewRow, reviewColumns, reviewView } from './review-view.ts';
+import { type ReviewRow, reviewView, selectReviews } from './review-view.ts';
 
 export type ReviewQuery = { limit: number; fingerprint: string; after: Cursor<string> | undefined };
 
@@ -39,9 +39,9 @@ export function createReviewReader({ pool, cache }: { pool: Pool; cache: ReadThr
     const createdAt = query.after && new Date(query.after.key);
     const rows = await select<ReviewRow>(
       pool,
-      `SELECT ${reviewColumns} FROM reviews
-        WHERE product_id = ? ${query.after ? 'AND created_at <= ? AND (created_at < ? OR id < ?)' : ''}
-        ORDER BY created_at DESC, id DESC LIMIT ?`,
+      `${selectReviews}
+        WHERE r.product_id = ? ${query.after ? 'AND r.created_at <= ? AND (r.created_at < ? OR r.id < ?)' : ''}
+        ORDER BY r.created_at DESC, r.id DESC LIMIT ?`,
       [productId, ...(query.after ? [createdAt, createdAt, query.after.id] : []), query.limit + 1],
     );
     const page = pageOf(rows, {

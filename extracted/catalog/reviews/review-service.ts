@@ -3,7 +3,7 @@ import { withTransaction } from '@strangler/platform/mysql/transaction.ts';
 import type { Pool } from 'mysql2/promise';
 import { z } from 'zod';
 import type { Identity } from '../auth/auth.ts';
-import type { AuthorNames } from '../authors/author-names.ts';
+import { type AuthorNames, addAuthor } from '../authors/author-names.ts';
 import type { CacheInvalidation } from '../cache/invalidation.ts';
 import { listsScope, productScope } from '../cache/scope.ts';
 import type { Clock } from '../clock.ts';
@@ -12,7 +12,7 @@ import { lineOfText, paragraphs } from '../http/text.ts';
 import type { ProductRow } from '../products/product-row.ts';
 import { noSuchProduct } from '../products/product-service.ts';
 import { type Rating, ratingColumns, withoutReview, withReview } from '../products/rating.ts';
-import { type ReviewRow, type ReviewView, reviewColumns, reviewView } from './review-view.ts';
+import { type ReviewRow, type ReviewView, reviewView, selectReviews } from './review-view.ts';
 
 export const newReview = z.strictObject({
   rating: z.int().min(1).max(5),
@@ -72,17 +72,17 @@ export function createReviewService({
       const [authorName] = await Promise.allSettled([authorNames.nameOf(author.id, author.authorization)]);
       return withProduct(productId, async (executor, product) => {
         if (authorName.status === 'rejected') throw authorName.reason;
+        await addAuthor(executor, { id: author.id, name: authorName.value });
         const { id } = await change(
           executor,
-          `INSERT INTO reviews (product_id, author_id, author_name, rating, title, body, created_at)
-           VALUES (?, ?, ?, ?, ?, ?, ?)`,
-          [productId, author.id, authorName.value, review.rating, review.title, review.body, clock.now()],
+          'INSERT INTO reviews (product_id, author_id, rating, title, body, created_at) VALUES (?, ?, ?, ?, ?, ?)',
+          [productId, author.id, review.rating, review.title, review.body, clock.now()],
         ).catch((error: unknown) => {
           if (!isDuplicate(error)) throw error;
           throw problems.conflict(`Account ${author.id} has already reviewed product ${productId}`);
         });
         await writeRating(executor, product, withReview(ratingOf(product), review.rating));
-        const [row] = await select<ReviewRow>(executor, `SELECT ${reviewColumns} FROM reviews WHERE id = ?`, [id]);
+        const [row] = await select<ReviewRow>(executor, `${selectReviews} WHERE r.id = ?`, [id]);
         return reviewView(row as ReviewRow);
       });
     },

@@ -169,26 +169,26 @@ export async function seedCatalogue(pool: Pool): Promise<void> {
   await pool.query('INSERT INTO categories (id, parent_id, name, slug, created_at, updated_at) VALUES ?', [categories]);
   const products = Array.from({ length: 12 }, (_, index) => {
     const id = index + 1;
-    const [category, name, slug] = id % 3 === 0 ? [3, 'Kitchen', 'kitchen'] : [2, 'Tools', 'tools'];
     const rated = id === 1;
     return [
-      ...[id, `SKU-${id}`, `Thing ${String.fromCharCode(64 + id)}`, `What thing ${id} is.`, category, name, slug],
+      ...[id, `SKU-${id}`, `Thing ${String.fromCharCode(64 + id)}`, `What thing ${id} is.`, id % 3 === 0 ? 3 : 2],
       ...[id * 100, 'EUR', JSON.stringify({ size: id, colour: 'red', new: id > 6 }), id === 11 ? 0 : 1],
       ...[id === 12 ? at(99) : null, rated ? 12 : 0, rated ? 3 : 0, rated ? 4 : 0, 1, at(id), at(id)],
     ];
   });
   await pool.query(
-    `INSERT INTO products (id, sku, name, description, category_id, category_name, category_slug, price_cents, currency,
-       attributes, active, archived_at, rating_sum, rating_count, rating_average, version, created_at, updated_at) VALUES ?`,
+    `INSERT INTO products (id, sku, name, description, category_id, price_cents, currency, attributes, active, archived_at,
+        rating_sum, rating_count, rating_average, version, created_at, updated_at) VALUES ?`,
     [products],
   );
+  const authors = [1, 2, 3].map((n) => [100 + n, `Author ${n}`]);
+  await pool.query('INSERT INTO authors (id, display_name) VALUES ?', [authors]);
   const reviews = [3, 4, 5].map((rating, index) => {
-    return [index + 1, 1, 101 + index, `Author ${index + 1}`, rating, `Title ${rating}`, 'Body', at(50 + index)];
+    return [index + 1, 1, 101 + index, rating, `Title ${rating}`, 'Body', at(50 + index)];
   });
-  await pool.query(
-    'INSERT INTO reviews (id, product_id, author_id, author_name, rating, title, body, created_at) VALUES ?',
-    [reviews],
-  );
+  await pool.query('INSERT INTO reviews (id, product_id, author_id, rating, title, body, created_at) VALUES ?', [
+    reviews,
+  ]);
 }
 
 /** `seedCatalogue`, and `count` products more in category 3, with ids from 1001 on. */
@@ -198,24 +198,11 @@ export async function seedManyProducts(pool: Pool, count: number): Promise<void>
     const rows = Array.from({ length: Math.min(500, count - from) }, (_, at) => {
       const id = 1001 + from + at;
       const time = new Date(Date.UTC(2024, 1, 1, 0, 0, id));
-      const category = [3, 'Kitchen', 'kitchen'];
-      return [
-        id,
-        `MANY-${id}`,
-        `Many ${id}`,
-        'x'.repeat(1000),
-        ...category,
-        90_000 + id,
-        'EUR',
-        '{}',
-        id % 5,
-        time,
-        time,
-      ];
+      return [id, `MANY-${id}`, `Many ${id}`, 'x'.repeat(1000), 3, 90_000 + id, 'EUR', '{}', id % 5, time, time];
     });
     await pool.query(
-      `INSERT INTO products (id, sku, name, description, category_id, category_name, category_slug, price_cents, currency,
-         attributes, rating_average, created_at, updated_at) VALUES ?`,
+      `INSERT INTO products (id, sku, name, description, category_id, price_cents, currency, attributes, rating_average,
+         created_at, updated_at) VALUES ?`,
       [rows],
     );
   }
