@@ -6,7 +6,24 @@ import { createLog } from '@strangler/platform/log.ts';
 import { repositoryRoot } from '@strangler/stack/home/paths.ts';
 
 /** The commands whose `--help` stands in docs/reference/strangler.md. */
-const documentedCommands = [[], ['flag', 'set'], ['flag', 'show'], ['flag', 'history'], ['status']];
+const documentedCommands = [
+  [],
+  ['plan'],
+  ['advance'],
+  ['rollback'],
+  ['status'],
+  ['backfill'],
+  ['verify'],
+  ['repair'],
+  ['writers'],
+  ['dlq', 'list'],
+  ['dlq', 'show'],
+  ['dlq', 'replay'],
+  ['dlq', 'drop'],
+  ['flag', 'set'],
+  ['flag', 'show'],
+  ['flag', 'history'],
+];
 
 const schemaPath = 'migrations/slices/slice.schema.json';
 const examplePath = 'migrations/slices/catalog/slice.yaml';
@@ -75,6 +92,7 @@ function optionRows({ properties, required = [] }: ObjectSchema, before: string)
 
 function describeValue({ type, minItems = 0, maxItems }: OptionSchema): string {
   if (type === 'array') return `list of ${minItems} to ${maxItems ?? 'any number'}`;
+  if (type === 'boolean') return 'true or false';
   return type === 'object' ? 'names and values' : 'text';
 }
 

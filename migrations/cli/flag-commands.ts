@@ -1,10 +1,11 @@
 import type { FlagDocument } from '@strangler/platform/contracts/flag-document.ts';
 import { readSliceDirectory } from '@strangler/platform/contracts/slice-directory.ts';
+import type { Slice } from '@strangler/platform/contracts/slice-file.ts';
 import { changeFlag } from '@strangler/platform/flags/change-flag.ts';
 import type { FlagStore } from '@strangler/platform/flags/store.ts';
 import type { Command } from 'commander';
 import { CliError, exitCodes } from './exit-codes.ts';
-import { describeFlag, editFlag, type FlagEdit, parseCondition, parsePercent } from './flag-edit.ts';
+import { describeFlag, editFlag, type FlagEdit, parseCondition, parsePercent, requireDataInStep } from './flag-edit.ts';
 import { formatTable } from './table.ts';
 import { authorOf, openStore, type StoreOptions, type Terminal, withStoreOption } from './terminal.ts';
 
@@ -15,6 +16,7 @@ type SetOptions = StoreOptions & {
   when?: string;
   side?: string;
   removeCohort?: string;
+  force?: boolean;
   reason?: string;
   by?: string;
   json?: boolean;
@@ -31,18 +33,35 @@ export const addFlagCommands = (program: Command, terminal: Terminal): void => {
     .option('--when <condition>', 'header:NAME=VALUE, cookie:NAME=VALUE or users:A,B,C')
     .option('--side <side>', 'monolith or service')
     .option('--remove-cohort <name>', 'take a cohort away')
+    .option('--force', 'send reads to a service whose data was not proven to be in step; needs --reason')
     .option('--reason <text>', 'why, for the history', '')
     .option('--by <name>', 'who (default: $STRANGLER_USER, then user@host)')
-    .option('--slices <folder>', 'folder of slice files, to catch a misspelt name (default: $STRANGLER_SLICES)')
+    .option(
+      '--slices <folder>',
+      'folder of slice files, to catch a misspelt name, and reads of data that is not in step (default: $STRANGLER_SLICES)',
+    )
     .option('--json', 'print the new document as JSON')
     .action(async (slice: string, options: SetOptions) => {
       const edit = readEdit(options);
+      if (options.force && !options.reason) {
+        throw new CliError('--force: expected --reason with it: why may users be given old data?', exitCodes.usage);
+      }
       const { store, close } = openStore(options, terminal);
       try {
-        await requireKnownSlice(store, slice, options.slices ?? terminal.environment.STRANGLER_SLICES);
+        const known = await findSlice(store, slice, options.slices ?? terminal.environment.STRANGLER_SLICES);
         const before = (await store.get(slice))?.document;
         const author = { by: options.by ?? authorOf(terminal), reason: options.reason ?? '' };
-        const document = await changeFlag(store, slice, (current) => editFlag(current, edit), author);
+        const keepsData = known !== undefined && known.tables.length > 0;
+        const document = await changeFlag(
+          store,
+          slice,
+          (current) => {
+            const edited = editFlag(current, edit);
+            if (keepsData && !options.force) requireDataInStep(current, edited);
+            return edited;
+          },
+          author,
+        );
         terminal.out(options.json ? JSON.stringify(document) : sayChange(before, document));
       } finally {
         close();
@@ -104,13 +123,14 @@ const readEdit = ({ reads, addCohort, when, side, removeCohort }: SetOptions): F
   return edit;
 };
 
-/** A flag for a misspelt slice would be obeyed by nobody, and nobody would say so. */
-const requireKnownSlice = async (store: FlagStore, slice: string, directory: string | undefined): Promise<void> => {
-  if (directory === undefined) return;
-  const known = (await readSliceDirectory(directory)).map((one) => one.slice);
-  if (known.includes(slice) || (await store.get(slice)) !== undefined) return;
+/** A flag for a misspelt slice would be obeyed by nobody, and nobody would say so. Undefined: it has no slice file here. */
+const findSlice = async (store: FlagStore, name: string, directory: string | undefined): Promise<Slice | undefined> => {
+  if (directory === undefined) return undefined;
+  const all = await readSliceDirectory(directory);
+  const slice = all.find((one) => one.slice === name);
+  if (slice !== undefined || (await store.get(name)) !== undefined) return slice;
   throw new CliError(
-    `expected a slice of ${directory} (${known.join(', ') || 'none there'}), found "${slice}"`,
+    `expected a slice of ${directory} (${all.map((one) => one.slice).join(', ') || 'none there'}), found "${name}"`,
     exitCodes.usage,
   );
 };

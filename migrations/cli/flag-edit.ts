@@ -47,6 +47,22 @@ export const editFlag = (document: FlagDocument, edit: FlagEdit): FlagDocument =
   };
 };
 
+/**
+ * Sees that no more users are sent to a service whose data may not be the monolith's: it is proven to be from the stage
+ * `shadow` on. @throws CliError, refused
+ */
+export const requireDataInStep = (before: FlagDocument, after: FlagDocument): void => {
+  if (before.stage !== 'monolith' && before.stage !== 'sync') return;
+  const toService = (document: FlagDocument) => document.reads.cohorts.filter(({ side }) => side === 'service');
+  const more = after.reads.percent > before.reads.percent || toService(after).length > toService(before).length;
+  if (!more) return;
+  throw new CliError(
+    `${after.slice}: expected the stage shadow, in which the service's data is proven to be the monolith's, found ${before.stage}: ` +
+      `users would be given old data or none. "strangler advance ${after.slice}" gets there; --force with --reason goes past this`,
+    exitCodes.refused,
+  );
+};
+
 /** Reads `--reads`: a percentage with at most two decimals, with or without a percent sign. */
 export const parsePercent = (text: string): number => {
   const match = /^(\d{1,3}(?:\.\d{1,2})?)\s*%?$/.exec(text.trim());

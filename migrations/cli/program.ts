@@ -1,9 +1,15 @@
 import { Command, CommanderError } from 'commander';
+import { addBackfillCommand } from './backfill-command.ts';
+import { addDeadLetterCommands } from './dead-letter-commands.ts';
 import { reportFailure } from './errors.ts';
 import { exitCodes } from './exit-codes.ts';
 import { addFlagCommands } from './flag-commands.ts';
+import { addRepairCommand } from './repair-command.ts';
+import { addStageCommands } from './stage-commands.ts';
 import { addStatusCommand } from './status-command.ts';
 import type { Terminal } from './terminal.ts';
+import { addVerifyCommand } from './verify-command.ts';
+import { addWritersCommand } from './writers-command.ts';
 
 /** Runs one command line (without node and script) and returns the exit status; never throws. */
 export const runProgram = async (words: readonly string[], terminal: Terminal): Promise<number> => {
@@ -16,7 +22,13 @@ export const runProgram = async (words: readonly string[], terminal: Terminal): 
     })
     .exitOverride();
   addFlagCommands(program, terminal);
+  addStageCommands(program, terminal);
   addStatusCommand(program, terminal);
+  addBackfillCommand(program, terminal);
+  addVerifyCommand(program, terminal);
+  addRepairCommand(program, terminal);
+  addWritersCommand(program, terminal);
+  addDeadLetterCommands(program, terminal);
   try {
     await program.parseAsync(words, { from: 'user' });
     return exitCodes.done;

@@ -1,21 +1,36 @@
 import { pause } from '@strangler/platform/backoff.ts';
 import type { ConsulClient } from '@strangler/platform/consul/client.ts';
 import { proxyServiceName } from '@strangler/platform/contracts/proxy-status.ts';
+import type { FlagStore } from '@strangler/platform/flags/store.ts';
 import type { Command } from 'commander';
+import { readProgress, type SliceProgress } from '../engine/stages/progress-board.ts';
 import { askProxies } from './ask-proxies.ts';
+import { documentInForce } from './document-in-force.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
 import { listInstances } from './list-instances.ts';
-import { formatStatus, type Status, summarise } from './status.ts';
+import {
+  type BrokerOptions,
+  type PipeOptions,
+  withBroker,
+  withBrokerOptions,
+  withPipe,
+  withPipeOptions,
+} from './pipe-options.ts';
+import { formatSliceReport, reportSlice } from './slice-status.ts';
+import { formatStatus, summarise } from './status.ts';
 import { openStore, type StoreOptions, type Terminal, withStoreOption } from './terminal.ts';
 
-type StatusOptions = StoreOptions & { proxy: string[]; watch?: boolean; json?: boolean };
+type StatusOptions = StoreOptions & PipeOptions & BrokerOptions & { proxy: string[]; watch?: boolean; json?: boolean };
 
 const refreshMs = 1000;
 
-/** `strangler status [--watch]`. */
+/** `strangler status [slice] [--watch]`. */
 export const addStatusCommand = (program: Command, terminal: Terminal): void => {
-  withStoreOption(program.command('status'))
-    .description('show where every slice stands, who obeys its flags, and what serves it')
+  withBrokerOptions(withPipeOptions(withStoreOption(program.command('status [slice]'))))
+    .description(
+      'show where every slice stands, who obeys its flags, and what serves it; of one slice, how far its data is, ' +
+        'and what keeps its next gate shut',
+    )
     .option(
       '--proxy <url>',
       "a proxy's admin address; again for more (default: those registered in Consul)",
@@ -24,24 +39,53 @@ export const addStatusCommand = (program: Command, terminal: Terminal): void => 
     )
     .option('--watch', 'show every change until Ctrl-C')
     .option('--json', 'print JSON: one object, or with --watch one a line')
-    .action(async (options: StatusOptions) => {
+    .action(async (slice: string | undefined, options: StatusOptions) => {
       const { store, consul, close } = openStore(options, terminal);
-      const look = async (): Promise<Status> =>
-        summarise(await store.list(), await askProxies(await proxyAddresses(consul, options.proxy)));
-      const format = (status: Status): string => (options.json ? JSON.stringify(status) : formatStatus(status));
+      const overview = async (): Promise<string> => {
+        const asked = await askProxies(await proxyAddresses(consul, options.proxy));
+        const status = summarise(await store.list(), asked, await progressOf(store, consul));
+        return options.json ? JSON.stringify(status) : formatStatus(status);
+      };
       try {
-        let shown = format(await look());
-        terminal.out(shown);
-        while (options.watch && (await pause(refreshMs, terminal.signal)) === 'elapsed') {
-          const text = format(await look());
-          if (text === shown) continue;
-          shown = text;
-          terminal.out(options.json ? text : `\n${text}`);
+        if (slice === undefined) await showChanges(overview, options, terminal);
+        else {
+          await withPipe(options, terminal, slice, (databases) =>
+            withBroker(options, terminal, async (rabbit) => {
+              const look = async (): Promise<string> => {
+                const report = await reportSlice(databases, rabbit, await documentInForce(store, slice));
+                return options.json ? JSON.stringify(report) : formatSliceReport(report, new Date());
+              };
+              await showChanges(look, options, terminal);
+            }),
+          );
         }
       } finally {
         close();
       }
     });
+};
+
+/** Prints what `look` gives; with `--watch` again whenever it gives something else, until Ctrl-C. */
+const showChanges = async (
+  look: () => Promise<string>,
+  options: Pick<StatusOptions, 'watch' | 'json'>,
+  terminal: Terminal,
+): Promise<void> => {
+  let shown = await look();
+  terminal.out(shown);
+  while (options.watch && (await pause(refreshMs, terminal.signal)) === 'elapsed') {
+    const text = await look();
+    if (text === shown) continue;
+    shown = text;
+    terminal.out(options.json ? text : `\n${text}`);
+  }
+};
+
+const progressOf = async (store: FlagStore, consul: ConsulClient | null): Promise<SliceProgress[]> => {
+  if (consul === null) return [];
+  const slices = [...(await store.list()).flags.keys()];
+  const found = await Promise.all(slices.map((slice) => readProgress(consul.kv, slice)));
+  return found.filter((progress) => progress !== undefined);
 };
 
 const collectUrl = (value: string, all: string[]): string[] => {

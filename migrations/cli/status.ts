@@ -1,7 +1,9 @@
 import type { FlagDocument } from '@strangler/platform/contracts/flag-document.ts';
 import type { WorkerStatus } from '@strangler/platform/contracts/proxy-status.ts';
 import type { FlagListing } from '@strangler/platform/flags/store.ts';
+import type { SliceProgress } from '../engine/stages/progress-board.ts';
 import type { AskedProxy } from './ask-proxies.ts';
+import { formatCount } from './progress-view.ts';
 import { formatTable } from './table.ts';
 
 export type SliceStatus = {
@@ -20,10 +22,16 @@ export type Status = {
   /** Slices whose flags proxies obey although the store does not hold them any more. */
   lost: { slice: string; workers: number }[];
   proxies: { address: string; id: string | null; workers: number; failure: string | null }[];
+  /** Copies and comparisons, as far as they were last told of. */
+  progress: SliceProgress[];
 };
 
 /** Joins what the flag store holds with what the proxies say they do. */
-export const summarise = (listing: FlagListing, proxies: readonly AskedProxy[]): Status => {
+export const summarise = (
+  listing: FlagListing,
+  proxies: readonly AskedProxy[],
+  progress: readonly SliceProgress[] = [],
+): Status => {
   const answered = proxies.flatMap((proxy) => ('status' in proxy ? [proxy.status] : []));
   const workers = answered.flatMap((proxy) => proxy.workers);
 
@@ -52,6 +60,7 @@ export const summarise = (listing: FlagListing, proxies: readonly AskedProxy[]):
       },
       instances: instancesOf(slice),
     })),
+    progress: [...progress],
     lost: lostFlags(listing, workers),
     refused: [...listing.refused].map(([slice, fault]) => ({ slice, why: fault.message })),
     proxies: proxies.map((proxy) =>
@@ -73,7 +82,7 @@ const lostFlags = (listing: FlagListing, workers: readonly WorkerStatus[]): Stat
 };
 
 /** The status as people read it. */
-export const formatStatus = ({ slices, refused, lost, proxies }: Status): string => {
+export const formatStatus = ({ slices, refused, lost, proxies, progress }: Status): string => {
   const parts: string[] = [];
   parts.push(
     slices.length === 0
@@ -105,6 +114,18 @@ export const formatStatus = ({ slices, refused, lost, proxies }: Status): string
         ]),
       ),
     );
+  }
+  const underWay = progress.flatMap(({ slice, tables }) =>
+    Object.entries(tables)
+      .filter(([, { state }]) => state !== 'done')
+      .map(([table, { work, state, rows, rowsEstimate, at }]) => [
+        ...[slice, table, work, state],
+        `${formatCount(rows)} of about ${formatCount(Math.max(rows, rowsEstimate))} rows`,
+        at,
+      ]),
+  );
+  if (underWay.length > 0) {
+    parts.push(formatTable(['SLICE', 'TABLE', 'WORK', 'STATE', 'ROWS', 'LAST TOLD'], underWay));
   }
   for (const { slice, workers } of lost) {
     parts.push(

@@ -13,7 +13,12 @@ export type Terminal = {
   log: Log;
   /** Aborted by Ctrl-C. */
   signal: AbortSignal;
+  /** Where progress is drawn; left out where nobody looks on, and progress is told line by line. */
+  screen?: Screen;
 };
+
+/** A stream that is an interactive terminal. */
+export type Screen = NodeJS.WritableStream & { isTTY: true; columns: number };
 
 export type StoreOptions = { flags?: string };
 

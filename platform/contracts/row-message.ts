@@ -141,9 +141,12 @@ export const partCount = 16;
 /** The part of a subject's key: `CRC32(CONCAT(subject, '\0', subject_key)) MOD 16`, as the triggers compute it. */
 export const partOf = (subject: string, keyText: string): number => crc32(`${subject}\0${keyText}`) % partCount;
 
-/** The routing key of a row message: `<slice>.<table>.<op>`, what a routing key's patterns would misread written as %XX. */
-export const rowTopic = (slice: string, table: string, op: RowOp): string =>
-  `${slice}.${encodeURIComponent(table).replace(/[.*]/g, (sign) => (sign === '.' ? '%2E' : '%2A'))}.${op}`;
+/** A name as one word of a routing key: what a routing key's patterns would misread is written as %XX. */
+export const topicWord = (name: string): string =>
+  encodeURIComponent(name).replace(/[.*]/g, (sign) => (sign === '.' ? '%2E' : '%2A'));
+
+/** The routing key of a row message: `<slice>.<table>.<op>`. */
+export const rowTopic = (slice: string, table: string, op: RowOp): string => `${slice}.${topicWord(table)}.${op}`;
 
 /** What the outbox holds of a change, as read from its table; `createdAt` is `YYYY-MM-DD hh:mm:ss.ffffff`, UTC. */
 export type CapturedRow = {

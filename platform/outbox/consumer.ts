@@ -164,6 +164,8 @@ export function consume(options: ConsumerOptions): Consumer {
           continue;
         }
         const kind = typeof outcome === 'string' ? outcome : outcome.outcome;
+        // Whoever takes it next tries it: that this one stops is no failed try.
+        if (kind === 'retry' && stopping.signal.aborted) return own.slice(at);
         const reason = typeof outcome === 'string' ? `the handler said ${outcome}` : outcome.reason;
         const tried = withTry(item.delivery, kind, reason, new Date());
         item.delivery = tried;

@@ -1,5 +1,11 @@
 import type { Channel } from 'amqplib';
-import { type Declaration, declarations, type TopologySpec } from './topology.ts';
+import {
+  type ConsumerSpec,
+  consumerDeclarations,
+  type Declaration,
+  declarations,
+  type TopologySpec,
+} from './topology.ts';
 
 /** One thing that the broker has and that is another than what is declared. */
 export type Mismatch = { what: string; argument: string; expected: string; found: string; todo: string };
@@ -48,8 +54,17 @@ export async function declareTopology(rabbit: ChannelOpener, spec: TopologySpec)
 
 /** Deletes all of it, messages included: for tests and for undoing a set-up. */
 export async function deleteTopology(rabbit: ChannelOpener, spec: TopologySpec): Promise<void> {
+  await deleteDeclared(rabbit, declarations(spec));
+}
+
+/** Deletes what belongs to one consumer, its messages and dead letters included; others lose nothing. */
+export async function deleteConsumer(rabbit: ChannelOpener, exchange: string, consumer: ConsumerSpec): Promise<void> {
+  await deleteDeclared(rabbit, consumerDeclarations(exchange, consumer));
+}
+
+async function deleteDeclared(rabbit: ChannelOpener, declared: readonly Declaration[]): Promise<void> {
   const channel = await rabbit.channel();
-  for (const { kind, ...rest } of declarations(spec).reverse()) {
+  for (const { kind, ...rest } of [...declared].reverse()) {
     if (kind === 'queue' && 'name' in rest) await channel.deleteQueue(rest.name);
     if (kind === 'exchange' && 'name' in rest) await channel.deleteExchange(rest.name);
   }

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { eventually } from '../testing/servers.ts';
+import { forgetApplied, readApplied, requireApplied, tellApplied } from './applied.ts';
 import { onConnection } from './execute.ts';
 import { record } from './record.ts';
 import { readPartitions, rotate } from './rotation.ts';
@@ -86,6 +87,37 @@ describe('a partition is dropped', () => {
     expect((await ids())[0]).toBe(20);
     await recordAll(fixture.db, events(1));
     expect((await ids()).at(-1)).toBeGreaterThan(35);
+  });
+
+  test('only when every slice that is captured has applied what is in it, in every part', async () => {
+    fixture = await outboxFixture('applied', options);
+    await recordAll(fixture.db, events(35));
+    await publish();
+    await fixture.db.query(`UPDATE ${outboxTable} SET kind = 'row'`);
+    await fixture.db.query(`UPDATE ${outboxTable} SET topic = 'other.thing.upsert' WHERE id IN (4, 9)`);
+    await requireApplied(fixture.db, 'shop');
+    const left = { dropped: [], left: [{ what: 'p_below_10', why: 'rows not applied', slice: 'shop' }] };
+    expect(await rotate(fixture.db, options)).toMatchObject(left);
+    const newest = await rowsOf<{ part: number; id: string }>(
+      fixture.db,
+      `SELECT part, CAST(MAX(id) AS CHAR) AS id FROM ${outboxTable} WHERE id < 10 AND topic LIKE 'shop.%' GROUP BY part`,
+    );
+    await tellApplied(fixture.db, 'shop', newest.slice(1));
+    expect(await rotate(fixture.db, options)).toMatchObject(left);
+    const [{ part, id }] = newest as [{ part: number; id: string }];
+    await tellApplied(fixture.db, 'shop', [{ part, id }]);
+    await tellApplied(fixture.db, 'shop', [{ part, id: '1' }]);
+    expect(await rotate(fixture.db, options)).toMatchObject({
+      dropped: ['p_below_10'],
+      left: [{ what: 'p_below_20', why: 'rows not applied', slice: 'shop' }],
+    });
+    // Who comes a second time finds what it told; who is gone keeps nothing back and cannot come back by telling.
+    await requireApplied(fixture.db, 'shop');
+    expect(await readApplied(fixture.db)).toContainEqual({ slice: 'shop', part, id });
+    await forgetApplied(fixture.db, 'shop');
+    await tellApplied(fixture.db, 'shop', newest);
+    expect(await readApplied(fixture.db)).toEqual([]);
+    expect((await rotate(fixture.db, options)).dropped).toEqual(['p_below_20']);
   });
 
   test('never while a transaction that has written is open, and never with what that one commits', async () => {

@@ -2,11 +2,13 @@ import type { Pool, PoolConnection } from 'mysql2/promise';
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { pause } from '../backoff.ts';
 import type { Log } from '../log.ts';
+import { type AppliedMark, readApplied } from './applied.ts';
 import {
   defaultPartitionsAhead,
   defaultRowsPerPartition,
   outboxTable,
   partitionName,
+  pendingIndex,
   type Queryable,
   restPartition,
   rowsOf,
@@ -31,9 +33,17 @@ export type RotationOutcome = {
   added: string[];
   dropped: string[];
   /** What had to be left for another time, and why. */
-  left: { what: string; why: 'rows not published' | 'rows too young' | 'table in use' | 'too many rows to move' }[];
+  left: Left[];
   /** Another session is rotating; nothing was done. */
   skipped: boolean;
+};
+
+export type Left = {
+  /** The partition. */
+  what: string;
+  why: 'rows not published' | 'rows too young' | 'rows not applied' | 'table in use' | 'too many rows to move';
+  /** Of `rows not applied`: whose. */
+  slice?: string;
 };
 
 /**
@@ -67,7 +77,8 @@ export function closedPartitions(partitions: readonly Partition[], nextId: bigin
 const lockName = (schema: string) => `strangler_outbox_rotation.${schema}`.slice(0, 64);
 
 /**
- * Makes partitions ahead of the counter and drops those whose rows are all published and older than the horizon. Safe
+ * Makes partitions ahead of the counter and drops those whose rows are all published, older than the horizon and, of
+ * slices that are captured, told to be applied: what the broker should lose is still here to be published again. Safe
  * under writers: both kinds of change wait for them a second at most and are left for another time otherwise, and whether
  * all is published is asked again while nobody can write. A transaction that has written and not ended keeps both from
  * happening, so nothing that is still to be committed can be dropped.
@@ -106,21 +117,23 @@ async function rotateLocked(connection: PoolConnection, options: RotationOptions
   const bounds = boundsToAdd(partitions, nextId, { ahead: partitionsAhead, rows: BigInt(rowsPerPartition) });
   if (bounds.length > 0) await add(connection, bounds, maxRowsToMove, outcome);
 
+  const marks = await readApplied(connection);
   for (const { name } of closedPartitions(partitions, nextId)) {
-    const why = (await pendingIn(connection, name))
-      ? 'rows not published'
-      : (await youngIn(connection, name, horizonMs))
-        ? 'rows too young'
-        : await dropIfPublished(connection, name);
-    if (why === 'dropped') outcome.dropped.push(name);
+    const kept =
+      (await keptBy(connection, name, marks)) ??
+      ((await youngIn(connection, name, horizonMs)) ? { why: 'rows too young' as const } : undefined) ??
+      (await dropUnlessKept(connection, name, marks));
+    if (kept === undefined) outcome.dropped.push(name);
     else {
-      outcome.left.push({ what: name, why });
+      outcome.left.push({ what: name, ...kept });
       // Those after it are younger.
       break;
     }
   }
   return outcome;
 }
+
+type Kept = Omit<Left, 'what'>;
 
 async function add(
   connection: PoolConnection,
@@ -151,19 +164,36 @@ async function add(
   }
 }
 
-async function dropIfPublished(
+/** Why the partition was not dropped; undefined where it was. */
+async function dropUnlessKept(
   connection: PoolConnection,
   name: string,
-): Promise<'dropped' | 'rows not published' | 'table in use'> {
+  marks: readonly AppliedMark[],
+): Promise<Kept | undefined> {
   // Granted only when no open transaction has touched the table: from here on all that will ever be in this partition is seen.
-  if (!(await unlessInUse(() => connection.query(`LOCK TABLES ${outboxTable} WRITE`)))) return 'table in use';
+  if (!(await unlessInUse(() => connection.query(`LOCK TABLES ${outboxTable} WRITE`)))) return { why: 'table in use' };
   try {
-    if (await pendingIn(connection, name)) return 'rows not published';
-    await connection.query(`ALTER TABLE ${outboxTable} DROP PARTITION ${name}`);
-    return 'dropped';
+    const kept = await keptBy(connection, name, marks);
+    if (kept === undefined) await connection.query(`ALTER TABLE ${outboxTable} DROP PARTITION ${name}`);
+    return kept;
   } finally {
     await connection.query('UNLOCK TABLES');
   }
+}
+
+/** What is still to be done with rows of a partition, whatever their age. */
+async function keptBy(db: Queryable, name: string, marks: readonly AppliedMark[]): Promise<Kept | undefined> {
+  if (await pendingIn(db, name)) return { why: 'rows not published' };
+  for (const { slice, part, id } of marks) {
+    const unapplied = await rowsOf(
+      db,
+      `SELECT 1 FROM ${outboxTable} PARTITION (${name}) FORCE INDEX (${pendingIndex})
+       WHERE published = 1 AND part = ? AND id > ? AND kind = 'row' AND topic LIKE ? LIMIT 1`,
+      [part, id, `${slice.replace(/[\\_%]/g, '\\$&')}.%`],
+    );
+    if (unapplied.length > 0) return { why: 'rows not applied', slice };
+  }
+  return undefined;
 }
 
 /** False when the table's lock could not be had within a second. */
@@ -237,12 +267,20 @@ export function startRotation({
     help: 'Changes of partitions that the last rotation had to leave for another time.',
     registers,
   });
+  const unapplied = new Gauge({
+    name: 'outbox_rotation_waits_for_appliers',
+    help: '1 while an old partition is kept because a slice has not applied all in it.',
+    registers,
+  });
   const running = (async () => {
     while (!stopped.signal.aborted) {
       try {
         const outcome = await rotate(db, options);
         dropped.inc(outcome.dropped.length);
         left.set(outcome.left.filter(({ why }) => why !== 'rows too young').length);
+        const waits = outcome.left.find(({ why }) => why === 'rows not applied');
+        unapplied.set(waits === undefined ? 0 : 1);
+        if (waits !== undefined) log.warn(waits, 'an old partition of the outbox is kept: not all in it is applied');
         if (outcome.added.length + outcome.dropped.length > 0)
           log.info(outcome, 'rotated the partitions of the outbox');
       } catch (error) {

@@ -9,6 +9,8 @@ export const outboxTable = 'strangler_outbox';
 export const leaseTable = 'strangler_outbox_lease';
 export const relayTable = 'strangler_outbox_relay';
 export const sourceTable = 'strangler_outbox_source';
+/** How far captured changes have been applied, as their appliers tell. */
+export const appliedTable = 'strangler_outbox_applied';
 export const inboxTable = 'strangler_inbox';
 
 /** Takes what no partition before it takes, so that an insert never fails for want of one. */
@@ -101,7 +103,16 @@ const relayDdl = `CREATE TABLE IF NOT EXISTS ${relayTable} (
 
 const sourceDdl = `CREATE TABLE IF NOT EXISTS ${sourceTable} (
   only_row TINYINT NOT NULL PRIMARY KEY,
-  uuid CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL
+  uuid CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  installed_by ENUM('application','strangler') ${text} NOT NULL
+) ${tableOptions}`;
+
+const appliedDdl = `CREATE TABLE IF NOT EXISTS ${appliedTable} (
+  slice VARCHAR(64) ${text} NOT NULL,
+  part TINYINT UNSIGNED NOT NULL,
+  id BIGINT UNSIGNED NOT NULL,
+  told_at DATETIME(6) NOT NULL,
+  PRIMARY KEY (slice, part)
 ) ${tableOptions}`;
 
 const inboxDdl = `CREATE TABLE IF NOT EXISTS ${inboxTable} (
@@ -112,7 +123,15 @@ const inboxDdl = `CREATE TABLE IF NOT EXISTS ${inboxTable} (
   KEY by_age (handled_at)
 ) ${tableOptions}`;
 
-export type InstallOptions = { rowsPerPartition?: number; partitionsAhead?: number };
+/** Whose the outbox is: an application's that records events in it, or only there because something is captured. */
+export type OutboxInstaller = 'application' | 'strangler';
+
+export type InstallOptions = {
+  rowsPerPartition?: number;
+  partitionsAhead?: number;
+  /** `application` unless told. Whoever comes first stays. */
+  installedBy?: OutboxInstaller;
+};
 
 /** A table of the outbox's name stands there and is another one. */
 export class OutboxSchemaError extends Error {
@@ -124,19 +143,40 @@ export class OutboxSchemaError extends Error {
  * @throws OutboxSchemaError when a table of that name has other columns.
  */
 export async function installOutbox(db: Queryable, options: InstallOptions = {}): Promise<void> {
-  const { rowsPerPartition = defaultRowsPerPartition, partitionsAhead = defaultPartitionsAhead } = options;
-  const bounds = Array.from({ length: partitionsAhead }, (_, at) => BigInt(rowsPerPartition) * BigInt(at + 1));
-  await db.query(outboxDdl(bounds));
+  const [outbox, ...others] = outboxStatements(options);
+  await db.query(outbox as string);
   await checkOutbox(db);
-  for (const ddl of [leaseDdl, relayDdl, sourceDdl]) await db.query(ddl);
+  for (const sql of others) await db.query(sql);
+}
+
+/** What installs the outbox, in this order. The source's UUID is drawn anew at each call. */
+export function outboxStatements(options: InstallOptions = {}): string[] {
+  const { rowsPerPartition = defaultRowsPerPartition, partitionsAhead = defaultPartitionsAhead } = options;
+  const { installedBy = 'application' } = options;
+  const bounds = Array.from({ length: partitionsAhead }, (_, at) => BigInt(rowsPerPartition) * BigInt(at + 1));
   const parts = Array.from({ length: partCount }, (_, part) => `(${part})`).join(', ');
-  await db.query(`INSERT IGNORE INTO ${leaseTable} (part) VALUES ${parts}`);
-  await db.query(`INSERT IGNORE INTO ${sourceTable} (only_row, uuid) VALUES (1, ?)`, [randomUUID()]);
+  return [
+    outboxDdl(bounds),
+    leaseDdl,
+    relayDdl,
+    sourceDdl,
+    appliedDdl,
+    `INSERT IGNORE INTO ${leaseTable} (part) VALUES ${parts}`,
+    `INSERT IGNORE INTO ${sourceTable} (only_row, uuid, installed_by) VALUES (1, '${randomUUID()}', '${installedBy}')`,
+  ];
+}
+
+/** Who installed the outbox; undefined where there is none. */
+export async function outboxInstaller(db: Queryable): Promise<OutboxInstaller | undefined> {
+  const [found] = await rowsOf(db, 'SHOW TABLES LIKE ?', [sourceTable.replaceAll('_', '\\_')]);
+  if (found === undefined) return undefined;
+  const [row] = await rowsOf<{ installed_by: OutboxInstaller }>(db, `SELECT installed_by FROM ${sourceTable}`);
+  return row?.installed_by;
 }
 
 /** Drops all of it, with what is not published: the caller has made sure. */
 export async function dropOutbox(db: Queryable): Promise<void> {
-  for (const table of [outboxTable, leaseTable, relayTable, sourceTable])
+  for (const table of [outboxTable, leaseTable, relayTable, sourceTable, appliedTable])
     await db.query(`DROP TABLE IF EXISTS ${table}`);
 }
 

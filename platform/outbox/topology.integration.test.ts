@@ -65,6 +65,23 @@ test('messages reach the queue of their part and no other', async () => {
   }
 });
 
+test('a queue for news drops the oldest when it is full, and refuses nobody', async () => {
+  fixture = rabbitFixture('news');
+  const name = fixture.named('news');
+  await fixture.declare({
+    consumers: [{ name, patterns: ['#'], order: 'none', maxLength: 3, whenFull: 'drop oldest' }],
+  });
+  await publishAll(
+    fixture,
+    Array.from({ length: 10 }, (_, n) => ({ key: `k${n}` })),
+  );
+  const channel = await fixture.rabbit.channel();
+  await eventually(async () => expect((await channel.checkQueue(name)).messageCount).toBe(3));
+  const oldest = await channel.get(name, { noAck: true });
+  expect(oldest).toMatchObject({ properties: { headers: { 'x-strangler-key': 'k7' } } });
+  expect((await channel.checkQueue(`${name}.dead`)).messageCount).toBe(0);
+});
+
 describe('the stream', () => {
   async function filled(count: number) {
     fixture = rabbitFixture('stream');

@@ -18,8 +18,13 @@ export type ConsumerSpec = {
    * `none`: one queue, consumed by as many as there are.
    */
   order: 'by key' | 'none';
-  /** A full queue refuses: the relay keeps what it has, for everybody, until there is room. */
+  /** How long a queue may be, 1 000 000 messages unless told. */
   maxLength?: number;
+  /**
+   * `refuse`, unless told: whoever publishes keeps what it has, for everybody, until there is room. `drop oldest`: for
+   * messages that are worth nothing when they are old; what dies in such a queue is dropped too.
+   */
+  whenFull?: 'refuse' | 'drop oldest';
   /** A message that has been given out so often without an answer (its consumer died) is dead-lettered. */
   deliveryLimit?: number;
 };
@@ -73,21 +78,25 @@ const deliveriesOfDeadLetters = 1_000_000_000;
  */
 export function declarations({ exchange, consumers, stream }: TopologySpec): Declaration[] {
   checkNames(exchange, consumers);
-  const dead = names.deadLetterExchange(exchange);
   return [
     { kind: 'exchange', name: exchange, type: 'topic' },
-    { kind: 'exchange', name: dead, type: 'direct' },
+    { kind: 'exchange', name: names.deadLetterExchange(exchange), type: 'direct' },
     ...(stream === undefined ? [] : streamDeclarations(exchange, stream)),
-    ...consumers.flatMap((consumer) => [
-      // First: whatever dies while the rest is being declared has somewhere to go.
-      quorumQueue(names.deadLetterQueue(consumer.name), {
-        'x-delivery-limit': deliveriesOfDeadLetters,
-        'x-max-length': consumer.maxLength ?? defaultQueueBounds.maxLength,
-        'x-overflow': 'reject-publish',
-      }),
-      bind('queue', names.deadLetterQueue(consumer.name), dead, consumer.name),
-      ...(consumer.order === 'none' ? unordered(exchange, consumer) : ordered(exchange, consumer)),
-    ]),
+    ...consumers.flatMap((consumer) => consumerDeclarations(exchange, consumer)),
+  ];
+}
+
+/** The part of it that belongs to one consumer. */
+export function consumerDeclarations(exchange: string, consumer: ConsumerSpec): Declaration[] {
+  return [
+    // First: whatever dies while the rest is being declared has somewhere to go.
+    quorumQueue(names.deadLetterQueue(consumer.name), {
+      'x-delivery-limit': deliveriesOfDeadLetters,
+      'x-max-length': consumer.maxLength ?? defaultQueueBounds.maxLength,
+      'x-overflow': 'reject-publish',
+    }),
+    bind('queue', names.deadLetterQueue(consumer.name), names.deadLetterExchange(exchange), consumer.name),
+    ...(consumer.order === 'none' ? unordered(exchange, consumer) : ordered(exchange, consumer)),
   ];
 }
 
@@ -137,10 +146,11 @@ function ordered(exchange: string, consumer: ConsumerSpec): Declaration[] {
 }
 
 function workArguments(exchange: string, consumer: ConsumerSpec): Arguments {
+  const dropsOldest = consumer.whenFull === 'drop oldest';
   return {
     'x-delivery-limit': consumer.deliveryLimit ?? defaultQueueBounds.deliveryLimit,
     'x-max-length': consumer.maxLength ?? defaultQueueBounds.maxLength,
-    ...deadLetterTo(names.deadLetterExchange(exchange), consumer.name),
+    ...(dropsOldest ? { 'x-overflow': 'drop-head' } : deadLetterTo(names.deadLetterExchange(exchange), consumer.name)),
   };
 }
 

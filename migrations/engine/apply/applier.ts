@@ -1,5 +1,5 @@
 import { nextBackoffMs, pause } from '@strangler/platform/backoff.ts';
-import type { RowMessage } from '@strangler/platform/contracts/row-message.ts';
+import type { RowMessage, RowVersion } from '@strangler/platform/contracts/row-message.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { CommitOutcomeUnknown, conflictOf, withTransaction } from '@strangler/platform/mysql/transaction.ts';
 import type { Connection, Pool } from 'mysql2/promise';
@@ -8,13 +8,15 @@ import {
   type BatchLimits,
   bytesOfChange,
   newestOfEach,
+  rowId,
   splitByVersion,
   splitIntoBatches,
   type TableChange,
 } from './choose-changes.ts';
 import { createApplyMetrics } from './metrics.ts';
+import { positionsTable } from './own-tables.ts';
 import { countParked, noteAttempt, park, takeParked, unpark } from './parked.ts';
-import { recordPosition } from './positions.ts';
+import { readPosition, recordPositions } from './positions.ts';
 import type { MappedTable, RowChange } from './row-shape.ts';
 import { readVersions, restoreVersions, VersionRace, writeVersions } from './versions.ts';
 import { createRowWriter, type RowWriter, type WriteOutcome } from './write-rows.ts';
@@ -32,6 +34,16 @@ export type ApplierOptions = {
   maxParked?: number;
   /** Tries of one transaction before a conflict of locks is thrown, 20 unless told. */
   maxAttempts?: number;
+  /**
+   * Names the floor that must stand among the target's positions: no row is written without it, whoever takes it away waits
+   * for those who are at it, and changes that are not above it are passed over. Nothing is looked for unless told.
+   */
+  floor?: string;
+  /**
+   * Told of waiting changes that are in the target at last, after the commit. They are let go of when it has resolved, and
+   * told again when it has not, so that whoever must know of them knows.
+   */
+  onSettled?(table: MappedTable, changes: readonly RowChange[]): Promise<void>;
 };
 
 /** A change that the target can never take as it is: for the dead letters, with its reason. */
@@ -47,6 +59,14 @@ export type ApplyReport = {
   refused: RefusedChange[];
 };
 
+/** Changes that came by one stream; the position that is recorded with them is the stream's. */
+export type StreamBatch = { position: string | undefined; messages: readonly RowMessage[] };
+
+export type TogetherReport = ApplyReport & {
+  /** The changes that the target holds now, or newer ones of the same rows: all but what is refused, waits or is passed over. */
+  present: RowMessage[];
+};
+
 export type Applier = {
   /**
    * Applies changes, in any order, with any repetition. When it resolves, all that is not `refused` is in the target
@@ -55,53 +75,80 @@ export type Applier = {
    * @throws ParkingFull
    */
   apply(messages: readonly RowMessage[], position?: string): Promise<ApplyReport>;
+  /** The same for changes that came by several streams, in as few transactions as they fit into. */
+  applyTogether(batches: readonly StreamBatch[]): Promise<TogetherReport>;
   /** Tries the waiting changes of all tables again, and tells how many wait still. */
   retryParked(): Promise<number>;
 };
+
+/** The slice's floor stands in the target no more, or not yet: nothing of it may be written. */
+export class FloorGone extends Error {
+  override name = 'FloorGone';
+
+  constructor(floor: string) {
+    super(
+      `${positionsTable}: expected the floor ${floor}, found none: the slice's pipe is being taken away, or was never installed; advance the slice`,
+    );
+  }
+}
+
+type Incoming = { message: RowMessage; position: string | undefined };
 
 /** How many waiting changes are tried in one transaction: beside every batch, and when nothing else is done. */
 const parkedPerBatch = 200;
 const parkedPerTry = 2000;
 
 export function createApplier(options: ApplierOptions): Applier {
-  const { pool, tables, log, maxParked = 10_000, maxAttempts = 20 } = options;
+  const { pool, tables, log, maxParked = 10_000, maxAttempts = 20, onSettled } = options;
   const limits: BatchLimits = { maxRows: 500, maxBytes: 4 * 1024 * 1024, ...options.limits };
   const metrics = createApplyMetrics(options.registry);
   const bySource = new Map(tables.map((table) => [table.mapping.source, table]));
   const writers = new Map(tables.map((table) => [table.mapping.target, createRowWriter(table)]));
 
-  async function apply(messages: readonly RowMessage[], position?: string): Promise<ApplyReport> {
-    const report: ApplyReport = { applied: 0, duplicates: 0, parked: 0, refused: [] };
-    const known: RowMessage[] = [];
-    for (const message of messages) {
-      if (bySource.has(message.table)) known.push(message);
-      else report.refused.push({ message, reason: `${message.table}: expected a table of ${[...bySource.keys()]}` });
+  async function applyTogether(batches: readonly StreamBatch[]): Promise<TogetherReport> {
+    const report: TogetherReport = { applied: 0, duplicates: 0, parked: 0, refused: [], present: [] };
+    const known: Incoming[] = [];
+    for (const { position, messages } of batches) {
+      for (const message of messages) {
+        if (bySource.has(message.table)) known.push({ message, position });
+        else report.refused.push({ message, reason: `${message.table}: expected a table of ${[...bySource.keys()]}` });
+      }
     }
     const touched = new Set<string>();
-    for (const batch of splitIntoBatches(known, bytesOfChange, limits)) {
-      const done = await applyBatch(batch, position);
+    for (const batch of splitIntoBatches(known, ({ message }) => bytesOfChange(message), limits)) {
+      const done = await applyBatch(batch);
       report.applied += done.applied;
       report.duplicates += done.duplicates;
       report.parked += done.parked;
       report.refused.push(...done.refused);
-      for (const message of batch) touched.add(targetOf(message));
+      report.present.push(...done.present);
+      for (const { message } of batch) touched.add(targetOf(message));
     }
     // After the commit: of two transactions, one that parks and one that makes room, the later one sees both.
     if (touched.size > 0) await settle([...touched], parkedPerBatch);
     return report;
   }
 
+  async function apply(messages: readonly RowMessage[], position?: string): Promise<ApplyReport> {
+    const { present: _present, ...report } = await applyTogether([{ position, messages }]);
+    return report;
+  }
+
   const targetOf = (message: RowMessage): string => (bySource.get(message.table) as MappedTable).mapping.target;
 
-  async function applyBatch(batch: readonly RowMessage[], position: string | undefined): Promise<ApplyReport> {
+  async function applyBatch(batch: readonly Incoming[]): Promise<TogetherReport> {
     const startedAt = performance.now();
-    const entries = batch.map((message) => ({ table: targetOf(message), change: message }));
-    const { newest, superseded } = newestOfEach(entries);
+    const messages = batch.map(({ message }) => message);
     const report = await transaction(async (connection) => {
+      const floor = await standOnFloor(connection);
+      const above = floor === undefined ? messages : messages.filter(({ version }) => isAbove(version, floor));
+      const entries = above.map((message) => ({ table: targetOf(message), change: message }));
+      const { newest, superseded } = newestOfEach(entries);
       const keys = newest.map(({ table, change }) => ({ table, keyText: change.keyText }));
       const stored = await readVersions(connection, keys, 'update');
       const { fresh, duplicates } = splitByVersion(newest, stored);
-      const written: ApplyReport = { applied: 0, duplicates: superseded + duplicates, parked: 0, refused: [] };
+      const known = messages.length - above.length + superseded + duplicates;
+      const written: TogetherReport = { applied: 0, duplicates: known, parked: 0, refused: [], present: above };
       if (fresh.length > 0) {
         await writeVersions(connection, fresh, stored);
         const undone: TableChange[] = [];
@@ -112,14 +159,26 @@ export function createApplier(options: ApplierOptions): Applier {
           count(written, outcomes);
           undone.push(...unwritten(outcomes).map((change) => ({ table, change })));
         }
-        if (undone.length > 0) await restoreVersions(connection, undone, stored);
+        if (undone.length > 0) {
+          await restoreVersions(connection, undone, stored);
+          const rows = new Set(undone.map(({ table, change }) => rowId(table, change.keyText)));
+          written.present = above.filter((message) => !rows.has(rowId(targetOf(message), message.keyText)));
+        }
       }
-      if (position !== undefined) await recordPosition(connection, position, batch);
+      await recordPositions(connection, byPosition(batch));
       return written;
     });
     metrics.batch(batch.length, (performance.now() - startedAt) / 1000);
-    tell(batch, report);
+    tell(messages, report);
     return report;
+  }
+
+  /** Locks the floor against being taken away and gives it; undefined where none is asked for. @throws FloorGone */
+  async function standOnFloor(connection: Connection): Promise<RowVersion | undefined> {
+    if (options.floor === undefined) return undefined;
+    const floor = await readPosition(connection, options.floor, 'share');
+    if (floor === undefined) throw new FloorGone(options.floor);
+    return floor;
   }
 
   const writerOf = (table: string): RowWriter => writers.get(table) as RowWriter;
@@ -138,10 +197,11 @@ export function createApplier(options: ApplierOptions): Applier {
   /** One try of a table's waiting changes, in one transaction; gives how many of them wait no more. */
   async function settleOnce(table: string, perTry: number): Promise<number> {
     const writer = writerOf(table);
-    return await transaction(async (connection) => {
+    const settled = await transaction(async (connection) => {
+      await standOnFloor(connection);
       const parked = (await takeParked(connection, table, perTry)).map(({ change }) => ({ table, change }));
       const keys = parked.map(({ change }) => ({ table, keyText: change.keyText }));
-      if (keys.length === 0) return 0;
+      if (keys.length === 0) return [];
       const stored = await readVersions(connection, keys, 'update');
       const { fresh } = splitByVersion(parked, stored);
       await writeVersions(connection, fresh, stored);
@@ -166,10 +226,16 @@ export function createApplier(options: ApplierOptions): Applier {
       const undone = [...waiting].map((change) => ({ table, change }));
       if (undone.length > 0) await restoreVersions(connection, undone, stored);
       await noteAttempt(connection, table, [...waiting]);
-      const settled = parked.map(({ change }) => change).filter((change) => !waiting.has(change));
-      await unpark(connection, table, settled);
-      return settled.length;
+      const done = parked.map(({ change }) => change).filter((change) => !waiting.has(change));
+      // While somebody is to be told they stay: a crash before that would leave nobody who knows of them.
+      if (onSettled === undefined) await unpark(connection, table, done);
+      return done;
     });
+    if (onSettled !== undefined && settled.length > 0) {
+      await onSettled(writer.table, settled);
+      await transaction((connection) => unpark(connection, table, settled));
+    }
+    return settled.length;
   }
 
   /** One transaction, begun anew after a conflict of locks, after a race, and when a COMMIT was not answered. */
@@ -203,6 +269,7 @@ export function createApplier(options: ApplierOptions): Applier {
 
   return {
     apply,
+    applyTogether,
     retryParked: () => settle([...writers.keys()], parkedPerTry),
   };
 }
@@ -213,6 +280,19 @@ const retryCause = (error: unknown): string | undefined => {
   // Whatever became of it: versions tell the repetition what is there already.
   if (error instanceof CommitOutcomeUnknown) return 'commit-unknown';
   return conflictOf(error);
+};
+
+const isAbove = (version: RowVersion, floor: RowVersion): boolean => BigInt(version.id) > BigInt(floor.id);
+
+const byPosition = (batch: readonly Incoming[]): Map<string, RowMessage[]> => {
+  const streams = new Map<string, RowMessage[]>();
+  for (const { message, position } of batch) {
+    if (position === undefined) continue;
+    const stream = streams.get(position);
+    if (stream === undefined) streams.set(position, [message]);
+    else stream.push(message);
+  }
+  return streams;
 };
 
 const groupByTable = (entries: readonly TableChange[]): Map<string, RowChange[]> => {

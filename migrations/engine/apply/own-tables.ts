@@ -16,6 +16,9 @@ export const positionsTable = 'strangler_positions';
 /** How far each table has been copied. */
 export const backfillTable = 'strangler_backfill';
 
+/** What the last comparison of each table has found. */
+export const verifyRecordTable = 'strangler_verify';
+
 const text = 'CHARACTER SET utf8mb4 COLLATE utf8mb4_bin';
 const options = 'ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin';
 
@@ -61,11 +64,31 @@ const tables: readonly (readonly [string, string])[] = [
      started_at DATETIME(6) NOT NULL,
      updated_at DATETIME(6) NOT NULL`,
   ],
+  [
+    verifyRecordTable,
+    `table_name VARCHAR(64) ${text} NOT NULL PRIMARY KEY,
+     started_at DATETIME(6) NOT NULL,
+     finished_at DATETIME(6) NOT NULL,
+     rows_compared BIGINT UNSIGNED NOT NULL,
+     differences BIGINT UNSIGNED NOT NULL,
+     unsettled BIGINT UNSIGNED NOT NULL,
+     complete TINYINT NOT NULL`,
+  ],
 ];
+
+/** The names of all of them. */
+export const ownTables: readonly string[] = tables.map(([name]) => name);
+
+/** Those with a column `table_name` that says which of the target's tables a row is about. */
+export const tablesByTarget: readonly string[] = ownTables.filter((name) => name !== positionsTable);
+
+/** What makes them, where they are not there yet. */
+export const targetTablesStatements = (): string[] =>
+  tables.map(([name, columns]) => `CREATE TABLE IF NOT EXISTS ${name} (${columns}) ${options}`);
 
 /** Makes the tables by which the target keeps its place, where they are not there yet. */
 export async function installTargetTables(db: Queryable): Promise<void> {
-  for (const [name, columns] of tables) await db.query(`CREATE TABLE IF NOT EXISTS ${name} (${columns}) ${options}`);
+  for (const sql of targetTablesStatements()) await db.query(sql);
 }
 
 /** Drops them, with all that they know. */

@@ -22,7 +22,7 @@ export class ParkingFull extends Error {
 type ParkedRow = { key_text: string; epoch: number; id: string; row_change: string; unique_key: string };
 
 /** What a waiting change keeps of itself beside its key's text and version. */
-type KeptChange = Pick<RowChange, 'op' | 'key' | 'image'>;
+type KeptChange = Pick<RowChange, 'op' | 'key' | 'image' | 'at'>;
 
 /** Parks changes of one table; of a key, the newest stays. @throws ParkingFull beyond `limit` waiting changes. */
 export async function park(
@@ -32,7 +32,8 @@ export async function park(
   limit: number,
 ): Promise<void> {
   const values = parked.map(({ change, uniqueKey }) => {
-    const kept: KeptChange = { op: change.op, key: change.key, image: change.image };
+    const { op, key, image, at } = change;
+    const kept: KeptChange = { op, key, image, ...(at === undefined ? {} : { at }) };
     return [
       table,
       change.keyText,
@@ -74,13 +75,13 @@ export async function takeParked(connection: Connection, table: string, limit: n
   }));
 }
 
-/** Takes changes off the waiting list. */
+/** Takes changes off the waiting list; a newer one of the same row, that has come since, stays on it. */
 export async function unpark(connection: Connection, table: string, changes: readonly RowChange[]): Promise<void> {
   if (changes.length === 0) return;
-  await connection.query(`DELETE FROM ${parkedTable} WHERE table_name = ? AND key_text IN (?)`, [
-    table,
-    changes.map(({ keyText }) => keyText),
-  ]);
+  await connection.query(
+    `DELETE FROM ${parkedTable} WHERE table_name = ? AND (${changes.map(() => '(key_text = ? AND epoch = ? AND id = ?)').join(' OR ')})`,
+    [table, ...changes.flatMap(({ keyText, version }) => [keyText, version.epoch, version.id])],
+  );
 }
 
 /** Notes that changes have been tried in vain: others come first next time. */

@@ -14,6 +14,8 @@ import { createApplyPool, createReadPool } from './session.ts';
 /** Two databases, each as a program finds it and as the pipe does. */
 export type PipeSides = Sides & {
   sourceUrl: string;
+  /** Of the administrator: with a binary log nobody else may create triggers. */
+  sourceAdminUrl: string;
   targetUrl: string;
   /** Without locks. */
   readSource: Pool;
@@ -31,10 +33,10 @@ export async function openSides(label: string): Promise<PipeSides> {
     return pool;
   };
   const sides: PipeSides = {
-    // Of the administrator: with a binary log nobody else may create triggers.
     source: opened(createPool(source.adminUrl)),
     sourceDatabase: source.name,
     sourceUrl: source.url,
+    sourceAdminUrl: source.adminUrl,
     target: opened(createPool(target.url)),
     targetDatabase: target.name,
     targetUrl: target.url,

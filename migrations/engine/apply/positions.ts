@@ -2,6 +2,7 @@ import { compareVersions, type RowMessage, type RowVersion } from '@strangler/pl
 import type { Connection } from 'mysql2/promise';
 import { type Queryable, rowsOf } from '../schema/queryable.ts';
 import { positionsTable } from './own-tables.ts';
+import { type Lock, lockSql } from './versions.ts';
 
 /** How far a stream of changes has been applied. Ids are not in commit order across rows: this is for lag, not for proof. */
 export type Position = {
@@ -13,26 +14,42 @@ export type Position = {
   appliedAt: Date;
 };
 
-/** Raises the position of a stream to what a batch held; it never goes down. */
-export async function recordPosition(
+/** Raises the positions of streams to what came by each; none ever goes down. */
+export async function recordPositions(
   connection: Connection,
-  name: string,
-  messages: readonly Pick<RowMessage, 'version' | 'at'>[],
+  streams: ReadonlyMap<string, readonly Pick<RowMessage, 'version' | 'at'>[]>,
 ): Promise<void> {
-  const [first, ...others] = messages;
-  if (first === undefined) return;
-  let { version, at } = first;
-  for (const message of others) {
-    if (compareVersions(message.version, version) > 0) version = message.version;
-    if (message.at > at) at = message.at;
+  const rows: [name: string, epoch: number, id: string, changedAt: string][] = [];
+  // In one order always: several appliers may record several each.
+  for (const [name, messages] of [...streams].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const [first, ...others] = messages;
+    if (first === undefined) continue;
+    let { version, at } = first;
+    for (const message of others) {
+      if (compareVersions(message.version, version) > 0) version = message.version;
+      if (message.at > at) at = message.at;
+    }
+    rows.push([name, version.epoch, version.id, at.slice(0, -1).replace('T', ' ')]);
   }
+  if (rows.length === 0) return;
   const newer = '(VALUES(epoch) > epoch OR (VALUES(epoch) = epoch AND VALUES(id) > id))';
   await connection.query(
-    `INSERT INTO ${positionsTable} (name, epoch, id, changed_at, applied_at) VALUES (?, ?, ?, ?, UTC_TIMESTAMP(6))
+    `INSERT INTO ${positionsTable} (name, epoch, id, changed_at, applied_at)
+     VALUES ${rows.map(() => '(?, ?, ?, ?, UTC_TIMESTAMP(6))').join(', ')}
      ON DUPLICATE KEY UPDATE id = IF(${newer}, VALUES(id), id), epoch = GREATEST(epoch, VALUES(epoch)),
        changed_at = GREATEST(changed_at, VALUES(changed_at)), applied_at = VALUES(applied_at)`,
-    [name, version.epoch, version.id, at.slice(0, -1).replace('T', ' ')],
+    rows.flat(),
   );
+}
+
+/** The version that stands under a name, read with a lock or without. */
+export async function readPosition(db: Queryable, name: string, lock: Lock): Promise<RowVersion | undefined> {
+  const [row] = await rowsOf<RowVersion>(
+    db,
+    `SELECT epoch, CAST(id AS CHAR) AS id FROM ${positionsTable} WHERE name = ?${lockSql[lock]}`,
+    [name],
+  );
+  return row;
 }
 
 /** The positions of all streams. */

@@ -22,7 +22,8 @@ export const targetCodec = (table: MappedTable, column: string, at: 'source' | '
   codecOf(columnOf(table.target, column), at === 'source' ? table.sourceDialect : table.targetDialect);
 
 /** What of a row message says what becomes of the row. */
-export type RowChange = Pick<RowMessage, 'op' | 'key' | 'keyText' | 'image' | 'version'>;
+export type RowChange = Pick<RowMessage, 'op' | 'key' | 'keyText' | 'image' | 'version'> &
+  Partial<Pick<RowMessage, 'at'>>;
 
 /** One text of a row on its way to the target: a column of the image, or what the transform made of it. */
 export type Slot = { from: 'image'; column: string } | { from: 'transform'; column: string };

@@ -11,7 +11,7 @@ export class VersionRace extends Error {
 export type Lock = 'none' | 'share' | 'update';
 
 // Both engines understand LOCK IN SHARE MODE; only one of them FOR SHARE.
-const lockSql: Record<Lock, string> = { none: '', share: ' LOCK IN SHARE MODE', update: ' FOR UPDATE' };
+export const lockSql: Record<Lock, string> = { none: '', share: ' LOCK IN SHARE MODE', update: ' FOR UPDATE' };
 
 /** A key that the target may know a version of. */
 export type RowKey = { table: string; keyText: string };

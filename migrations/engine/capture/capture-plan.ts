@@ -82,7 +82,7 @@ const captureBody = (declared: string, statements: string): string => `BEGIN
 END`;
 
 /** A row of which no captured column has changed is not captured: the target has nothing to do with it. */
-const updateStatements = (sql: CaptureSql): string => `IF ${sql.differs} THEN
+const updateStatements = (sql: CaptureSql): string => `IF ${sql.changed} THEN
       SET strangler_new_key = ${sql.key('NEW.')};
       SET strangler_old_key = ${sql.key('OLD.')};
       IF NOT (CAST(strangler_new_key AS BINARY) <=> CAST(strangler_old_key AS BINARY)) THEN
@@ -110,10 +110,26 @@ class CaptureSql {
     return keyTextSql(this.#request.source, this.#request.dialect, prefix);
   }
 
-  /** 1 where any captured column changed. */
-  get differs(): string {
+  /**
+   * 1 where any captured column changed. MariaDB runs the trigger also for a row that UPDATE IGNORE has skipped, because
+   * of a unique or a foreign key: the row is then stored as it was. It is read with a lock, which the writer has
+   * already: its snapshot may be older than the row.
+   */
+  get changed(): string {
+    const differs = this.#differs('NEW.');
+    if (this.#request.dialect !== 'mariadb') return differs;
+    const { source } = this.#request;
+    const sameKey = source.primaryKey.map((name) => `strangler_stored.${quoteName(name)} = OLD.${quoteName(name)}`);
+    return `(${differs})
+      AND NOT EXISTS (SELECT 1 FROM ${quoteName(source.name)} AS strangler_stored
+        WHERE ${sameKey.join(' AND ')} AND NOT (${this.#differs('strangler_stored.')})
+        LOCK IN SHARE MODE)`;
+  }
+
+  /** 1 where any captured column is other than it was. */
+  #differs(prefix: 'NEW.' | 'strangler_stored.'): string {
     return this.#columns
-      .map(({ name, codec }) => codec.differsSql(`NEW.${quoteName(name)}`, `OLD.${quoteName(name)}`))
+      .map(({ name, codec }) => codec.differsSql(prefix + quoteName(name), `OLD.${quoteName(name)}`))
       .join('\n      OR ');
   }
 

@@ -17,11 +17,15 @@ beforeAll(async () => {
     'CREATE TABLE item (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, sku VARCHAR(20) NOT NULL UNIQUE, n INT, unseen INT)',
   );
   await writer.query('CREATE TABLE line (order_id INT, at INT, qty INT NOT NULL, PRIMARY KEY (order_id, at))');
-  await db.capture({ item: ['id', 'sku', 'n'], line: 'all' });
+  await writer.query(
+    'CREATE TABLE mark (order_id INT, at INT, n INT, PRIMARY KEY (order_id, at), FOREIGN KEY (order_id, at) REFERENCES line (order_id, at))',
+  );
+  await db.capture({ item: ['id', 'sku', 'n'], line: 'all', mark: 'all' });
 });
 afterAll(() => db.drop());
 beforeEach(async () => {
   await writer.query('DELETE FROM item');
+  await writer.query('DELETE FROM mark');
   await writer.query('DELETE FROM line');
   await writer.query(`INSERT INTO item (id, sku, n) VALUES (1, 'a', 10), (2, 'b', 20), (3, 'c', 30)`);
   await db.take();
@@ -71,6 +75,25 @@ describe('every committed change has exactly one outbox row', () => {
     ]);
   });
 
+  test('of an UPDATE IGNORE: of the rows that it changed, with what was cut off', async () => {
+    expect(await run(`UPDATE IGNORE item SET n = n + 1, sku = 'b' ORDER BY id`)).toEqual(['item upsert 2 b 21']);
+    expect(await run(`UPDATE IGNORE item SET sku = REPEAT('x', 30) WHERE id = 3`)).toEqual([
+      `item upsert 3 ${'x'.repeat(20)} 30`,
+    ]);
+    expect(await run('UPDATE IGNORE item SET id = id + 1 ORDER BY id')).toEqual([
+      'item delete 3',
+      `item upsert 4 ${'x'.repeat(20)} 30`,
+    ]);
+  });
+
+  test('of a DELETE IGNORE: of the rows that went', async () => {
+    expect(await run('INSERT INTO line VALUES (2, 1, 5)')).toHaveLength(1);
+    expect(await run('INSERT INTO mark VALUES (2, 1, 1)')).toEqual(['mark upsert 2/1 1']);
+    expect(await run('DELETE IGNORE FROM line')).toEqual([]);
+    expect(await run('INSERT INTO line VALUES (2, 2, 5)')).toHaveLength(1);
+    expect(await run('DELETE IGNORE FROM line')).toEqual(['line delete 2/2']);
+  });
+
   test('of an UPDATE … JOIN and of a DELETE from several tables', async () => {
     expect(await run('INSERT INTO line VALUES (1, 1, 5), (2, 1, 6)')).toHaveLength(2);
     expect(await run('UPDATE item JOIN line ON order_id = id SET n = qty, qty = qty + 1')).toHaveLength(4);
@@ -96,21 +119,28 @@ describe('every committed change has exactly one outbox row', () => {
     expect(await run('CALL raise()')).toEqual(['item upsert 1 a 11', 'item upsert 2 b 21', 'item upsert 3 c 31']);
   });
 
-  test('of a LOAD DATA', async () => {
+  test('of a LOAD DATA, also where it skips rows or replaces them', async () => {
     const admin = await mysql.createConnection({ uri: db.adminUrl });
     const [setting] = await rowsOf<{ before: number }>(admin, 'SELECT @@GLOBAL.local_infile AS `before`');
+    const loader = await db.writer({ flags: ['+LOCAL_FILES'] });
+    const load = async (how: string, rows: string) => {
+      await loader.query({
+        sql: `LOAD DATA LOCAL INFILE 'rows' ${how} INTO TABLE item FIELDS TERMINATED BY ',' (id, sku, n)`,
+        infileStreamFactory: () => Readable.from([Buffer.from(rows)]),
+      });
+      return told(await db.take());
+    };
     try {
       await admin.query('SET GLOBAL local_infile = 1');
-      const loader = await db.writer({ flags: ['+LOCAL_FILES'] });
-      await loader.query({
-        sql: `LOAD DATA LOCAL INFILE 'rows' INTO TABLE item FIELDS TERMINATED BY ',' (id, sku, n)`,
-        infileStreamFactory: () => Readable.from([Buffer.from('40,l1,1\n41,l2,2\n')]),
-      });
+      expect(await load('', '40,l1,1\n41,l2,2\n')).toEqual(['item upsert 40 l1 1', 'item upsert 41 l2 2']);
+      expect(await load('IGNORE', '1,z,0\n50,b,0\n42,l3,3\n')).toEqual(['item upsert 42 l3 3']);
+      const replaced = await load('REPLACE', '1,b,99\n');
+      expect([...replaced].sort()).toEqual(['item delete 1', 'item delete 2', 'item upsert 1 b 99']);
+      expect(replaced.at(-1)).toBe('item upsert 1 b 99');
     } finally {
       await admin.query('SET GLOBAL local_infile = ?', [setting!.before]);
       await admin.end();
     }
-    expect(told(await db.take())).toEqual(['item upsert 40 l1 1', 'item upsert 41 l2 2']);
   });
 
   test('of a table that is locked by its writer', async () => {
@@ -164,6 +194,39 @@ describe('nothing is in the outbox', () => {
       /Duplicate entry/,
     );
     expect(await db.take()).toEqual([]);
+  });
+
+  test.each([
+    ['a second unique key', `UPDATE IGNORE item SET sku = 'a' WHERE id = 2`],
+    ['the primary key', 'UPDATE IGNORE item SET id = 1 WHERE id = 2'],
+    ['the primary key of a row that is the same but for it', 'UPDATE IGNORE line SET at = 2 WHERE at = 1'],
+    ['a foreign key of its own', 'UPDATE IGNORE mark SET at = 9 WHERE at = 1'],
+    ['a foreign key of another table', 'UPDATE IGNORE line SET at = 9 WHERE at = 1'],
+    ['a unique key, in several tables', `UPDATE IGNORE item JOIN line ON at = 1 SET sku = 'a' WHERE id = 2`],
+    [
+      'a unique key of the row it found',
+      `INSERT IGNORE INTO item VALUES (2, 'q', 1, 1) ON DUPLICATE KEY UPDATE sku = 'a'`,
+    ],
+    ['a unique key, of INSERT', `INSERT IGNORE INTO item VALUES (2, 'q', 1, 1), (9, 'a', 1, 1)`],
+    ['a foreign key, of INSERT', 'INSERT IGNORE INTO mark VALUES (8, 8, 8)'],
+  ])('of a row that IGNORE has skipped because of %s, in and outside of a transaction', async (_why, sql) => {
+    await writer.query('INSERT INTO line VALUES (1, 1, 5), (1, 2, 5)');
+    await writer.query('INSERT INTO mark VALUES (1, 1, 5)');
+    await db.take();
+    expect(await run(sql)).toEqual([]);
+    // Its snapshot is older than the rows that it skips.
+    const other = await db.writer();
+    await writer.beginTransaction();
+    await writer.query('SELECT * FROM item, line, mark');
+    await other.query('UPDATE item SET n = n + 1 WHERE id = 2');
+    await other.query('DELETE FROM mark');
+    await other.query('DELETE FROM line WHERE at = 1');
+    await other.query('INSERT INTO line VALUES (1, 1, 5)');
+    await other.query('INSERT INTO mark VALUES (1, 1, 5)');
+    await db.take();
+    await writer.query(sql);
+    await writer.commit();
+    expect(told(await db.take())).toEqual([]);
   });
 
   test('of an update that changed no captured column', async () => {

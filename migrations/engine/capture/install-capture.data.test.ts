@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { partCount } from '@strangler/platform/contracts/row-message.ts';
+import { readApplied } from '@strangler/platform/outbox/applied.ts';
 import { dropOutbox, installOutbox } from '@strangler/platform/outbox/schema.ts';
 import { eventually } from '@strangler/platform/testing/servers.ts';
 import type { Connection } from 'mysql2/promise';
@@ -55,11 +57,14 @@ describe('capture', () => {
       'own`quoted created',
     ]);
     expect(await likeness()).not.toBe(before);
+    // What it has captured stays in the outbox until it is applied.
+    expect((await readApplied(db.pool)).map((mark) => mark.slice)).toEqual(Array(partCount).fill(slice));
     await writer.query('INSERT INTO item VALUES (1, 1, NULL)');
     expect((await remove()).map(({ table, done }) => `${table} ${done}`).sort()).toEqual([
       'item dropped',
       'own`quoted dropped',
     ]);
+    expect(await readApplied(db.pool)).toEqual([]);
     await dropOutbox(db.pool);
     expect(await likeness()).toBe(before);
     expect(await remove()).toEqual([]);

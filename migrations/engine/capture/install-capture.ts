@@ -1,5 +1,8 @@
+import { forgetApplied, requireApplied } from '@strangler/platform/outbox/applied.ts';
+import { appliedTable } from '@strangler/platform/outbox/schema.ts';
 import type { Pool, PoolConnection } from 'mysql2/promise';
 import { quoteName } from '../schema/identifiers.ts';
+import { rowsOf } from '../schema/queryable.ts';
 import type { CapturePlan } from './capture-plan.ts';
 import { dropCaptureState, installCaptureState, setEpoch } from './capture-state.ts';
 import { compareTriggers, type LiveTrigger, readCaptureTriggers } from './drift.ts';
@@ -26,7 +29,7 @@ export type CaptureOutcome = {
 /**
  * Makes the triggers of all of a slice's tables, table by table; when it returns, every change is captured, also of
  * transactions that were open before. What is there and right is left alone, what is not is replaced without a change
- * slipping through. The outbox must stand. Killed half-way it is run again, or `removeCapture`.
+ * slipping through. The outbox must stand, and keeps from now on what the slice's applier has not told to be applied. Killed half-way it is run again, or `removeCapture`.
  * @throws TableBusyError, EpochError, and what the server refuses.
  */
 export async function installCapture(
@@ -36,6 +39,7 @@ export async function installCapture(
 ): Promise<CaptureOutcome[]> {
   await installCaptureState(pool, plans.some(({ dialect }) => dialect === 'mariadb') ? 'mariadb' : 'mysql');
   await setEpoch(pool, slice, epoch);
+  await requireApplied(pool, slice);
   const outcomes: CaptureOutcome[] = [];
   for (const plan of plans) {
     const live = await readCaptureTriggers(pool, database, slice);
@@ -69,8 +73,12 @@ export async function removeCapture(
 ): Promise<CaptureOutcome[]> {
   const outcomes = await dropStrays(pool, { slice, database, plans: [] }, lock);
   await dropCaptureState(pool, slice);
+  if (await hasOutbox(pool)) await forgetApplied(pool, slice);
   return outcomes;
 }
+
+const hasOutbox = async (pool: Pool): Promise<boolean> =>
+  (await rowsOf(pool, 'SHOW TABLES LIKE ?', [appliedTable.replaceAll('_', '\\_')])).length > 0;
 
 /** Live triggers that stand on the plan's table or bear one of its names. */
 const ofPlan = ({ source, triggers }: CapturePlan, live: readonly LiveTrigger[]): LiveTrigger[] =>

@@ -74,7 +74,9 @@ async function busy(
     ({ id, account, seconds }) => `connection ${id} of ${account ?? 'unknown'} for ${seconds} s`,
   );
   const who =
-    holders.length === 0 ? 'which transactions are open cannot be seen' : `open transactions: ${holders.join(', ')}`;
+    holders.length === 0
+      ? 'which transactions are open cannot be seen without the privilege PROCESS'
+      : `open transactions: ${holders.join(', ')}`;
   return new TableBusyError(
     `${database}.${name}: expected its lock within ${tries} tries, found it held; ${who}. ` +
       'Let the long ones end, or end them, and run this again: nothing has been changed',

@@ -8,11 +8,19 @@ export const defaultExchange = 'outbox';
 /** Names the applier of a slice: its queues, its dead letters and its positions. */
 export const applyConsumerName = (slice: string): string => `${slice}.apply`;
 
+/**
+ * A change may be given out this often. It counts each time that an applier ended, or lost the broker, with it in hand,
+ * which says nothing about the change: a target that is away for a day, or appliers that are killed over and over, must
+ * not make dead letters.
+ */
+const deliveryLimit = 1_000_000;
+
 /** The applier of a slice as a consumer: it takes the changes of the slice's tables, in order a row. */
 export const applyConsumer = ({ slice, tables }: Pick<Slice, 'slice' | 'tables'>): ConsumerSpec => ({
   name: applyConsumerName(slice),
   patterns: tables.flatMap(({ source }) => rowOps.map((op) => rowTopic(slice, source, op))),
   order: 'by key',
+  deliveryLimit,
 });
 
 /** What a slice's pipe needs of the broker. */

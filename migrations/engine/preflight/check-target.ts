@@ -1,7 +1,7 @@
 import { kindOf } from '../row/column-codec.ts';
 import type { TableMapping } from '../row/table-mapping.ts';
 import { columnOf, type TableSchema } from '../schema/table-schema.ts';
-import { comparesAlike, incompatibility } from './compatible-columns.ts';
+import { incompatibility } from './compatible-columns.ts';
 import { type Finding, refuse, warn } from './finding.ts';
 
 /** Whether a target table takes every row that a mapping can make. */
@@ -23,30 +23,6 @@ export const checkTargetTable = (mapping: TableMapping, source: TableSchema, tar
     if (problem !== null && kindOf(columnOf(source, column.column)) !== undefined)
       findings.push(refuse('column-incompatible', where, problem.reason, problem.remedy));
   }
-  mapping.key.forEach((name, at) => {
-    const targetName = mapping.targetKey[at];
-    if (targetName === undefined) return;
-    const [from, to] = [columnOf(source, name), columnOf(target, targetName)];
-    const verdict = comparesAlike(from, to);
-    if (verdict === 'alike') return;
-    const reason = `the key column ${to.name} compares by ${to.collation}, ${from.name} by ${from.collation}`;
-    if (verdict === 'differs') {
-      const more = `${reason}: keys that are one row on one side are two on the other`;
-      findings.push(
-        refuse('collation-differs', where, more, `give the target's column the collation ${from.collation}`),
-      );
-    } else {
-      const more = `${reason}: whether they tell the same keys apart their names do not say`;
-      findings.push(
-        warn(
-          'collation-differs',
-          where,
-          more,
-          'where keys are more than digits and plain letters, give both one collation',
-        ),
-      );
-    }
-  });
   const triggers = target.triggers.filter(({ name }) => !name.startsWith('strangler_'));
   if (triggers.length > 0) {
     const reason = `it has triggers of its own, which fire on every row that is applied: ${triggers.map(({ name }) => name).join(', ')}`;

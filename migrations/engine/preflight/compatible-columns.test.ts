@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { ColumnSchema } from '../schema/table-schema.ts';
-import { comparesAlike, incompatibility } from './compatible-columns.ts';
+import { incompatibility } from './compatible-columns.ts';
 
 /** A column from its type as SQL writes it: `decimal(10,2) unsigned`, `varchar(20) latin1`. */
 const column = (sql: string, more: Partial<ColumnSchema> = {}): ColumnSchema => {
@@ -93,13 +93,4 @@ describe('a column that loses something is refused, saying what', () => {
     expect(incompatibility(column('int', { nullable: true }), column('int'))?.reason).toContain('may be NULL');
     expect(incompatibility(column('int'), column('int', { nullable: true }))).toBeNull();
   });
-});
-
-test('keys compare alike only under collations that tell the same values apart', () => {
-  const under = (collation: string, padsSpace = true) => column('varchar(9)', { collation, padsSpace });
-  expect(comparesAlike(under('utf8mb4_bin'), under('utf8mb4_general_ci'))).toBe('differs');
-  expect(comparesAlike(under('utf8mb4_unicode_ci'), under('utf8mb4_general_ci'))).toBe('unknown');
-  expect(comparesAlike(under('utf8mb4_0900_bin', false), under('utf8mb4_bin'))).toBe('differs');
-  expect(comparesAlike(under('latin1_bin'), under('utf8mb4_bin'))).toBe('alike');
-  expect(comparesAlike(column('int'), column('bigint'))).toBe('alike');
 });

@@ -4,7 +4,7 @@ import type { ColumnSchema } from '../schema/table-schema.ts';
 /** Why a target column cannot take every value of a source column, and what to do; null where it can. */
 export type Incompatibility = { reason: string; remedy: string } | null;
 
-/** Whether every value of `source` goes into `target` as it is. Collations are not looked at: see `comparesAlike`. */
+/** Whether every value of `source` goes into `target` as it is. Collations are not looked at: see `checkCollations`. */
 export const incompatibility = (source: ColumnSchema, target: ColumnSchema): Incompatibility => {
   const from = kindOf(source);
   const to = kindOf(target);
@@ -234,16 +234,4 @@ const rules: Readonly<Record<ColumnKind, Rule>> = {
   set: members(true),
   json,
   address,
-};
-
-/**
- * Whether two columns tell values apart in the same way, as far as their collations' names say so. Keys depend on it:
- * two rows of the source must not be one row of the target, nor one row two.
- */
-export const comparesAlike = (source: ColumnSchema, target: ColumnSchema): 'alike' | 'differs' | 'unknown' => {
-  const [from, to] = [source.collation, target.collation];
-  if (from === null || to === null || from === to) return 'alike';
-  const exact = (collation: string) => collation.endsWith('_bin');
-  if (source.padsSpace !== target.padsSpace || exact(from) !== exact(to)) return 'differs';
-  return exact(from) ? 'alike' : 'unknown';
 };

@@ -32,6 +32,7 @@ export type FindingRule =
   | 'truncate-possible'
   | 'row-too-large'
   | 'partition-operations'
+  | 'name-spelling'
   | 'name-taken';
 
 export const refuse = (rule: FindingRule, where: string, reason: string, remedy: string): Finding => ({

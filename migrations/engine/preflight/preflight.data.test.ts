@@ -61,7 +61,6 @@ describe('preflight', () => {
       columns: ['id', 'name', 'price', 'note'].map((column) => ({ target: column, from: 'column', column })),
       captured: ['id', 'name', 'price', 'note'],
       transform: null,
-      reference: false,
     });
   });
 
@@ -146,6 +145,120 @@ describe('preflight', () => {
     expect(refusals(await look(table('none.mjs')))[0]).toMatch(/^transform-invalid: .*none\.mjs/);
     expect(refusals(await look(table('missing.mjs')))[0]).toMatch(/^transform-invalid: .*missing\.mjs/);
     expect(refusals(await look(table('../../x.mjs')))[0]).toMatch(/outside of it/);
+  });
+
+  test('refuses a key that one side takes for one row and the other for two, with an example', async () => {
+    const table = async (pool: Pool, name: string, collation: string) =>
+      await pool.query(`CREATE TABLE ${name} (code VARCHAR(20) COLLATE ${collation} PRIMARY KEY, n INT)`);
+    await table(source, 'loose', 'utf8mb4_general_ci');
+    await table(target, 'loose', 'utf8mb4_bin');
+    await table(source, 'strict', 'utf8mb4_bin');
+    await table(target, 'strict', 'utf8mb4_unicode_ci');
+    await table(source, 'same', 'utf8mb4_unicode_ci');
+    await table(target, 'same', 'utf8mb4_unicode_ci');
+    await table(source, 'close', 'utf8mb4_unicode_ci');
+    await table(target, 'close', 'utf8mb4_unicode_520_ci');
+    await source.query('CREATE TABLE narrow (code VARCHAR(20) CHARACTER SET ascii COLLATE ascii_bin PRIMARY KEY)');
+    await table(target, 'narrow', 'utf8mb4_bin');
+    const report = await look(
+      ['loose', 'strict', 'same', 'close', 'narrow'].map((name) => `  - { source: ${name} }`).join('\n'),
+    );
+    expect(refusals(report)).toEqual([
+      `collation-differs: the key column code compares by utf8mb4_bin, code by utf8mb4_general_ci: 'a' and 'A' are one value in the source and two in the target`,
+      `collation-differs: the key column code compares by utf8mb4_unicode_ci, code by utf8mb4_bin: 'a' and 'A' are one value in the target and two in the source`,
+      expect.stringMatching(/^collation-differs: .*utf8mb4_unicode_520_ci.* are one value in the (source|target)/),
+    ]);
+  });
+
+  test('refuses a unique key of the target that takes two values of the source for one', async () => {
+    await source.query(
+      `CREATE TABLE member (id INT PRIMARY KEY, login VARCHAR(20) COLLATE utf8mb4_bin UNIQUE, mail VARCHAR(20) COLLATE utf8mb4_general_ci UNIQUE)`,
+    );
+    await target.query(
+      `CREATE TABLE member (id INT PRIMARY KEY, login VARCHAR(20) COLLATE utf8mb4_general_ci UNIQUE, mail VARCHAR(20) COLLATE utf8mb4_bin UNIQUE)`,
+    );
+    expect(refusals(await look('  - { source: member }'))).toEqual([
+      `collation-differs: its unique key login compares login by utf8mb4_general_ci, the source by utf8mb4_bin: 'a' and 'A' are one value in the target and two in the source`,
+    ]);
+  });
+
+  test('refuses binary values that the target would fill up, and a target column that nothing is mapped to', async () => {
+    await source.query('CREATE TABLE token (id INT PRIMARY KEY, secret VARBINARY(16))');
+    await target.query('CREATE TABLE token (id INT PRIMARY KEY, secret BINARY(16), owner INT NOT NULL)');
+    expect(refusals(await look('  - { source: token }'))).toEqual([
+      'column-unmapped: token.owner is NOT NULL, has no default, and nothing is mapped to it',
+      expect.stringMatching(/^column-incompatible: .*BINARY fills values up with zero bytes/),
+    ]);
+  });
+
+  test('names the triggers of the target, and takes columns whose names differ in case for the same', async () => {
+    await source.query('CREATE TABLE watched (Id INT PRIMARY KEY, unitPrice INT)');
+    await target.query('CREATE TABLE watched (ID INT PRIMARY KEY, UNITPRICE INT)');
+    await target.query('CREATE TRIGGER theirs BEFORE INSERT ON watched FOR EACH ROW SET NEW.UNITPRICE = 1');
+    const report = await look('  - { source: watched }');
+    expect(refusals(report)).toEqual([]);
+    const present = report.findings.find(({ rule }) => rule === 'trigger-present');
+    expect(present).toMatchObject({ level: 'warn', reason: expect.stringContaining('theirs') });
+    expect(report.tables[0]!.mapping.columns).toEqual([
+      { target: 'ID', from: 'column', column: 'Id' },
+      { target: 'UNITPRICE', from: 'column', column: 'unitPrice' },
+    ]);
+  });
+
+  test('refuses a row that is too large to be captured, and warns where one may become so', async () => {
+    const [{ packet }] = (await rowsOf<{ packet: number }>(source, 'SELECT @@max_allowed_packet AS packet')) as [
+      { packet: number },
+    ];
+    for (const pool of [source, target])
+      await pool.query('CREATE TABLE picture (id INT PRIMARY KEY, one LONGBLOB, two LONGTEXT)');
+    const oversize = async () =>
+      (await look('  - { source: picture }')).findings.filter(({ rule }) => rule === 'row-too-large');
+    await source.query(
+      `INSERT INTO picture VALUES (1, 'x', 'y'), (2, REPEAT('x', ${Math.floor(packet * 0.3)}), REPEAT('y', ${Math.floor(packet * 0.3)}))`,
+    );
+    expect(await oversize()).toMatchObject([
+      { level: 'warn', reason: expect.stringMatching(/one, two may hold more\. No row does today/) },
+    ]);
+    await source.query(`UPDATE picture SET two = REPEAT('"', ${Math.floor(packet * 0.3)}) WHERE id = 2`);
+    expect(await oversize()).toMatchObject([
+      { level: 'refuse', reason: expect.stringContaining('the row 2 is too large') },
+    ]);
+  });
+
+  test('says in one line which server and database cannot be reached, and never the password', async () => {
+    const url = new URL(databases[1]!.url);
+    const wrong = (change: (url: URL) => void): string => {
+      const changed = new URL(url);
+      changed.password = 'Not-a-password-1';
+      change(changed);
+      return changed.href;
+    };
+    const cases: [string, RegExp][] = [
+      [wrong((one) => Object.assign(one, { port: '1' })), /^target 127\.0\.0\.1:1\/\w+: .*ECONNREFUSED/],
+      [wrong(() => {}), /^target 127\.0\.0\.1:\d+\/\w+: .*Access denied/],
+      [
+        wrong((one) => Object.assign(one, { hostname: 'no-such-host.invalid' })),
+        /^target no-such-host\.invalid:\d+\/\w+: .*ENOTFOUND/,
+      ],
+      [url.href.replace(/\/\w+$/, '/strangler_no_such'), /^target 127\.0\.0\.1:\d+\/strangler_no_such: /],
+    ];
+    for (const [address, expected] of cases) {
+      const pool = createPool(address);
+      const error: Error = await preflight({
+        slice: sliceOf('  - { source: good }'),
+        folder,
+        source,
+        target: pool,
+      }).then(
+        () => new Error('it was reached'),
+        (cause: Error) => cause,
+      );
+      await pool.end();
+      expect(error.message).toMatch(expected);
+      expect(error.message).not.toMatch(/\n|Not-a-password/);
+      expect(error.name).toBe('ServerUnreachable');
+      expect(error.message).not.toContain(url.password);
+    }
   });
 
   test('names each privilege that the accounts lack, and who may TRUNCATE', async () => {

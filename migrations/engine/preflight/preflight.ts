@@ -9,8 +9,11 @@ import type { Queryable } from '../schema/queryable.ts';
 import { readServer } from '../schema/read-server.ts';
 import { readTable } from '../schema/read-table.ts';
 import { columnOf, type TableSchema } from '../schema/table-schema.ts';
+import { checkCollations } from './check-collations.ts';
 import { checkExpressions, type End } from './check-expressions.ts';
+import { checkRowSize } from './check-row-size.ts';
 import { checkSourceAccount, checkSourceTable, checkTargetAccount } from './check-source.ts';
+import { checkSpelling } from './check-spelling.ts';
 import { checkTargetTable } from './check-target.ts';
 import { type Finding, refuse, warn } from './finding.ts';
 import { readGrants, whoMayDrop } from './privileges.ts';
@@ -35,10 +38,13 @@ export type PreflightReport = {
 /** How many rows from either end of a table a transform is tried on. */
 const sampleCount = 200;
 
-/** Looks at both databases and tells everything that keeps a slice's tables from being moved. Changes nothing. */
+/**
+ * Looks at both databases and tells everything that keeps a slice's tables from being moved. Changes nothing.
+ * @throws ServerUnreachable
+ */
 export async function preflight({ slice, folder, source, target }: PreflightRequest): Promise<PreflightReport> {
-  const from: End = { db: source, server: await readServer(source) };
-  const to: End = { db: target, server: await readServer(target) };
+  const from: End = { db: source, server: await readServer(source, 'source') };
+  const to: End = { db: target, server: await readServer(target, 'target') };
   const report: PreflightReport = { findings: [], tables: [] };
   if (slice.tables.length === 0) {
     const reason = 'expected `tables`, found none: nothing of this slice can be captured';
@@ -70,12 +76,14 @@ async function preflightTable(table: SliceTable, context: Context, report: Prefl
   if (resolved.outcome === 'resolved') report.tables.push({ mapping, source, target });
   else findings.push(...resolved.findings);
   findings.push(
+    ...checkSpelling(table, source, target),
     ...checkSourceTable(source, mapping.captured, slice.slice),
     ...checkTargetTable(mapping, source, target),
+    ...(await checkCollations(mapping, source, target, { from, to })),
   );
   if (resolved.outcome === 'faulty') return;
   if (mapping.captured.some((name) => kindOf(columnOf(source, name)) === undefined)) return;
-  findings.push(...checkSize(mapping, source, from));
+  findings.push(...(await checkRowSize(mapping, source, { from, to })));
   findings.push(...(await checkExpressions(mapping, source, from, to)));
   if (mapping.transform !== null) findings.push(...(await tryTransform(mapping, mapping.transform, source, from)));
 }
@@ -136,24 +144,6 @@ async function tryTransform(
       'make toSource the inverse of toTarget',
     );
   });
-}
-
-/** Texts double at most when they are quoted, apart from control characters, and bytes double as hex digits. */
-function checkSize({ captured }: TableMapping, source: TableSchema, { server }: End): Finding[] {
-  const limit = server.maxAllowedPacketBytes;
-  const long = captured.filter((name) => (columnOf(source, name).maxBytes ?? 0) * 2 > limit);
-  if (long.length === 0) return [];
-  const reason =
-    `an image must fit in max_allowed_packet, ${limit} bytes, with each text quoted and each byte of binary data as two digits; ` +
-    `${long.join(', ')} may hold more. A write of such a row would be refused`;
-  return [
-    warn(
-      'row-too-large',
-      `source ${source.database}.${source.name}`,
-      reason,
-      `see that none is longer than ${Math.floor(limit / 3)} bytes, or raise max_allowed_packet on both servers`,
-    ),
-  ];
 }
 
 async function truncateFindings({ db, server }: End, tables: readonly string[]): Promise<Finding[]> {

@@ -21,13 +21,20 @@ export class NoDatabaseError extends Error {
   override name = 'NoDatabaseError';
 }
 
-/** What kind of server answers, and as whom. @throws NoDatabaseError */
-export async function readServer(db: Queryable): Promise<ServerFacts> {
+/** No session could be had; the message is one line that says of which server and database, and why. */
+export class ServerUnreachable extends Error {
+  override name = 'ServerUnreachable';
+}
+
+/** What kind of server answers, and as whom; `end` names it in errors. @throws ServerUnreachable, NoDatabaseError */
+export async function readServer(db: Queryable, end = 'database'): Promise<ServerFacts> {
   const [row] = await rowsOf<Record<string, string | number | null>>(
     db,
     `SELECT VERSION() AS version, DATABASE() AS db, CURRENT_USER() AS account, @@max_allowed_packet AS packet,
             @@log_bin AS binlog, @@log_bin_trust_function_creators AS trusts`,
-  );
+  ).catch((error: unknown) => {
+    throw unreachable(db, end, error);
+  });
   const { version, db: database, account, packet, binlog, trusts } = row!;
   if (database === null) {
     throw new NoDatabaseError('expected an address that names a database, mysql://…/database, found one that does not');
@@ -42,3 +49,20 @@ export async function readServer(db: Queryable): Promise<ServerFacts> {
     trustsFunctionCreators: Number(trusts) === 1,
   };
 }
+
+type Address = { host?: string; port?: number; database?: string };
+type Connected = { pool?: { config?: { connectionConfig?: Address } }; connection?: { config?: Address } };
+
+const unreachable = (db: Queryable, end: string, cause: unknown): ServerUnreachable => {
+  const { pool, connection } = db as Connected;
+  const address = pool?.config?.connectionConfig ?? connection?.config;
+  const where = address === undefined ? '' : ` ${address.host}:${address.port}/${address.database ?? ''}`;
+  const { message = '', code = '' } = cause as { message?: string; code?: string };
+  // Of a name with several addresses there is no message, but one a address.
+  const why = message === '' ? code : message.includes(code) ? message : `${message} (${code})`;
+  return new ServerUnreachable(
+    `${end}${where}: expected a MySQL or MariaDB server that takes this account, found ${why.replace(/\s+/g, ' ')}; ` +
+      'see that it runs, that the address is right, and that the account may use the database',
+    { cause },
+  );
+};

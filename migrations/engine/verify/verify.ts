@@ -61,7 +61,7 @@ export type VerifyEvent =
   | ({ kind: 'begun' | 'chunk' | 'stopped' } & VerifyTotals)
   | ({ kind: 'waiting'; reason: string } & VerifyTotals)
   | { kind: 'difference'; difference: RowDifference }
-  | { kind: 'unsettled'; table: string; keyText: string; missing: RowVersion | null }
+  | { kind: 'unsettled'; table: string; key: Record<string, string>; keyText: string; missing: RowVersion | null }
   /** `complete`: every row was compared. Equal are the tables if it is, with no differences and nothing unsettled. */
   | ({ kind: 'done'; complete: boolean } & VerifyTotals);
 
@@ -180,6 +180,8 @@ function createSuspects({ table, source, target }: VerifyOptions, patienceMs: nu
 
   const named = (texts: MappedTexts): Record<string, string | null> | null =>
     texts && Object.fromEntries(mapping.columns.map((column, index) => [column.target, texts[index] ?? null]));
+  const keyOf = ({ key }: SourceRow): Record<string, string> =>
+    Object.fromEntries(mapping.key.map((name, at) => [name, key[at] as string]));
 
   async function lookAt(batch: readonly Pending[]): Promise<{ events: VerifyEvent[]; still: Pending[] }> {
     const anew = batch.filter(({ row }) => row === null);
@@ -204,7 +206,7 @@ function createSuspects({ table, source, target }: VerifyOptions, patienceMs: nu
         const difference: RowDifference = {
           table: mapping.target,
           how: verdict.how,
-          key: Object.fromEntries(mapping.key.map((name, at) => [name, row.key[at] as string])),
+          key: keyOf(row),
           keyText: row.keyText,
           version: verdict.version,
           columns: row.texts && there.texts ? looks.differing(row.texts, there.texts) : [],
@@ -217,7 +219,8 @@ function createSuspects({ table, source, target }: VerifyOptions, patienceMs: nu
       one.missing = verdict.kind === 'behind' ? verdict.missing : null;
       if (performance.now() - one.sinceMs > patienceMs) {
         unsettled += 1;
-        events.push({ kind: 'unsettled', table: mapping.target, keyText: row.keyText, missing: one.missing });
+        const { keyText } = row;
+        events.push({ kind: 'unsettled', table: mapping.target, key: keyOf(row), keyText, missing: one.missing });
         return;
       }
       // Behind, the image that the source had at that version can still be met; ahead, it never will be.

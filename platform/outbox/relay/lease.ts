@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Pool } from 'mysql2/promise';
 import { pause } from '../../backoff.ts';
 import type { Log } from '../../log.ts';
-import { leaseTable, relayTable, rowsOf } from '../schema.ts';
+import { leaseTable, relayTable, rowsOf, sourceTable } from '../schema.ts';
 import { planLeases } from './lease-plan.ts';
 import type { Turns } from './turns.ts';
 
@@ -45,6 +45,8 @@ export type LeaseKeeper = {
   start(): void;
   /** Gives all back, when each is ready. */
   stop(): Promise<void>;
+  /** Loses all at once and does nothing more: there is nothing left to give back to. */
+  abandon(): Promise<void>;
 };
 
 const expiry = 'UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND';
@@ -53,6 +55,7 @@ const expiry = 'UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND';
 export function createLeaseKeeper({
   db,
   relayId,
+  source,
   times: { ttlMs, renewEveryMs },
   events,
   inTurn,
@@ -61,6 +64,8 @@ export function createLeaseKeeper({
 }: {
   db: Pool;
   relayId: string;
+  /** Of the outbox whose leases are taken, and no other's: it may be dropped and made anew under this relay. */
+  source: string;
   times: LeaseTimes;
   events: LeaseEvents;
   /** Shared with whoever else locks several leases in one statement, or they would end in deadlocks. */
@@ -124,8 +129,9 @@ export function createLeaseKeeper({
     const before = nowMs();
     const [result] = await db.query(
       `UPDATE ${leaseTable} SET owner = ?, token = LAST_INSERT_ID(token + 1), expires_at = ${expiry}
-       WHERE part = ? AND (owner IS NULL OR expires_at <= UTC_TIMESTAMP(6))`,
-      [owner, ttlUs, part],
+       WHERE part = ? AND (owner IS NULL OR expires_at <= UTC_TIMESTAMP(6))
+         AND EXISTS (SELECT 1 FROM ${sourceTable} WHERE only_row = 1 AND uuid = ?)`,
+      [owner, ttlUs, part, source],
     );
     const { affectedRows, insertId } = result as { affectedRows: number; insertId: number | string };
     if (affectedRows !== 1) return;
@@ -209,6 +215,11 @@ export function createLeaseKeeper({
     tick,
     start() {
       running ??= run();
+    },
+    async abandon() {
+      stopping.abort();
+      for (const part of [...leases.keys()]) lose(part);
+      await running;
     },
     async stop() {
       stopping.abort();

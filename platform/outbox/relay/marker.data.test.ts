@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from '@jest/globals';
 import { leaseTable, outboxTable, rowsOf } from '../schema.ts';
 import { anEvent, type OutboxFixture, outboxFixture, recordAll } from '../testing/fixture.ts';
-import { createMarker } from './marker.ts';
+import { createMarker, markSql } from './marker.ts';
 import { readPending } from './reader.ts';
 import { createTurns } from './turns.ts';
 import type { HeldRow } from './window.ts';
@@ -74,4 +74,26 @@ test('marking waits for a take-over that is under way, and then marks nothing', 
   await made.drained();
   expect([marked.length, fenced.length]).toEqual([0, 1]);
   expect(await unpublished()).toHaveLength(1);
+});
+
+test('whoever takes a lease over waits for the marks that are under way', async () => {
+  fixture = await outboxFixture('marking');
+  await recordAll(fixture.db, [anEvent('a')]);
+  await fixture.db.query(`UPDATE ${leaseTable} SET owner = 'me', token = 5`);
+  const rows = await confirmedRows('5');
+  const [marking, taking] = [await fixture.db.getConnection(), await fixture.db.getConnection()];
+  try {
+    await marking.query('START TRANSACTION');
+    const { sql, values } = markSql('me', rows);
+    const [result] = await marking.query(sql, values);
+    expect(result).toMatchObject({ affectedRows: 1 });
+    await taking.query('SET SESSION innodb_lock_wait_timeout = 1');
+    const take = `UPDATE ${leaseTable} SET owner = 'you', token = 6 WHERE part = ?`;
+    await expect(taking.query(take, [rows[0]?.part])).rejects.toMatchObject({ code: 'ER_LOCK_WAIT_TIMEOUT' });
+    await marking.query('COMMIT');
+    await taking.query(take, [rows[0]?.part]);
+  } finally {
+    marking.destroy();
+    taking.destroy();
+  }
 });

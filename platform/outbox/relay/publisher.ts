@@ -60,6 +60,17 @@ export function createPublisher({
   let sent = new Map<string, Sent>();
   let bytes = 0;
   let drained = true;
+  let full = false;
+
+  /**
+   * Once it is full, a quarter has to be confirmed first: what is sent then goes to the broker in few large packets,
+   * where a message for each confirm would go in as many small ones.
+   */
+  function isFull(): boolean {
+    const share = full ? 0.75 : 1;
+    full = sent.size >= bounds.maxUnconfirmed * share || bytes >= bounds.maxUnconfirmedBytes * share;
+    return full;
+  }
 
   function settle(on: ConfirmChannel, id: string, entry: Sent, nacked: boolean): void {
     if (on !== channel || !sent.delete(id)) return;
@@ -103,8 +114,7 @@ export function createPublisher({
   const kept = keepChannel({ rabbit, log, use });
 
   return {
-    hasRoom: () =>
-      channel !== undefined && drained && sent.size < bounds.maxUnconfirmed && bytes < bounds.maxUnconfirmedBytes,
+    hasRoom: () => channel !== undefined && drained && !isFull(),
     isOpen: () => channel !== undefined,
     send(row, { routingKey, body, properties }) {
       const on = channel;

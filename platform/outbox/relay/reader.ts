@@ -19,31 +19,32 @@ export async function readPending(db: Queryable, { parts, except, limit }: ReadR
   if (parts.length === 0 || limit < 1) return [];
   // `+ 0` keeps the optimiser from making thousands of ranges of the excepted ids; it filters in the index.
   const others = except.length === 0 ? '' : `AND o.id + 0 NOT IN (${except.map(digits).join(', ')})`;
-  const rows = await rowsOf<RawRow>(
-    db,
-    `SELECT CAST(o.id AS CHAR) AS row_id, o.part, o.kind, o.epoch, o.topic, o.subject,
-       CONVERT(o.subject_key USING utf8mb4) AS subject_key, o.op, o.payload, o.headers,
-       DATE_FORMAT(o.created_at, '%Y-%m-%dT%H:%i:%s.%fZ') AS at,
-       TIMESTAMPDIFF(MICROSECOND, o.created_at, UTC_TIMESTAMP(6)) AS age_us
+  const [rows] = await db.query({
+    sql: `SELECT CAST(o.id AS CHAR), o.part, o.kind, o.epoch, o.topic, o.subject, CONVERT(o.subject_key USING utf8mb4),
+       o.op, o.payload, o.headers, DATE_FORMAT(o.created_at, '%Y-%m-%dT%H:%i:%s.%fZ'),
+       TIMESTAMPDIFF(MICROSECOND, o.created_at, UTC_TIMESTAMP(6))
      FROM ${outboxTable} AS o FORCE INDEX (${pendingIndex})
      WHERE o.published = 0 AND ${parts.length === 1 ? 'o.part = ?' : 'o.part IN (?)'} ${others}
      ORDER BY o.part, o.id LIMIT ?`,
-    [parts.length === 1 ? parts[0] : [...parts], limit],
+    values: [parts.length === 1 ? parts[0] : [...parts], limit],
+    rowsAsArray: true,
+  });
+  return (rows as unknown as RawRow[]).map(
+    ([id, part, kind, epoch, topic, subject, subjectKey, op, payload, headers, at, ageUs]) => ({
+      id,
+      part,
+      kind,
+      epoch,
+      topic,
+      subject,
+      subjectKey,
+      op,
+      payload,
+      headers,
+      at,
+      ageMs: Number(ageUs) / 1000,
+    }),
   );
-  return rows.map((row) => ({
-    id: row.row_id,
-    part: row.part,
-    kind: row.kind,
-    epoch: row.epoch,
-    topic: row.topic,
-    subject: row.subject,
-    subjectKey: row.subject_key,
-    op: row.op,
-    payload: row.payload,
-    headers: row.headers,
-    at: row.at,
-    ageMs: Number(row.age_us) / 1000,
-  }));
 }
 
 /** The age of the oldest row that is not published, in ms; 0 when there is none. */
@@ -61,7 +62,20 @@ export async function oldestPendingMs(db: Queryable, parts: readonly number[]): 
   return Math.max(0, Number(row?.age_us ?? 0) / 1000);
 }
 
-type RawRow = Omit<OutboxRow, 'id' | 'subjectKey'> & { row_id: string; subject_key: string; age_us: number | string };
+type RawRow = [
+  id: string,
+  part: number,
+  kind: OutboxRow['kind'],
+  epoch: number,
+  topic: string,
+  subject: string,
+  subjectKey: string,
+  op: string,
+  payload: string,
+  headers: string,
+  at: string,
+  ageUs: number | string,
+];
 
 function digits(id: string): string {
   if (!/^\d{1,20}$/.test(id)) throw new TypeError(`an outbox id: expected decimal digits, found ${JSON.stringify(id)}`);

@@ -51,6 +51,8 @@ export function rabbitFixture(label: string): RabbitFixture {
     onClose: (close) => void closers.unshift(close),
     async close() {
       for (const close of closers.splice(0)) await close();
+      // What relays have declared.
+      await deleteTopology(rabbit, { exchange, consumers: [], stream: {} });
       await rabbit.close();
     },
   };

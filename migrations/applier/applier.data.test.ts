@@ -1,0 +1,363 @@
+import { afterEach, describe, expect, test } from '@jest/globals';
+import type { AppliedMessage } from '@strangler/platform/contracts/applied-message.ts';
+import { formatRowMessage } from '@strangler/platform/contracts/row-message.ts';
+import { outboxTable } from '@strangler/platform/outbox/schema.ts';
+import { seeded } from '@strangler/platform/outbox/testing/random.ts';
+import { eventually, testServers } from '@strangler/platform/testing/servers.ts';
+import { startTcpProxy } from '@strangler/platform/testing/tcp-proxy.ts';
+import { readPositions } from '../engine/apply/positions.ts';
+import { applyConsumerName, applyQueues } from '../engine/pipe/apply-consumer.ts';
+import { rowsOf } from '../engine/schema/queryable.ts';
+import { announcedChanges, hearApplied } from '../testing/hear-applied.ts';
+import { type Pipe, type PipeProcess, startPipe } from '../testing/start-pipe.ts';
+import { bothEnds, capturedChanges, goods, newestChanges, startWriters } from './goods.fixture.ts';
+
+let pipe: Pipe;
+afterEach(async () => {
+  await pipe?.close();
+});
+
+const seed = Number(process.env.TEST_SEED ?? 20_261_121);
+
+async function equalEnds(): Promise<void> {
+  const [source, target] = await bothEnds(pipe);
+  expect(target).toEqual(source);
+}
+
+const allAnnounced = (heard: readonly AppliedMessage[]) =>
+  eventually(async () => {
+    const announced = announcedChanges(heard);
+    expect((await newestChanges(pipe)).filter((change) => !announced.has(change))).toEqual([]);
+  });
+
+const isReady = (applier: PipeProcess | undefined) =>
+  eventually(async () =>
+    expect(await applier?.ready()).toEqual({ ready: true, checks: { applying: expect.stringMatching(/^ok/) } }),
+  );
+
+/** Until its health tells of this, and fails for it. */
+const troubled = (applier: PipeProcess | undefined, pattern: RegExp) =>
+  eventually(async () =>
+    expect(await applier?.ready()).toEqual({ ready: false, checks: { applying: expect.stringMatching(pattern) } }),
+  );
+
+describe('while all is well', () => {
+  test('what is written in the source arrives in the target, and each change is announced with its version', async () => {
+    pipe = await startPipe({ label: 'arrive', ...goods, appliers: 0 });
+    const heard = await hearApplied(pipe);
+    const applier = await pipe.startApplier();
+    await pipe.source.pool.query("INSERT INTO goods VALUES (1, 'a', 10), (2, 'b', 20), (3, 'c', 30)");
+    await pipe.source.pool.query('UPDATE goods SET price = price + 1');
+    await pipe.source.pool.query('DELETE FROM goods WHERE id = 2');
+    await pipe.empty();
+    await equalEnds();
+    await eventually(async () =>
+      expect([...announcedChanges(heard)].sort()).toEqual((await capturedChanges(pipe)).sort()),
+    );
+    expect(heard[0]).toMatchObject({ slice: pipe.slice.slice, table: 'goods', target: 'items' });
+    expect(await pipe.deadLetters()).toEqual([]);
+    await isReady(applier);
+
+    // Of each part, its own queue's.
+    const queues = new Set(applyQueues(pipe.slice.slice));
+    const positions = await readPositions(pipe.target.pool);
+    const [highest] = await rowsOf<{ id: string }>(
+      pipe.source.pool,
+      `SELECT CAST(MAX(id) AS CHAR) AS id FROM ${outboxTable}`,
+    );
+    const own = positions.filter(({ name }) => queues.has(name));
+    expect(own.map(({ version }) => version.id)).toContain(String(highest?.id));
+    expect(new Set(own.map(({ version }) => version.id)).size).toBeGreaterThan(1);
+
+    await expect(applier.stop()).resolves.toBe(0);
+  });
+
+  test('a change that waits for a unique value is announced when it is in the target, and not before', async () => {
+    pipe = await startPipe({ label: 'settles', ...goods, appliers: 0 });
+    const heard = await hearApplied(pipe);
+    await pipe.source.pool.query("INSERT INTO goods VALUES (1, 'a', 10)");
+    // In the target somebody has the name already, by hand.
+    await pipe.target.pool.query("INSERT INTO items VALUES (99, 'a', 1)");
+    const applier = await pipe.startApplier();
+    await eventually(async () => (await applier.metric('strangler_parked_changes')) === 1);
+    const [change = ''] = await capturedChanges(pipe);
+    expect(announcedChanges(heard)).not.toContain(change);
+    await pipe.target.pool.query('DELETE FROM items WHERE id = 99');
+    await pipe.empty();
+    await eventually(() => announcedChanges(heard).has(change));
+    await equalEnds();
+  });
+});
+
+describe('whatever happens to appliers', () => {
+  test(`killed again and again under load, none of it is lost, none dead-lettered, and all announced (seed ${seed})`, async () => {
+    pipe = await startPipe({ label: 'killed', ...goods });
+    const heard = await hearApplied(pipe);
+    const random = seeded(seed);
+    const [applier] = pipe.appliers as [PipeProcess];
+    const writers = startWriters(pipe, { seed, restMs: 10 });
+    for (let n = 0; n < 8; n += 1) {
+      const before = writers.commits();
+      const some = 2 + Math.floor(random() * 12);
+      await eventually(() => writers.commits() >= before + some);
+      await applier.kill();
+      await applier.start();
+    }
+    await writers.stop();
+    await pipe.empty();
+    await equalEnds();
+    expect(await pipe.deadLetters()).toEqual([]);
+    await allAnnounced(heard);
+  }, 120_000);
+
+  test('two share the parts, and when one is killed the other takes over what it had', async () => {
+    pipe = await startPipe({ label: 'share', ...goods, appliers: 2 });
+    const [one, two] = pipe.appliers as [PipeProcess, PipeProcess];
+    await isReady(one);
+    await isReady(two);
+    const writers = startWriters(pipe, { seed, restMs: 10 });
+    await eventually(() => writers.commits() > 40);
+    await one.kill();
+    const before = await two.metric('applier_delay_seconds_count');
+    await eventually(async () => (await two.metric('applier_delay_seconds_count')) > before + 20);
+    await one.start();
+    await two.stop();
+    await eventually(async () => (await one.metric('applier_delay_seconds_count')) > 20);
+    await writers.stop();
+    await pipe.empty();
+    await equalEnds();
+    expect(await pipe.deadLetters()).toEqual([]);
+  }, 60_000);
+});
+
+describe('whatever happens to servers', () => {
+  test('a target that is away makes no dead letters: it is waited for, told of, and gone on with', async () => {
+    pipe = await startPipe({ label: 'away', ...goods, appliers: 0 });
+    const proxy = await startTcpProxy(pipe.target.url);
+    pipe.onClose(() => proxy.close());
+    const applier = await pipe.startApplier({ STRANGLER_TARGET: proxy.url });
+    await isReady(applier);
+    const writers = startWriters(pipe, { seed, restMs: 10 });
+    await eventually(async () => (await applier.metric('applier_delay_seconds_count')) > 20);
+    for (let n = 0; n < 3; n += 1) {
+      proxy.cut();
+      const before = await applier.metric('applier_delay_seconds_count');
+      await eventually(async () => (await applier.metric('applier_delay_seconds_count')) > before + 20, {
+        withinMs: 20_000,
+      });
+    }
+    await proxy.refuse();
+    await troubled(applier, /target: /);
+    const waits = await applier.metric('applier_waits_total', { cause: 'target' });
+    await eventually(async () => (await applier.metric('applier_waits_total', { cause: 'target' })) > waits + 4, {
+      withinMs: 30_000,
+    });
+    expect(await applier.metric('applier_trouble', { cause: 'target' })).toBe(1);
+    await proxy.pass();
+    await isReady(applier);
+    await writers.stop();
+    await pipe.empty();
+    await equalEnds();
+    expect(await pipe.deadLetters()).toEqual([]);
+    expect(applier.output().split('\n').length).toBeLessThan(100);
+  }, 90_000);
+
+  test('a target that comes back while the applier is being stopped, or does not, leaves nothing behind', async () => {
+    pipe = await startPipe({ label: 'stopped', ...goods, appliers: 0 });
+    const proxy = await startTcpProxy(pipe.target.url);
+    pipe.onClose(() => proxy.close());
+    const applier = await pipe.startApplier({ STRANGLER_TARGET: proxy.url });
+    await isReady(applier);
+    await proxy.refuse();
+    await pipe.source.pool.query("INSERT INTO goods VALUES (1, 'a', 10), (2, 'b', 20)");
+    await troubled(applier, /target: /);
+    await expect(applier.stop()).resolves.toBe(0);
+    expect(await pipe.deadLetters()).toEqual([]);
+    await proxy.pass();
+    await applier.start();
+    await pipe.empty();
+    await equalEnds();
+    expect(await pipe.deadLetters()).toEqual([]);
+  }, 60_000);
+
+  test('a broker that cuts connections, or is away, costs repetitions and nothing else', async () => {
+    pipe = await startPipe({ label: 'broker', ...goods, appliers: 0 });
+    const heard = await hearApplied(pipe);
+    const proxy = await startTcpProxy(testServers().rabbitmqUrl);
+    pipe.onClose(() => proxy.close());
+    const applier = await pipe.startApplier({ RABBITMQ_URL: proxy.url });
+    const writers = startWriters(pipe, { seed, restMs: 10 });
+    for (let n = 1; n <= 4; n += 1) {
+      const before = await applier.metric('applier_delay_seconds_count');
+      await eventually(async () => (await applier.metric('applier_delay_seconds_count')) > before + 20, {
+        withinMs: 20_000,
+      });
+      proxy.cut();
+    }
+    await proxy.refuse();
+    await troubled(applier, /rabbitmq: |announcement: /);
+    await proxy.pass();
+    await isReady(applier);
+    await writers.stop();
+    await pipe.empty();
+    await equalEnds();
+    expect(await pipe.deadLetters()).toEqual([]);
+    await allAnnounced(heard);
+  }, 90_000);
+
+  test('rows that the target keeps locked are waited for', async () => {
+    pipe = await startPipe({ label: 'locked', ...goods });
+    const [applier] = pipe.appliers as [PipeProcess];
+    await pipe.source.pool.query("INSERT INTO goods VALUES (1, 'a', 10)");
+    await pipe.empty();
+    const holder = await pipe.target.pool.getConnection();
+    await holder.query('START TRANSACTION');
+    await holder.query('SELECT * FROM items FOR UPDATE');
+    await pipe.source.pool.query('UPDATE goods SET price = 11');
+    await eventually(async () => (await applier.metric('strangler_apply_retries_total', { cause: 'lock-wait' })) > 0, {
+      withinMs: 30_000,
+    });
+    await holder.query('COMMIT');
+    holder.release();
+    await pipe.empty();
+    await equalEnds();
+    expect(await pipe.deadLetters()).toEqual([]);
+  }, 60_000);
+});
+
+describe('poison', () => {
+  test('goes to the dead letters with its reason, and others go on', async () => {
+    pipe = await startPipe({ label: 'poison', ...goods });
+    const { slice, exchange, rabbit } = pipe;
+    const channel = await rabbit.confirmChannel();
+    const headers = { 'x-strangler-part': 'p03', 'x-strangler-subject': 'goods', 'x-strangler-key': '7' };
+    const send = (messageId: string, body: string) =>
+      channel.publish(exchange, `${slice.slice}.goods.upsert`, Buffer.from(body), {
+        messageId,
+        headers,
+        persistent: true,
+      });
+    send('no-json', '{"slice":');
+    send(
+      'other-slice',
+      formatRowMessage({
+        slice: 'another',
+        table: 'goods',
+        op: 'delete',
+        key: { id: '7' },
+        keyText: '7',
+        image: null,
+        version: { epoch: 1, id: '999999' },
+        at: '2026-11-21T08:45:42.000001Z',
+        writer: { user: 'x' },
+      }),
+    );
+    await channel.waitForConfirms();
+    await channel.close();
+    await pipe.source.pool.query("INSERT INTO goods VALUES (1, 'a', 10), (2, 'b', -20), (3, 'c', 30), (4, 'd', -40)");
+    await pipe.source.pool.query('UPDATE goods SET price = 44 WHERE id = 4');
+    await eventually(async () => expect(await pipe.deadLetters()).toHaveLength(4), { withinMs: 20_000 });
+    await eventually(async () => {
+      const found = await rowsOf(pipe.target.pool, 'SELECT id, price FROM items ORDER BY id');
+      expect(found).toEqual([
+        { id: 1, price: 10 },
+        { id: 3, price: 30 },
+        { id: 4, price: 44 },
+      ]);
+    });
+    const reasons = (await pipe.deadLetters()).map(({ reason }) => reason).sort();
+    expect(reasons).toEqual([
+      expect.stringMatching(/^error (3819|4025): .*no_debt/),
+      expect.stringMatching(/^error (3819|4025): .*no_debt/),
+      expect.stringMatching(/^message no-json: /),
+      expect.stringMatching(/^message other-slice: expected the slice .*, found another/),
+    ]);
+    await isReady(pipe.appliers[0]);
+    expect(await pipe.appliers[0]?.metric('applier_poison_total')).toBe(4);
+  }, 60_000);
+});
+
+describe('the stage', () => {
+  test('begins and ends the applying, again and again, and every time with what is there now', async () => {
+    pipe = await startPipe({ label: 'stages', ...goods, stage: 'monolith' });
+    const [applier] = pipe.appliers as [PipeProcess];
+    await isReady(applier);
+    expect(await applier.metric('applier_state', { state: 'idle' })).toBe(1);
+    for (const round of [1, 2, 3]) {
+      await pipe.install();
+      await pipe.setStage('sync');
+      await pipe.source.pool.query('REPLACE INTO goods VALUES (?, ?, ?)', [round, `r${round}`, round]);
+      await pipe.empty();
+      await isReady(applier);
+      expect(await rowsOf(pipe.target.pool, 'SELECT id FROM items')).toEqual([{ id: round }]);
+      await pipe.setStage('shadow');
+      await pipe.source.pool.query('UPDATE goods SET price = price + 100');
+      await eventually(async () =>
+        expect(await rowsOf(pipe.target.pool, 'SELECT price FROM items WHERE id = ?', [round])).toEqual([
+          { price: 100 + round },
+        ]),
+      );
+      await pipe.setStage('monolith');
+      await pipe.uninstall();
+      await eventually(async () => (await applier.metric('applier_state', { state: 'idle' })) === 1);
+      await isReady(applier);
+      await pipe.source.pool.query('DELETE FROM goods');
+    }
+    expect(applier.output().split('\n').length).toBeLessThan(60);
+  }, 60_000);
+
+  test('that says apply while the pipe is taken away: nothing is applied, why is told, and it goes on when it is back', async () => {
+    pipe = await startPipe({ label: 'removed', ...goods });
+    const [applier] = pipe.appliers as [PipeProcess];
+    await isReady(applier);
+    await pipe.uninstall();
+    await troubled(applier, /floor: |queues: /);
+    await pipe.install();
+    await pipe.source.pool.query("INSERT INTO goods VALUES (1, 'a', 10)");
+    await isReady(applier);
+    await pipe.empty();
+    await equalEnds();
+    // Queues that go while the rest stays.
+    const channel = await pipe.rabbit.channel();
+    for (const queue of applyQueues(pipe.slice.slice)) await channel.deleteQueue(queue);
+    await channel.close();
+    await troubled(applier, /queues: the queue .* is not there/);
+    expect(applier.output()).not.toMatch(/"level":(50|"error")/);
+  }, 60_000);
+
+  test('is obeyed with tables that fit together only', async () => {
+    pipe = await startPipe({ label: 'fit', ...goods });
+    const [applier] = pipe.appliers as [PipeProcess];
+    await isReady(applier);
+    await pipe.target.pool.query('ALTER TABLE notes RENAME COLUMN text TO body');
+    await pipe.source.pool.query("INSERT INTO notes VALUES (1, 'a')");
+    await troubled(applier, /mapping: [\s\S]*text/);
+    expect(await rowsOf(pipe.target.pool, 'SELECT id FROM notes')).toEqual([]);
+    await pipe.target.pool.query('ALTER TABLE notes RENAME COLUMN body TO text');
+    await pipe.empty();
+    await isReady(applier);
+    await equalEnds();
+    await pipe.target.pool.query('DROP TABLE notes');
+    await pipe.source.pool.query("INSERT INTO notes VALUES (2, 'x')");
+    await troubled(applier, /mapping: [\s\S]*notes/);
+    await pipe.target.pool.query('CREATE TABLE notes (id INT NOT NULL PRIMARY KEY, text VARCHAR(200), more INT NULL)');
+    await pipe.source.pool.query("INSERT INTO notes VALUES (3, 'y')");
+    await eventually(
+      async () => expect(await rowsOf(pipe.target.pool, 'SELECT id FROM notes ORDER BY id')).toHaveLength(2),
+      {
+        withinMs: 20_000,
+      },
+    );
+    expect(await pipe.deadLetters()).toEqual([]);
+  }, 60_000);
+});
+
+test('an applier without a flag store says so, and one with a bad environment names every bad variable', async () => {
+  pipe = await startPipe({ label: 'flags', ...goods, stage: 'monolith', appliers: 0, relays: 0 });
+  const applier = await pipe.startApplier({ STRANGLER_FLAGS: 'consul://127.0.0.1:1' });
+  await troubled(applier, /flags: /);
+  await expect(pipe.startApplier({ SLICE: 'A b', STRANGLER_SOURCE: 'http://x', DRAIN_GRACE: 'soon' })).rejects.toThrow(
+    /SLICE: [\s\S]*STRANGLER_SOURCE: [\s\S]*DRAIN_GRACE: /,
+  );
+  expect(applyConsumerName(pipe.slice.slice)).toBe(`${pipe.slice.slice}.apply`);
+});

@@ -1,0 +1,112 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pause } from '@strangler/platform/backoff.ts';
+import { parseSliceFile, type Slice, SliceFileError } from '@strangler/platform/contracts/slice-file.ts';
+import type { Log } from '@strangler/platform/log.ts';
+import type { RabbitConnection } from '@strangler/platform/rabbit.ts';
+import type { Registry } from 'prom-client';
+import { FloorGone } from '../engine/apply/applier.ts';
+import { readPosition } from '../engine/apply/positions.ts';
+import { isServerAway } from '../engine/apply/sql-errors.ts';
+import { applyConsumerName } from '../engine/pipe/apply-consumer.ts';
+import { openPipeDatabases, type PipeDatabases } from '../engine/pipe/open-databases.ts';
+import type { Announcer } from './announce.ts';
+import type { ApplierConfig } from './config.ts';
+import { Hindrance } from './faults.ts';
+import type { ApplierMetrics } from './metrics.ts';
+import { missingQueue } from './queues.ts';
+import { type SliceApplier, startSliceApplier } from './slice-applier.ts';
+
+export type BeginOptions = {
+  config: ApplierConfig;
+  rabbit: RabbitConnection;
+  announcer: Announcer;
+  log: Log;
+  metrics: ApplierMetrics;
+  registry: Registry;
+};
+
+const lookTimeoutMs = 30_000;
+const closeTimeoutMs = 2_000;
+
+/**
+ * Looks at the slice file, both databases and the broker as they are now, and begins to apply.
+ * @throws Hindrance saying what stands in the way; then nothing has been begun.
+ */
+export async function beginApplying(options: BeginOptions): Promise<SliceApplier> {
+  const { config, rabbit } = options;
+  const folder = join(config.slicesFolder, config.slice);
+  const slice = await readSlice(folder, config.slice);
+  const { sourceUrl, targetUrl } = config;
+  const databases = openPipeDatabases({ slice, folder, sourceUrl, targetUrl });
+  try {
+    const tables = await inTime('mapping', databases.tables());
+    await inTime('floor', checkFloor(databases));
+    const missing = await missingQueue(rabbit, slice.slice).catch((cause: unknown) => {
+      throw new Hindrance('rabbitmq', messageOf(cause), { cause });
+    });
+    if (missing !== undefined) {
+      throw new Hindrance(
+        'queues',
+        `the queue ${missing} is not there; advance the slice ${slice.slice} to declare it`,
+      );
+    }
+    const applier = startSliceApplier({ ...options, databases, tables, exchange: config.exchange });
+    return {
+      ...applier,
+      async stop(graceMs) {
+        await applier.stop(graceMs);
+        await close(databases);
+      },
+    };
+  } catch (error) {
+    await close(databases);
+    throw error;
+  }
+}
+
+async function readSlice(folder: string, name: string): Promise<Slice> {
+  const file = join(folder, 'slice.yaml');
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new Hindrance('mapping', messageOf(cause), { cause });
+  });
+  const { slice, faults } = parseSliceFile(text, file);
+  if (slice === null) throw new Hindrance('mapping', new SliceFileError(faults).message);
+  if (slice.slice === name) return slice;
+  throw new Hindrance('mapping', `${file}: expected the slice ${name}, found ${slice.slice}`);
+}
+
+/** Without it the first change would find out, and not before one comes. */
+async function checkFloor({ slice, target }: PipeDatabases): Promise<void> {
+  const name = applyConsumerName(slice.slice);
+  const floor = await readPosition(target.read, name, 'none').catch((error: unknown) => {
+    // ER_NO_SUCH_TABLE
+    if ((error as { errno?: unknown }).errno === 1146) return undefined;
+    throw error;
+  });
+  if (floor === undefined) throw new FloorGone(name);
+}
+
+async function inTime<T>(what: 'mapping' | 'floor', work: Promise<T>): Promise<T> {
+  const waiting = new AbortController();
+  const late = pause(lookTimeoutMs, waiting.signal).then(() => 'late' as const);
+  try {
+    const result = await Promise.race([work.then((value) => ({ value })), late]);
+    if (result !== 'late') return result.value;
+    throw new Hindrance('databases', `source and target have not answered for ${lookTimeoutMs / 1000} s`);
+  } catch (cause) {
+    if (cause instanceof Hindrance) throw cause;
+    throw new Hindrance(isServerAway(cause) ? 'databases' : what, messageOf(cause), { cause });
+  } finally {
+    waiting.abort();
+  }
+}
+
+/** A connection that is not answered would keep its pool open for ever. */
+async function close(databases: PipeDatabases): Promise<void> {
+  const waiting = new AbortController();
+  await Promise.race([databases.close().catch(() => {}), pause(closeTimeoutMs, waiting.signal)]);
+  waiting.abort();
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

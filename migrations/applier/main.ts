@@ -1,0 +1,14 @@
+import { exitOnConfigError } from '@strangler/platform/config.ts';
+import { createLog } from '@strangler/platform/log.ts';
+import { applierConfig } from './config.ts';
+import { startApplierProcess } from './process.ts';
+
+const config = exitOnConfigError(() => applierConfig());
+const log = createLog({ name: 'applier', level: config.logLevel });
+try {
+  const applier = await startApplierProcess({ config, log });
+  applier.lifecycle.installSignals();
+} catch (error) {
+  log.fatal({ err: error }, 'the applier could not start');
+  process.exitCode = 1;
+}

@@ -1,0 +1,165 @@
+import { join } from 'node:path';
+import { readSliceDirectory } from '@strangler/platform/contracts/slice-directory.ts';
+import type { Slice } from '@strangler/platform/contracts/slice-file.ts';
+import { checkMysqlUrl } from '@strangler/platform/mysql/pool.ts';
+import { connect, RabbitAway, type RabbitConnection } from '@strangler/platform/rabbit.ts';
+import type { Command } from 'commander';
+import { isServerAway } from '../engine/apply/sql-errors.ts';
+import { defaultExchange } from '../engine/pipe/apply-consumer.ts';
+import { openPipeDatabases, type PipeDatabases } from '../engine/pipe/open-databases.ts';
+import { rowsOf } from '../engine/schema/queryable.ts';
+import { addressOf } from './addresses.ts';
+import { CliError, exitCodes } from './exit-codes.ts';
+import type { Terminal } from './terminal.ts';
+
+export type PipeOptions = { source?: string; target?: string; slices?: string };
+export type BrokerOptions = { rabbitmq?: string; exchange?: string };
+
+/** Both ends of a slice's pipe, and the folder in which its slice file stands. */
+export type OpenPipe = PipeDatabases & { folder: string };
+
+const defaultBroker = 'amqp://127.0.0.1:5672';
+
+/** Adds the options of every command that works on a slice's data. */
+export const withPipeOptions = (command: Command): Command =>
+  command
+    .option(
+      '--source <url>',
+      "the monolith's database, mysql://user:password@host:port/name (default: $STRANGLER_SOURCE)",
+    )
+    .option('--target <url>', "the service's database, likewise (default: $STRANGLER_TARGET)")
+    .option('--slices <folder>', 'folder of slice files (default: $STRANGLER_SLICES)');
+
+/** Adds the option of every command that talks to RabbitMQ. */
+export const withBrokerAddress = (command: Command): Command =>
+  command.option(
+    '--rabbitmq <url>',
+    `RabbitMQ, amqp://user:password@host:port/vhost (default: $RABBITMQ_URL, then ${defaultBroker})`,
+  );
+
+/** The same, with the exchange. */
+export const withBrokerOptions = (command: Command): Command =>
+  withBrokerAddress(command).option(
+    '--exchange <name>',
+    `the exchange that relays publish to (default: $OUTBOX_EXCHANGE, then ${defaultExchange})`,
+  );
+
+/**
+ * Opens both databases of a slice and sees that they answer; close it.
+ * @throws CliError: usage for an option or slice that is not there, unreachable for a database that does not answer
+ */
+export const openPipe = async (options: PipeOptions, terminal: Terminal, sliceName: string): Promise<OpenPipe> => {
+  const { environment } = terminal;
+  const sourceUrl = databaseUrl(options.source ?? environment.STRANGLER_SOURCE, 'source');
+  const targetUrl = databaseUrl(options.target ?? environment.STRANGLER_TARGET, 'target');
+  const slices = setting(options.slices ?? environment.STRANGLER_SLICES, '--slices <folder>', 'STRANGLER_SLICES');
+  const slice = await findSlice(slices, sliceName);
+  const folder = join(slices, slice.slice);
+  const pipe = openPipeDatabases({ slice, folder, sourceUrl, targetUrl });
+  try {
+    await checkAnswers(pipe.source.read, 'source', sourceUrl);
+    await checkAnswers(pipe.target.read, 'target', targetUrl);
+  } catch (error) {
+    await pipe.close();
+    throw error;
+  }
+  return { ...pipe, folder };
+};
+
+/** Opens a slice's pipe for `work` and closes it, whatever comes. */
+export const withPipe = async <T>(
+  options: PipeOptions,
+  terminal: Terminal,
+  sliceName: string,
+  work: (pipe: OpenPipe) => Promise<T>,
+): Promise<T> => {
+  const pipe = await openPipe(options, terminal, sliceName);
+  try {
+    return await work(pipe);
+  } finally {
+    await pipe.close();
+  }
+};
+
+/** The exchange that these options name. */
+export const exchangeOf = ({ exchange }: BrokerOptions, { environment }: Terminal): string =>
+  exchange ?? (environment.OUTBOX_EXCHANGE || defaultExchange);
+
+/** Connects to RabbitMQ for `work` and closes the connection, whatever comes. @throws CliError where it does not answer */
+export const withBroker = async <T>(
+  options: BrokerOptions,
+  { environment, log }: Terminal,
+  work: (rabbit: RabbitConnection) => Promise<T>,
+): Promise<T> => {
+  const url = options.rabbitmq ?? (environment.RABBITMQ_URL || defaultBroker);
+  if (!/^amqps?:$/.test(URL.parse(url)?.protocol ?? '')) {
+    throw new CliError(
+      `--rabbitmq: expected amqp://user:password@host:port/vhost, found ${addressOf(url)}`,
+      exitCodes.usage,
+    );
+  }
+  const rabbit = connect({ url, log, channelTimeoutMs: 3000 });
+  try {
+    return await work(rabbit);
+  } catch (error) {
+    if (!(error instanceof RabbitAway)) throw error;
+    throw new CliError(
+      `RabbitMQ at ${addressOf(url)} does not answer. Does it run there, and may this user log in? Name another with --rabbitmq or $RABBITMQ_URL.`,
+      exitCodes.unreachable,
+    );
+  } finally {
+    await rabbit.close();
+  }
+};
+
+type End = 'source' | 'target';
+
+const whose: Record<End, string> = { source: "the monolith's database", target: "the service's database" };
+
+const databaseUrl = (text: string | undefined, end: End): string => {
+  const url = setting(text, `--${end} mysql://user:password@host:port/name`, `STRANGLER_${end.toUpperCase()}`);
+  try {
+    // A database's name is what all that follows is looked up by.
+    if (checkMysqlUrl(url).pathname.length > 1) return url;
+  } catch {}
+  throw new CliError(
+    `--${end}: expected ${whose[end]} as mysql://user:password@host:port/name, found ${addressOf(url)}`,
+    exitCodes.usage,
+  );
+};
+
+const setting = (value: string | undefined, option: string, variable: string): string => {
+  if (value !== undefined && value !== '') return value;
+  throw new CliError(`expected ${option}, found neither that nor $${variable}: give one of them`, exitCodes.usage);
+};
+
+const findSlice = async (folder: string, name: string): Promise<Slice> => {
+  const all = await readSliceDirectory(folder);
+  const slice = all.find((one) => one.slice === name);
+  if (slice === undefined) {
+    const known = all.map((one) => one.slice).join(', ') || 'none there';
+    throw new CliError(`expected a slice of ${folder} (${known}), found "${name}"`, exitCodes.usage);
+  }
+  if (slice.tables.length > 0) return slice;
+  throw new CliError(
+    `${join(folder, name, 'slice.yaml')}: expected \`tables\`, found none: this slice has no data to move`,
+    exitCodes.usage,
+  );
+};
+
+const checkAnswers = async (db: PipeDatabases['source']['read'], end: End, url: string): Promise<void> => {
+  try {
+    await rowsOf(db, 'SELECT 1');
+  } catch (error) {
+    const { code, sqlMessage } = error as { code?: string; sqlMessage?: string };
+    const where = `${whose[end]} at ${addressOf(url)}`;
+    if (isServerAway(error) || (sqlMessage === undefined && code !== undefined)) {
+      throw new CliError(
+        `${where} does not answer (${code ?? 'no answer'}). Does it run there? Name another with --${end} or $STRANGLER_${end.toUpperCase()}.`,
+        exitCodes.unreachable,
+      );
+    }
+    if (sqlMessage === undefined) throw error;
+    throw new CliError(`${where} refuses: ${sqlMessage}. Correct --${end} or $STRANGLER_${end.toUpperCase()}.`);
+  }
+};

@@ -1,0 +1,73 @@
+import { withTransaction } from '@strangler/platform/mysql/transaction.ts';
+import type { Pool } from 'mysql2/promise';
+import { applyConsumerName, applyQueues } from '../pipe/apply-consumer.ts';
+import { quoteName } from '../schema/identifiers.ts';
+import { rowsOf } from '../schema/queryable.ts';
+import { dropTargetTables, ownTables, positionsTable, tablesByTarget } from './own-tables.ts';
+
+export type Forgotten = {
+  /** Target tables that were emptied; of how many rows, where that is known. */
+  emptied: { table: string; rows: number | null }[];
+};
+
+/** Rows that one statement deletes where a table cannot be truncated. */
+const deletedAtOnce = 5_000;
+
+/**
+ * Takes everything of a slice out of its target: first its floor, without which no applier writes (whoever is at it is
+ * waited for), then what the pipe knows of its rows, then the rows. The pipe's own tables go with the last slice.
+ */
+export async function forgetSlice(
+  target: Pool,
+  { slice, targets }: { slice: string; targets: readonly string[] },
+): Promise<Forgotten> {
+  const present = await presentTables(target, [...ownTables, ...targets]);
+  if (present.has(positionsTable)) {
+    await withTransaction(target, 'READ COMMITTED', async (connection) => {
+      const names = [applyConsumerName(slice), ...applyQueues(slice)];
+      await connection.query(`DELETE FROM ${positionsTable} WHERE name IN (?)`, [names]);
+    });
+    for (const table of tablesByTarget) {
+      if (present.has(table)) await target.query(`DELETE FROM ${table} WHERE table_name IN (?)`, [targets]);
+    }
+  }
+  const emptied: Forgotten['emptied'] = [];
+  for (const table of targets) {
+    if (!present.has(table)) continue;
+    const [row] = await rowsOf(target, `SELECT 1 FROM ${quoteName(table)} LIMIT 1`);
+    if (row !== undefined) emptied.push({ table, rows: await empty(target, table) });
+  }
+  if (present.has(positionsTable)) {
+    const [other] = await rowsOf(target, `SELECT 1 FROM ${positionsTable} LIMIT 1`);
+    if (other === undefined) await dropTargetTables(target);
+  }
+  return { emptied };
+}
+
+async function presentTables(target: Pool, names: readonly string[]): Promise<Set<string>> {
+  const rows = await rowsOf<{ name: string }>(
+    target,
+    'SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME IN (?)',
+    [names],
+  );
+  return new Set(rows.map(({ name }) => name));
+}
+
+/** By TRUNCATE, which needs the right to drop the table and starts its ids anew; else by deleting. */
+async function empty(target: Pool, table: string): Promise<number | null> {
+  try {
+    await target.query(`TRUNCATE TABLE ${quoteName(table)}`);
+    return null;
+  } catch (error) {
+    const { errno } = error as { errno?: number };
+    // ER_TABLEACCESS_DENIED_ERROR; ER_TRUNCATE_ILLEGAL_FK, where another table points at it.
+    if (errno !== 1142 && errno !== 1701) throw error;
+  }
+  let rows = 0;
+  for (;;) {
+    const [result] = await target.query(`DELETE FROM ${quoteName(table)} LIMIT ${deletedAtOnce}`);
+    const { affectedRows } = result as { affectedRows: number };
+    rows += affectedRows;
+    if (affectedRows < deletedAtOnce) return rows;
+  }
+}
