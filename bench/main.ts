@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { wholeNumberOf } from '@strangler/e2e/options/whole-number.ts';
 import { benchProxy } from './proxy/bench-proxy.ts';
 
 const usage = `Usage: npm run bench -- proxy [--rounds 5] [--seconds 4] [--connections 32] [--json]
@@ -6,12 +7,7 @@ const usage = `Usage: npm run bench -- proxy [--rounds 5] [--seconds 4] [--conne
 Measures ours and its peers on the same work in the same run and prints ratios. With --json the last line of
 standard output is one JSON object. Nothing is asserted: a figure that falls short is printed as it is.`;
 
-const number = (text: string, option: string, max: number): number => {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
-  process.stderr.write(`bench: --${option}: expected a whole number from 1 to ${max}, found "${text}"\n`);
-  process.exit(2);
-};
+const number = wholeNumberOf('bench');
 
 const parse = () => {
   try {

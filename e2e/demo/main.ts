@@ -1,42 +1,44 @@
 import { parseArgs } from 'node:util';
+import { wholeNumberOf } from '../options/whole-number.ts';
 import { formatBounds } from './bounds.ts';
 import { createProgress } from './progress.ts';
 import { runFlagsScenario } from './scenarios/flags.ts';
+import { runPipeScenario } from './scenarios/pipe.ts';
 
-const usage = `Usage: npm run demo -- [--scenario flags] [--rate 60] [--size 500] [--seconds 4] [--json] [--keep]
+const usage = `Usage: npm run demo -- [--scenario flags|pipe] [--rate 60] [--size 500] [--seconds 4] [--json] [--keep]
 
 Brings real servers and the whole shop up, drives shoppers through two proxies, and shows what the kit does under them.
 
-  --scenario flags   catalogue reads 0 → 10 → 50 → 100 → 0 %, service instances killed on the way
-  --rate <number>    requests a second (60)
-  --size <number>    products in the shop (500)
+  --scenario flags   catalogue reads 0 → 10 → 50 → 100 → 0 %, service instances killed on the way (unless told)
+  --scenario pipe    the catalogue's data copied and kept in step while shop and customers change it, and while a relay,
+                     an applier and the broker are killed; both sides found equal in the end
+  --rate <number>    requests a second (60; pipe: 40, as many more of them write)
+  --size <number>    products in the shop (500; pipe: 2000)
   --seconds <number> how long each step is watched (4)
   --json             the last line of standard output is one JSON object; progress goes to standard error
   --keep             leave everything running afterwards and print the addresses; "npm stop" ends it
 
 Exit status 0 only if every bound was kept.`;
 
-const scenarios = { flags: runFlagsScenario };
+const scenarios = {
+  flags: { run: runFlagsScenario, rate: '60', products: '500' },
+  pipe: { run: runPipeScenario, rate: '40', products: '2000' },
+};
 
 const fail = (message: string): never => {
   process.stderr.write(`demo: ${message}\n`);
   process.exit(2);
 };
 
-const wholeNumber = (text: string, option: string, max: number): number => {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1 || value > max)
-    fail(`--${option}: expected a whole number from 1 to ${max}, found "${text}"`);
-  return value;
-};
+const wholeNumber = wholeNumberOf('demo');
 
 const parse = () => {
   try {
     return parseArgs({
       options: {
         scenario: { type: 'string', default: 'flags' },
-        rate: { type: 'string', default: '60' },
-        size: { type: 'string', default: '500' },
+        rate: { type: 'string' },
+        size: { type: 'string' },
         seconds: { type: 'string', default: '4' },
         json: { type: 'boolean', default: false },
         keep: { type: 'boolean', default: false },
@@ -57,9 +59,10 @@ if (values.help) {
   const interrupted = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.once(signal, () => interrupted.abort(new Error(`stopped by ${signal}`)));
-  const report = await scenarios[values.scenario as keyof typeof scenarios]({
-    requestsPerSecond: wholeNumber(values.rate, 'rate', 2000),
-    products: wholeNumber(values.size, 'size', 1_000_000),
+  const scenario = scenarios[values.scenario as keyof typeof scenarios];
+  const report = await scenario.run({
+    requestsPerSecond: wholeNumber(values.rate ?? scenario.rate, 'rate', 2000),
+    products: wholeNumber(values.size ?? scenario.products, 'size', 1_000_000),
     secondsPerStep: wholeNumber(values.seconds, 'seconds', 3600),
     instance: process.env.STACK_INSTANCE ?? 'demo',
     keep: values.keep,

@@ -1,9 +1,11 @@
 import { downStack, upStack } from '@strangler/stack/servers.ts';
+import type { StartStage } from '@strangler/stack/system/stage.ts';
 import { type ProcessHandle, type System, startSystem } from '@strangler/stack/system/system.ts';
 import type { Progress } from './progress.ts';
 
 /** The whole example, up and seeded, as a demo sees it. */
 export type Shop = {
+  system: System;
   proxyUrls: readonly string[];
   adminUrls: readonly string[];
   operatorToken: string;
@@ -16,6 +18,8 @@ export type Shop = {
 export type ShopOptions = {
   instance: string;
   products: number;
+  /** What the catalogue is brought to before anybody comes; `shadow` unless told. */
+  stage?: StartStage;
   /** Leave everything running on `close`, and say where. */
   keep: boolean;
   progress: Progress;
@@ -23,20 +27,22 @@ export type ShopOptions = {
 };
 
 /** Brings up servers and processes from nothing; on failure or interruption nothing is left running. */
-export const openShop = async ({ instance, products, keep, progress, signal }: ShopOptions): Promise<Shop> => {
+export const openShop = async (options: ShopOptions): Promise<Shop> => {
+  const { instance, products, stage = 'shadow', keep, progress, signal } = options;
   let system: System;
   try {
     const stack = await upStack({ instance, log: progress.say, signal });
-    system = await startSystem({ instance, stack, seedSize: products, fresh: true, log: progress.say, signal });
+    system = await startSystem({ instance, stack, seedSize: products, stage, fresh: true, log: progress.say, signal });
   } catch (error) {
     await downStack(instance);
     throw error;
   }
   return {
+    system,
     proxyUrls: system.proxyUrls,
     adminUrls: system.proxyAdminUrls,
     operatorToken: system.operatorToken,
-    flagStore: `consul://${new URL(system.addresses.stack.consulUrl).host}`,
+    flagStore: system.flagStore,
     catalogInstances: system.processes.filter((process) => process.kind === 'catalog'),
     close: async () => {
       if (keep) {

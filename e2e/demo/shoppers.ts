@@ -1,6 +1,10 @@
+import { SEED_PASSWORD } from '@strangler/monolith/modules/accounts/seed.ts';
 import type { Dispatcher } from 'undici';
 import { request } from 'undici';
-import { createShopper, type Shopper } from '../traffic/shopper.ts';
+import { type Category, createMerchant } from '../traffic/merchant.ts';
+import { createReviewer } from '../traffic/reviewer.ts';
+import { createShopper } from '../traffic/shopper.ts';
+import type { Visitor } from '../traffic/visitor.ts';
 import type { Shop } from './shop.ts';
 
 export type Invitation = { accounts: number; anonymous: number; random: () => number; dispatcher: Dispatcher };
@@ -9,15 +13,11 @@ export type Invitation = { accounts: number; anonymous: number; random: () => nu
 export const inviteShoppers = async (
   shop: Shop,
   { accounts, anonymous, random, dispatcher }: Invitation,
-): Promise<Shopper[]> => {
+): Promise<Visitor[]> => {
   const productIds = await someProducts(shop, dispatcher);
   const shared = { proxyUrls: shop.proxyUrls, operatorToken: shop.operatorToken, productIds, random, dispatcher };
-  const run = Date.now();
-  const customers = await Promise.all(
-    Array.from({ length: accounts }, async (_, number) => {
-      const accessToken = await registered(shop, `shopper${number + 1}.${run}@shop.example`, dispatcher);
-      return createShopper({ ...shared, name: `customer ${number + 1}`, accessToken });
-    }),
+  const customers = (await logIn(shop, accounts, 'shopper', dispatcher)).map((accessToken, number) =>
+    createShopper({ ...shared, name: `customer ${number + 1}`, accessToken }),
   );
   const strangers = Array.from({ length: anonymous }, (_, number) =>
     createShopper({ ...shared, name: `stranger ${number + 1}`, accessToken: null }),
@@ -25,35 +25,93 @@ export const inviteShoppers = async (
   return [...customers, ...strangers];
 };
 
-const registered = async (shop: Shop, email: string, dispatcher: Dispatcher): Promise<string> => {
-  const password = 'correct horse battery staple';
-  await post(shop, '/api/accounts', { email, password, display_name: 'A shopper' }, 201, dispatcher);
-  const session = await post(shop, '/api/sessions', { email, password }, 201, dispatcher);
-  return (session as { access_token: string }).access_token;
+export type WriterInvitation = { merchants: number; reviewers: number; random: () => number; dispatcher: Dispatcher };
+
+/** Brings people who keep changing the catalogue: so many at the admin's desk, and so many customers who review. */
+export const inviteWriters = async (
+  shop: Shop,
+  { merchants, reviewers, random, dispatcher }: WriterInvitation,
+): Promise<Visitor[]> => {
+  const productIds = await someProducts(shop, dispatcher);
+  const shared = { proxyUrls: shop.proxyUrls, operatorToken: shop.operatorToken, productIds, random, dispatcher };
+  const accessToken = await logInAdmin(shop, dispatcher);
+  const categories = await allCategories(shop, dispatcher);
+  const desks = Array.from({ length: merchants }, (_, number) =>
+    createMerchant({ ...shared, name: `merchant ${number + 1}`, accessToken, categories }),
+  );
+  const customers = (await logIn(shop, reviewers, 'reviewer', dispatcher)).map((token, number) =>
+    createReviewer({ ...shared, name: `reviewer ${number + 1}`, accessToken: token }),
+  );
+  return [...desks, ...customers];
 };
 
-const post = async (
+/** An access token of the seed's admin. */
+export const logInAdmin = async (shop: Shop, dispatcher: Dispatcher): Promise<string> =>
+  tokenFor(shop, { email: 'admin@shop.example', password: SEED_PASSWORD }, dispatcher);
+
+/** Ids of up to 100 products that are on sale. */
+export const someProducts = async (shop: Shop, dispatcher: Dispatcher): Promise<number[]> => {
+  const { items } = (await get(shop, '/api/products?limit=100', dispatcher)) as { items: { id: number }[] };
+  if (items.length === 0) throw new Error('the shop has no products; was it seeded?');
+  return items.map((item) => item.id);
+};
+
+type Tree = Category & { children: Tree[] };
+
+const allCategories = async (shop: Shop, dispatcher: Dispatcher): Promise<Category[]> => {
+  const flat = (trees: Tree[]): Category[] => trees.flatMap(({ children, ...node }) => [node, ...flat(children)]);
+  return flat(((await get(shop, '/api/categories', dispatcher)) as { items: Tree[] }).items);
+};
+
+/** Accounts that are registered side by side. Hashing a password is work on purpose: more would only wait for each other. */
+const atTheDoor = 4;
+
+/** Registers so many accounts and gives an access token of each. */
+const logIn = async (shop: Shop, count: number, role: string, dispatcher: Dispatcher): Promise<string[]> => {
+  const run = Date.now();
+  const password = 'correct horse battery staple';
+  const tokens: string[] = [];
+  let next = 1;
+  const comeIn = async (): Promise<void> => {
+    while (next <= count) {
+      const email = `${role}${next++}.${run}@shop.example`;
+      await post(shop, '/api/accounts', { email, password, display_name: `A ${role}` }, dispatcher);
+      tokens.push(await tokenFor(shop, { email, password }, dispatcher));
+    }
+  };
+  await Promise.all(Array.from({ length: atTheDoor }, comeIn));
+  return tokens;
+};
+
+const tokenFor = async (
   shop: Shop,
-  path: string,
-  body: object,
-  expected: number,
+  credentials: { email: string; password: string },
   dispatcher: Dispatcher,
-): Promise<unknown> => {
-  const answer = await request(`${shop.proxyUrls[0]}${path}`, {
+): Promise<string> =>
+  ((await post(shop, '/api/sessions', credentials, dispatcher)) as { access_token: string }).access_token;
+
+const post = (shop: Shop, path: string, body: object, dispatcher: Dispatcher): Promise<unknown> =>
+  ask(shop, path, 201, {
     dispatcher,
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body),
   });
+
+const get = (shop: Shop, path: string, dispatcher: Dispatcher): Promise<unknown> =>
+  ask(shop, path, 200, { dispatcher });
+
+const ask = async (
+  shop: Shop,
+  path: string,
+  expected: number,
+  options: NonNullable<Parameters<typeof request>[1]>,
+): Promise<unknown> => {
+  const answer = await request(`${shop.proxyUrls[0]}${path}`, options);
   const text = await answer.body.text();
   if (answer.statusCode !== expected)
-    throw new Error(`POST ${path}: expected ${expected}, got ${answer.statusCode}: ${text.slice(0, 300)}`);
+    throw new Error(
+      `${options.method ?? 'GET'} ${path}: expected ${expected}, got ${answer.statusCode}: ${text.slice(0, 300)}`,
+    );
   return JSON.parse(text);
-};
-
-const someProducts = async (shop: Shop, dispatcher: Dispatcher): Promise<number[]> => {
-  const answer = await request(`${shop.proxyUrls[0]}/api/products?limit=100`, { dispatcher });
-  const { items } = (await answer.body.json()) as { items: { id: number }[] };
-  if (items.length === 0) throw new Error('the shop has no products; was it seeded?');
-  return items.map((item) => item.id);
 };

@@ -6,6 +6,7 @@ import { createServerMetrics } from '@strangler/platform/http/server-metrics.ts'
 import { createLog } from '@strangler/platform/log.ts';
 import { repositoryRoot } from '@strangler/stack/home/paths.ts';
 import { createFlagAccount, exposeFlags } from '@strangler/strangler-proxy/account/flag-metrics.ts';
+import { createHoldMetrics, exposeHolds } from '@strangler/strangler-proxy/account/hold-metrics.ts';
 import { createRequestMetrics } from '@strangler/strangler-proxy/account/request-metrics.ts';
 import { createUpstreamAccount, exposeUpstreams } from '@strangler/strangler-proxy/account/upstream-metrics.ts';
 import { environment, options, usage } from '@strangler/strangler-proxy/config.ts';
@@ -61,6 +62,8 @@ describe('docs/reference/proxy.md', () => {
       () => [],
       () => [],
     );
+    createHoldMetrics(registry);
+    exposeHolds(registry, { waiting: () => [], status: () => [] });
     createServerMetrics(registry, 'proxy');
     type Described = { name: string; labelNames?: string[]; constructor: { name: string } };
     const actual = (registry.getMetricsAsArray() as unknown as Described[]).map((metric) => [

@@ -1,16 +1,29 @@
 import { parseArgs } from 'node:util';
+import { downStack, upStack } from '@strangler/stack/servers.ts';
 import { formatBounds } from '../demo/bounds.ts';
-import { createProgress } from '../demo/progress.ts';
+import { createProgress, type Progress } from '../demo/progress.ts';
+import { wholeNumberOf } from '../options/whole-number.ts';
+import { type SoakPipeReport, soakPipe } from './pipe/soak-pipe.ts';
 import { soakFlags } from './soak-flags.ts';
 
-const usage = `Usage: npm run soak -- [--faults 60] [--seed 1] [--rate 60] [--size 500] [--json]
+const usage = `Usage: npm run soak -- [--scenario flags|pipe] [--faults 60] [--seed 1] [--json]
 
-The long form of the fault tests: faults by the dozen under traffic. The same seed makes the same faults.`;
+The long form of the fault tests: faults by the dozen under traffic. The same seed makes the same faults.
 
-const wholeNumber = (text: string, option: string): number => {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= 1) return value;
-  process.stderr.write(`soak: --${option}: expected a whole number from 1 on, found "${text}"\n`);
+  --scenario flags    shoppers through two proxies while instances, Redis and Consul die or freeze (unless told)
+                      [--rate 60] requests a second, [--size 500] products
+  --scenario pipe     writers on a database whose rows are copied to another, while relays, appliers, copies and servers
+                      die or freeze and messages come again; then every invariant of the pipe is checked from outside
+                      [--minutes 0] at least, [--writers 6], [--size 5000] rows; STACK_DB says on which engine
+  --faults <number>   how many faults, one after the other (60, or as many as the minutes take)
+  --json              the last line of standard output is one JSON object
+
+Exit status 0 only if every bound was kept.`;
+
+const wholeNumber = wholeNumberOf('soak');
+
+const fail = (message: string): never => {
+  process.stderr.write(`soak: ${message}\n`);
   process.exit(2);
 };
 
@@ -18,39 +31,75 @@ const parse = () => {
   try {
     return parseArgs({
       options: {
-        faults: { type: 'string', default: '60' },
+        scenario: { type: 'string', default: 'flags' },
+        faults: { type: 'string' },
         seed: { type: 'string', default: '1' },
         rate: { type: 'string', default: '60' },
-        size: { type: 'string', default: '500' },
+        size: { type: 'string' },
+        minutes: { type: 'string' },
+        writers: { type: 'string', default: '6' },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
       },
     }).values;
   } catch (error) {
-    process.stderr.write(`soak: ${(error as Error).message.split('\n')[0]}\n`);
-    process.exit(2);
+    return fail((error as Error).message.split('\n')[0]!);
   }
 };
 
 const values = parse();
+
+type Common = { seed: number; faults: number; progress: Progress; signal: AbortSignal };
+
+const flagsScenario = async (common: Common) => {
+  const report = await soakFlags({
+    ...common,
+    instance: process.env.STACK_INSTANCE ?? 'soak',
+    requestsPerSecond: wholeNumber(values.rate, 'rate'),
+    products: wholeNumber(values.size ?? '500', 'size'),
+  });
+  return { report, faults: report.failures.map(({ action, failure }) => `${action}: ${failure}`) };
+};
+
+const pipeScenario = async (common: Common) => {
+  const settings = {
+    ...common,
+    minutes: values.minutes === undefined ? 0 : wholeNumber(values.minutes, 'minutes'),
+    writers: wholeNumber(values.writers, 'writers', 100),
+    rows: wholeNumber(values.size ?? '5000', 'size', 1_000_000),
+  };
+  const told = (report: SoakPipeReport) => ({ report, faults: report.violations });
+  // Servers that are given may be used by others: only the ways to them are broken.
+  if (process.env.TEST_STACK) return told(await soakPipe({ ...settings, instance: undefined }));
+  const instance = process.env.STACK_INSTANCE ?? 'soak-pipe';
+  const addresses = await upStack({ instance, log: common.progress.say, signal: common.signal });
+  process.env.TEST_STACK = JSON.stringify(addresses);
+  try {
+    return told(await soakPipe({ ...settings, instance }));
+  } finally {
+    await downStack(instance);
+  }
+};
+
+const scenarios = { flags: flagsScenario, pipe: pipeScenario };
+
 if (values.help) {
   process.stdout.write(`${usage}\n`);
 } else {
+  if (!(values.scenario in scenarios))
+    fail(`--scenario: expected ${Object.keys(scenarios).join(', ')}, found "${values.scenario}"`);
   const interrupted = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => interrupted.abort(new Error(`stopped by ${signal}`)));
   }
-  const report = await soakFlags({
-    instance: process.env.STACK_INSTANCE ?? 'soak',
+  const { report, faults } = await scenarios[values.scenario as keyof typeof scenarios]({
     seed: wholeNumber(values.seed, 'seed'),
-    faults: wholeNumber(values.faults, 'faults'),
-    requestsPerSecond: wholeNumber(values.rate, 'rate'),
-    products: wholeNumber(values.size, 'size'),
+    // Who says how long says how many.
+    faults: wholeNumber(values.faults ?? (values.minutes === undefined ? '60' : '1'), 'faults'),
     progress: createProgress((text) => process.stderr.write(text)),
     signal: interrupted.signal,
   });
-  for (const { action, failure } of report.failures.slice(0, 10))
-    process.stderr.write(`failed: ${action}: ${failure}\n`);
+  for (const fault of faults.slice(0, 10)) process.stderr.write(`failed: ${fault}\n`);
   process.stdout.write(values.json ? `${JSON.stringify(report)}\n` : `${formatBounds(report.bounds)}\n`);
   process.exitCode = report.ok ? 0 : 1;
 }

@@ -9,8 +9,8 @@ import { openShop } from '../demo/shop.ts';
 import { inviteShoppers } from '../demo/shoppers.ts';
 import { startCrowd } from '../traffic/crowd.ts';
 import { seededRandom } from '../traffic/random.ts';
-import { shopperConnections } from '../traffic/shopper.ts';
 import { createTally } from '../traffic/tally.ts';
+import { visitorConnections } from '../traffic/visitor.ts';
 import { crashed, type Fault, frozen, killed, stalled, together } from './faults.ts';
 
 export type SoakOptions = {
@@ -46,7 +46,7 @@ export const soakFlags = async (options: SoakOptions): Promise<SoakReport> => {
   const { instance, seed, faults: count, requestsPerSecond, products, progress, signal } = options;
   const random = seededRandom(seed);
   const shop = await openShop({ instance, products, keep: false, progress, signal });
-  const connections = shopperConnections();
+  const connections = visitorConnections();
   const { store, close } = openFlagStore(shop.flagStore, { log: createLog({ name: 'soak', level: 'silent' }) });
   const keeper = createTally();
   const happened: string[] = [];

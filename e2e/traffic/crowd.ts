@@ -1,4 +1,4 @@
-import type { Shopper, Visit } from './shopper.ts';
+import type { Visit, Visitor } from './visitor.ts';
 
 /** Shoppers who keep coming at a steady rate, however slowly they are answered. */
 export type Crowd = {
@@ -9,7 +9,7 @@ export type Crowd = {
 };
 
 export type CrowdOptions = {
-  shoppers: readonly Shopper[];
+  shoppers: readonly Visitor[];
   requestsPerSecond: number;
   onVisit: (visit: Visit) => void;
   random: () => number;

@@ -1,104 +1,17 @@
-import { operatorTokenHeader, reasonHeader, sideHeader } from '@strangler/platform/contracts/headers.ts';
-import { Agent, type Dispatcher, request } from 'undici';
 import { pick, type Weighted } from './random.ts';
+import { type Action, createVisitor, type Visitor, type VisitorOptions } from './visitor.ts';
 
-/** What one request of a shopper came to. */
-export type Visit = {
-  shopper: string;
-  action: string;
-  access: 'read' | 'write';
-  /** Whether the route belongs to the slice under demonstration, as the proxy's answer says. */
-  side: 'monolith' | 'service' | null;
-  reason: string | null;
-  status: number | null;
-  /** Why it counts as failed; null where it went well. */
-  failure: string | null;
-  startedAtMs: number;
-  durationMs: number;
-};
-
-type Action = {
-  name: string;
-  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
-  path: string;
-  body?: object;
-  headers?: Record<string, string>;
-  /** Statuses that are answers of the shop, and not failures of the system. */
-  fine: readonly number[];
-};
-
-export type ShopperOptions = {
-  name: string;
-  /** Every proxy, asked in turn, as a load balancer would. */
-  proxyUrls: readonly string[];
-  /** Null for a shopper who never logs in and is known by the proxy's cookie. */
-  accessToken: string | null;
-  operatorToken: string;
+export type ShopperOptions = Omit<VisitorOptions, 'nextAction'> & {
   productIds: readonly number[];
   random: () => number;
-  dispatcher: Dispatcher;
 };
 
 /** Somebody who browses the shop, and sometimes buys. */
-export type Shopper = { name: string; visit(): Promise<Visit> };
-
-const answerWithinMs = 10_000;
-
-export const createShopper = (options: ShopperOptions): Shopper => {
-  const { name, proxyUrls, accessToken, operatorToken, productIds, random, dispatcher } = options;
-  let cookie: string | null = null;
-  let turns = 0;
+export const createShopper = ({ productIds, random, ...options }: ShopperOptions): Visitor => {
   const product = (): number => productIds[Math.floor(random() * productIds.length)]!;
-
-  const visit = async (): Promise<Visit> => {
-    const action = pick(accessToken === null ? browsing : buying, random)(product, random);
-    const startedAt = performance.now();
-    const seen: Visit = {
-      shopper: name,
-      action: action.name,
-      access: action.method === 'GET' ? 'read' : 'write',
-      side: null,
-      reason: null,
-      status: null,
-      failure: null,
-      startedAtMs: performance.timeOrigin + startedAt,
-      durationMs: 0,
-    };
-    turns += 1;
-    try {
-      const answer = await request(`${proxyUrls[turns % proxyUrls.length]}${action.path}`, {
-        dispatcher,
-        method: action.method,
-        headersTimeout: answerWithinMs,
-        bodyTimeout: answerWithinMs,
-        headers: {
-          [operatorTokenHeader]: operatorToken,
-          ...(accessToken === null ? {} : { authorization: `Bearer ${accessToken}` }),
-          ...(cookie === null ? {} : { cookie }),
-          ...(action.body === undefined ? {} : { 'content-type': 'application/json' }),
-          ...action.headers,
-        },
-        ...(action.body === undefined ? {} : { body: JSON.stringify(action.body) }),
-      });
-      const text = await answer.body.text();
-      seen.status = answer.statusCode;
-      seen.side = oneOf(answer.headers[sideHeader]);
-      seen.reason = (answer.headers[reasonHeader] as string | undefined) ?? null;
-      cookie = stickyCookieOf(answer.headers['set-cookie']) ?? cookie;
-      if (!action.fine.includes(answer.statusCode)) seen.failure = `status ${answer.statusCode}: ${text.slice(0, 200)}`;
-      else if (answer.statusCode === 200 && !isJson(text)) seen.failure = `not JSON: ${text.slice(0, 100)}`;
-    } catch (error) {
-      const { code, message } = error as Error & { code?: string };
-      seen.failure = `${code ?? 'error'}: ${message}`;
-    }
-    seen.durationMs = performance.now() - startedAt;
-    return seen;
-  };
-  return { name, visit };
+  const choices = options.accessToken === null ? browsing : buying;
+  return createVisitor({ ...options, nextAction: () => pick(choices, random)(product, random) });
 };
-
-/** Connections that shoppers share; a browser's pool in front of each proxy. */
-export const shopperConnections = (): Agent => new Agent({ connections: 64, keepAliveTimeout: 10_000 });
 
 type MakeAction = (product: () => number, random: () => number) => Action;
 
@@ -155,20 +68,3 @@ const buying: Weighted<MakeAction> = [
     }),
   ],
 ];
-
-const oneOf = (value: string | string[] | undefined): Visit['side'] =>
-  value === 'monolith' || value === 'service' ? value : null;
-
-const stickyCookieOf = (header: string | string[] | undefined): string | null => {
-  const cookies = header === undefined ? [] : [header].flat();
-  return cookies.find((one) => one.startsWith('strangler_sid='))?.split(';')[0] ?? null;
-};
-
-const isJson = (text: string): boolean => {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
-};

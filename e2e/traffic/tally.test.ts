@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { Visit } from './shopper.ts';
 import { createTally, percentile } from './tally.ts';
+import type { Visit } from './visitor.ts';
 
 const visit = (over: Partial<Visit> = {}): Visit => ({
   shopper: 'a',

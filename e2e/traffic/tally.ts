@@ -1,4 +1,4 @@
-import type { Visit } from './shopper.ts';
+import type { Visit } from './visitor.ts';
 
 export type Failure = { action: string; failure: string; atMs: number };
 
@@ -76,6 +76,12 @@ export const createTally = (): TallyKeeper => {
       return taken;
     },
   };
+};
+
+/** Median and 99th percentile, with one decimal. */
+export const spread = (values: readonly number[]): { p50: number; p99: number } => {
+  const round = (value: number): number => Math.round(value * 10) / 10;
+  return { p50: round(percentile(values, 0.5)), p99: round(percentile(values, 0.99)) };
 };
 
 /** The value below which a share of the sorted values lies, by nearest rank; 0 for none. */

@@ -6,9 +6,11 @@ import type { Log } from '@strangler/platform/log.ts';
 import type { RabbitConnection } from '@strangler/platform/rabbit.ts';
 import type { Registry } from 'prom-client';
 import { FloorGone } from '../engine/apply/applier.ts';
+import { startHousekeeping } from '../engine/apply/housekeeping.ts';
 import { readPosition } from '../engine/apply/positions.ts';
 import { isServerAway } from '../engine/apply/sql-errors.ts';
 import { applyConsumerName } from '../engine/pipe/apply-consumer.ts';
+import { readBrokerFigures } from '../engine/pipe/broker-figures.ts';
 import { openPipeDatabases, type PipeDatabases } from '../engine/pipe/open-databases.ts';
 import type { Announcer } from './announce.ts';
 import type { ApplierConfig } from './config.ts';
@@ -52,10 +54,19 @@ export async function beginApplying(options: BeginOptions): Promise<SliceApplier
       );
     }
     const applier = startSliceApplier({ ...options, databases, tables, exchange: config.exchange });
+    const housekeeping = startHousekeeping({
+      databases,
+      tables,
+      // Where nobody can tell, there may be some.
+      deadLetters: async () => (await readBrokerFigures(rabbit, slice)).deadLetters ?? 1,
+      log: options.log,
+    });
     return {
       ...applier,
       async stop(graceMs) {
+        const kept = housekeeping.stop();
         await applier.stop(graceMs);
+        await Promise.race([kept, pause(closeTimeoutMs)]);
         await close(databases);
       },
     };

@@ -177,7 +177,10 @@ test('stopping leaves what waits and waits for what is under way', async () => {
 
 test('while nothing comes, what waits elsewhere is looked at now and then', async () => {
   let looked = 0;
-  const { gather } = gatherOf(async () => {}, { whenIdle: async () => void (looked += 1), idleEveryMs: 2 });
+  const whenIdle = async () => {
+    looked += 1;
+  };
+  const { gather } = gatherOf(async () => {}, { whenIdle, idleEveryMs: 2 });
   while (looked < 3) await new Promise((resolve) => setTimeout(resolve, 1));
   await gather.stop();
 });

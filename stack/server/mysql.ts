@@ -50,12 +50,14 @@ export function mysqlVersion(output: string): string | undefined {
 }
 
 /** Options of every run of the server: where its files are, and nothing from the machine's configuration. */
-export function common(plan: Pick<ServerPlan, 'installation'>, folder: string): string[] {
+export function common(plan: Pick<ServerPlan, 'installation' | 'folder'>, folder: string): string[] {
   const { prefix } = plan.installation;
   return [
     '--no-defaults',
     `--basedir=${prefix}`,
     `--datadir=${folder}`,
+    // A server that starts deletes the temporary tables that it finds there, be they another one's.
+    `--tmpdir=${plan.folder}`,
     '--character-set-server=utf8mb4',
     // The server refuses to run as root unless told to.
     ...(process.getuid?.() === 0 ? ['--user=root'] : []),

@@ -16,12 +16,14 @@ export type ProcessDefinition = {
   readyUrl: string;
 };
 
-export type ProcessKind = 'payment-provider' | 'monolith' | 'catalog' | 'proxy';
+export type ProcessKind = 'payment-provider' | 'monolith' | 'relay' | 'applier' | 'catalog' | 'proxy';
 
 /** The databases as each process reaches them, each by an account of its own. */
 export type SystemDatabases = {
   shopUrl: string;
   catalogUrl: string;
+  /** The shop's database, by an account that may touch nothing but its outbox. */
+  relayUrl: string;
   /** The data mover's account on both: the only one that may see more than one database. */
   mover: { shopUrl: string; catalogUrl: string };
 };
@@ -36,12 +38,17 @@ export type SystemSecrets = {
 export type SystemPlan = {
   stack: StackAddresses;
   databases: SystemDatabases;
+  /** Of the virtual host in which the system's exchanges and queues are. */
+  rabbitmqUrl: string;
   secrets: SystemSecrets;
   /** By the names that `portNames` lists. */
   ports: Record<string, number>;
   proxies: number;
   workersPerProxy: number;
   catalogInstances: number;
+  relays: number;
+  /** Appliers of the catalogue. */
+  appliers: number;
   slicesFolder: string;
   /** Folder in which a process may keep what must outlive it. */
   dataFolder(process: string): string;
@@ -49,11 +56,13 @@ export type SystemPlan = {
   env?: Record<string, Record<string, string>>;
 };
 
-type Counts = Pick<SystemPlan, 'proxies' | 'catalogInstances'>;
+type Counts = Pick<SystemPlan, 'proxies' | 'catalogInstances' | 'relays' | 'appliers'>;
 
 /** Every port that the system needs, and the one that is taken for it when people start it and it is free. */
-export function portNames({ proxies, catalogInstances }: Counts): Record<string, number> {
+export function portNames({ proxies, catalogInstances, relays, appliers }: Counts): Record<string, number> {
   const names: Record<string, number> = { 'payment-provider': 3900, monolith: 3000 };
+  for (let n = 1; n <= relays; n++) names[`relay-${n}`] = 3950 + n;
+  for (let n = 1; n <= appliers; n++) names[`applier-catalog-${n}`] = 3960 + n;
   for (let n = 1; n <= catalogInstances; n++) {
     names[`catalog-${n}`] = 3100 + n;
     names[`catalog-${n}-grpc`] = 3200 + n;
@@ -76,7 +85,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
     HOST: '127.0.0.1',
     PORT: String(ports[name]),
   });
-  const consul = new URL(stack.consulUrl);
+  const flags = flagStoreOf(stack);
   const ready = (url: string): string => new URL('/health/ready', url).href;
 
   const provider: ProcessDefinition = {
@@ -108,6 +117,43 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
     url: at('monolith'),
     readyUrl: ready(at('monolith')),
   };
+  const relays = numbered(plan.relays).map((n): ProcessDefinition => {
+    const name = `relay-${n}`;
+    return {
+      name,
+      kind: 'relay',
+      entry: 'platform/outbox/relay/main.ts',
+      env: {
+        ...common(name),
+        RELAY_ID: name,
+        DATABASE_URL: databases.relayUrl,
+        RABBITMQ_URL: plan.rabbitmqUrl,
+      },
+      url: at(name),
+      readyUrl: ready(at(name)),
+    };
+  });
+  const appliers = numbered(plan.appliers).map((n): ProcessDefinition => {
+    const name = `applier-catalog-${n}`;
+    return {
+      name,
+      kind: 'applier',
+      entry: 'migrations/applier/main.ts',
+      env: {
+        ...common(name),
+        SERVICE_ID: name,
+        SLICE: 'catalog',
+        STRANGLER_SLICES: plan.slicesFolder,
+        STRANGLER_SOURCE: databases.mover.shopUrl,
+        STRANGLER_TARGET: databases.mover.catalogUrl,
+        STRANGLER_FLAGS: flags,
+        RABBITMQ_URL: plan.rabbitmqUrl,
+        DATA_DIRECTORY: plan.dataFolder(name),
+      },
+      url: at(name),
+      readyUrl: ready(at(name)),
+    };
+  });
   const catalogs = numbered(plan.catalogInstances).map((n): ProcessDefinition => {
     const name = `catalog-${n}`;
     return {
@@ -120,6 +166,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
         GRPC_PORT: String(ports[`${name}-grpc`]),
         DATABASE_URL: databases.catalogUrl,
         REDIS_URL: stack.redisUrl,
+        RABBITMQ_URL: plan.rabbitmqUrl,
         CONSUL_URL: stack.consulUrl,
         JWKS_URL: `${at('monolith')}/.well-known/jwks.json`,
         ACCOUNTS_URL: at('monolith'),
@@ -142,7 +189,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
         WORKERS: String(plan.workersPerProxy),
         MONOLITH_URL: at('monolith'),
         CONSUL_URL: stack.consulUrl,
-        STRANGLER_FLAGS: `consul://${consul.host}`,
+        STRANGLER_FLAGS: flags,
         STRANGLER_SLICES: plan.slicesFolder,
         DATA_DIRECTORY: plan.dataFolder(name),
         OPERATOR_TOKEN: secrets.operatorToken,
@@ -152,10 +199,14 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
       readyUrl: ready(at(`${name}-admin`)),
     };
   });
-  return [provider, monolith, ...catalogs, ...proxies].map((definition) => ({
+  return [provider, monolith, ...relays, ...appliers, ...catalogs, ...proxies].map((definition) => ({
     ...definition,
     env: { ...definition.env, ...plan.env?.[definition.kind], ...plan.env?.[definition.name] },
   }));
 }
+
+/** The flag store of a system on these servers. */
+export const flagStoreOf = ({ consulUrl }: Pick<StackAddresses, 'consulUrl'>): string =>
+  `consul://${new URL(consulUrl).host}`;
 
 const numbered = (count: number): number[] => Array.from({ length: count }, (_, index) => index + 1);

@@ -4,7 +4,6 @@ import { createClient } from 'redis';
 import type { StackAddresses } from '../addresses.ts';
 import { repositoryRoot } from '../home/paths.ts';
 import { runCommand } from '../process/run.ts';
-import { isEmpty } from './databases.ts';
 import type { SystemDatabases } from './definitions.ts';
 import { pinnedNode } from './process-handle.ts';
 
@@ -21,38 +20,33 @@ const STEP_TIMEOUT_MS = 600_000;
 /** The seed's exit code for a database that holds a shop already. */
 const SHOP_NOT_EMPTY = 3;
 
-/** Brings both schemas up to date, fills the shop where it is empty, and copies what the catalogue needs of it. */
+/** Brings both schemas up to date, and fills the shop where it is empty. */
 export async function prepareData(preparation: Preparation): Promise<void> {
   const { shopUrl, catalogUrl } = preparation.databases;
   await Promise.all([
     step(preparation, 'monolith/migrate.ts', ['up'], { DATABASE_URL: shopUrl }),
     step(preparation, 'extracted/catalog/migrate.ts', ['up'], { DATABASE_URL: catalogUrl }),
   ]);
-  if (preparation.seedSize > 0) await fillDatabases(preparation);
+  if (preparation.seedSize > 0) await fillShop(preparation);
 }
 
-/** Fills a shop that is empty, and a catalogue that is empty with a copy of what the shop has. */
-export async function fillDatabases(preparation: Preparation): Promise<void> {
+/** Fills a shop that is empty. */
+export async function fillShop(preparation: Omit<Preparation, 'databases'> & { databases: { shopUrl: string } }) {
   const { databases, seedSize, say } = preparation;
-  const { shopUrl, catalogUrl } = databases;
   const begun = performance.now();
   const seeded = await step(
     preparation,
     'monolith/seed/main.ts',
     ['--size', String(seedSize)],
-    { DATABASE_URL: shopUrl },
+    { DATABASE_URL: databases.shopUrl },
     [SHOP_NOT_EMPTY],
   );
-  if (seeded === SHOP_NOT_EMPTY) say('the shop is not empty and stays as it is');
-  if (await isEmpty(catalogUrl, 'products')) {
-    await step(
-      preparation,
-      'extracted/catalog/copy/main.ts',
-      ['--source', databases.mover.shopUrl, '--target', catalogUrl],
-      {},
-    );
-  }
-  say(`shop of ${seedSize} products and its copy ready after ${((performance.now() - begun) / 1000).toFixed(1)} s`);
+  const took = `${((performance.now() - begun) / 1000).toFixed(1)} s`;
+  say(
+    seeded === SHOP_NOT_EMPTY
+      ? 'the shop is not empty and stays as it is'
+      : `shop of ${seedSize} products ready after ${took}`,
+  );
 }
 
 /** Throws away what flags, caches and registrations of earlier systems have left on the servers. */
@@ -77,7 +71,7 @@ export async function forgetState(stack: StackAddresses): Promise<void> {
 }
 
 async function step(
-  { logFile, signal }: Preparation,
+  { logFile, signal }: Pick<Preparation, 'logFile' | 'signal'>,
   entry: string,
   args: string[],
   env: Record<string, string>,

@@ -1,13 +1,19 @@
+import { join } from 'node:path';
+import { stackHome } from '../home/paths.ts';
 import { stackSettings } from '../home/settings.ts';
-import { findSystem, type SystemAddresses, startSystem } from './system.ts';
+import { bringToStage, type StartStage, startStages } from './stage.ts';
+import { findSystem, operatorEnvironment, type SystemAddresses, startSystem } from './system.ts';
 
-const usage = `Usage: npm start -- [--size <products>] [--fresh] [--json | --env]
+const usage = `Usage: npm start -- [--size <products>] [--stage monolith|sync|shadow] [--fresh] [--json | --env]
 
-Brings up MySQL, RabbitMQ, Redis and Consul, and on them the shop, the extracted services and two proxies.
+Brings up MySQL, RabbitMQ, Redis and Consul, and on them the shop, the extracted services, two proxies, and the relays
+and appliers that keep the services' data in step. The catalogue is taken to the stage that is asked for.
 Everything goes on running; npm stop takes it down.
 
   --size <products>  how many products the shop is seeded with when it is empty (200)
-  --fresh            start from empty databases, flags and caches
+  --stage <stage>    monolith: nothing of the catalogue is moved yet; sync: its data is copied and kept in step;
+                     shadow (unless told): and both sides were found equal. A slice that is further stays there
+  --fresh            start from empty databases, flags, queues and caches
   --json             print the addresses as JSON
   --env              print them as a shell's variables: eval "$(npm start --silent -- --env)"`;
 
@@ -17,16 +23,32 @@ const env = args.includes('--env');
 const fresh = args.includes('--fresh');
 const sizeAt = args.indexOf('--size');
 const size = sizeAt < 0 ? '200' : (args[sizeAt + 1] ?? '');
-const known = new Set(['--json', '--env', '--fresh', '--size', ...(sizeAt < 0 ? [] : [size])]);
+const stageAt = args.indexOf('--stage');
+const stage = stageAt < 0 ? 'shadow' : (args[stageAt + 1] ?? '');
+const known = new Set([
+  ...['--json', '--env', '--fresh', '--size', '--stage'],
+  ...(sizeAt < 0 ? [] : [size]),
+  ...(stageAt < 0 ? [] : [stage]),
+]);
+const isStage = (text: string): text is StartStage => (startStages as readonly string[]).includes(text);
 const tell = (line: string): void => void process.stderr.write(`${line}\n`);
+
+/** As a word of the shell. */
+const quoted = (text: string): string => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
 
 type Pids = readonly { name: string; pid: number }[];
 
 function show(addresses: SystemAddresses, pids: Pids): void {
   if (env) {
     // What `strangler` and an operator's requests need, and the process ids for whoever wants to see one die.
-    console.log(`export CONSUL_URL=${addresses.stack.consulUrl}`);
-    console.log(`export OPERATOR_TOKEN=${addresses.operatorToken}`);
+    // The flag store is found by Consul's address.
+    const { STRANGLER_FLAGS: _, ...operator } = operatorEnvironment(addresses);
+    const variables = {
+      CONSUL_URL: addresses.stack.consulUrl,
+      OPERATOR_TOKEN: addresses.operatorToken,
+      ...operator,
+    };
+    for (const [name, value] of Object.entries(variables)) console.log(`export ${name}=${quoted(value)}`);
     for (const { name, pid } of pids) console.log(`export ${name.toUpperCase().replaceAll('-', '_')}_PID=${pid}`);
     return;
   }
@@ -50,12 +72,16 @@ async function main(): Promise<number> {
     return 0;
   }
   const strange = args.find((arg) => !known.has(arg));
-  if (strange !== undefined || !/^\d+$/.test(size)) {
-    tell(
-      strange === undefined
+  const fault =
+    strange !== undefined
+      ? `no such option: ${strange}`
+      : !/^\d+$/.test(size)
         ? `--size takes a number of products, found ${JSON.stringify(size)}`
-        : `no such option: ${strange}`,
-    );
+        : !isStage(stage)
+          ? `--stage takes ${startStages.join(', ')}, found ${JSON.stringify(stage)}`
+          : undefined;
+  if (fault !== undefined || !isStage(stage)) {
+    tell(fault ?? '');
     tell(usage);
     return 2;
   }
@@ -63,6 +89,10 @@ async function main(): Promise<number> {
   const running = findSystem(instance);
   if (running?.complete && !fresh) {
     tell(`it runs already (instance ${instance})`);
+    if (stageAt >= 0) {
+      const logFile = join(stackHome().instance(instance), 'system', 'stage.log');
+      await bringToStage(stage, { operator: operatorEnvironment(running.addresses), say: tell, logFile });
+    }
     show(
       running.addresses,
       running.processes.map(({ name, identity }) => ({ name, pid: identity.pid })),
@@ -79,6 +109,7 @@ async function main(): Promise<number> {
   const system = await startSystem({
     instance,
     fresh,
+    stage,
     seedSize: Number(size),
     ports: 'default',
     log: tell,

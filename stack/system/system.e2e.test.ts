@@ -1,11 +1,13 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { createPool } from '@strangler/platform/mysql/pool.ts';
 import { eventually } from '@strangler/platform/testing/eventually.ts';
 import { createConnection } from 'mysql2/promise';
 import { repositoryRoot } from '../home/paths.ts';
 import { runCommand } from '../process/run.ts';
 import { downStack } from '../servers.ts';
-import { findSystem, type System, startSystem } from './system.ts';
+import { bringToStage, startStages } from './stage.ts';
+import { findSystem, operatorEnvironment, type System, startSystem } from './system.ts';
 
 const instance = 'test-system';
 const said: string[] = [];
@@ -47,7 +49,12 @@ describe('the example system', () => {
     expect([proxyUrls.length, catalogUrls.length]).toEqual([2, 2]);
     for (const origin of [...proxyUrls, ...catalogUrls, monolithUrl])
       expect([origin, await products(origin)]).toEqual([origin, 5]);
-    expect(said.at(-1)).toMatch(/^catalog-1, catalog-2, proxy-1, proxy-2 ready after/);
+    expect(said).toContainEqual(
+      expect.stringMatching(
+        /^relay-1, relay-2, applier-catalog-1, applier-catalog-2, catalog-1, catalog-2, proxy-1, proxy-2 ready/,
+      ),
+    );
+    expect(said.at(-1)).toMatch(/^slice catalog at stage shadow after/);
   });
 
   test('is known to Consul: every instance is healthy', async () => {
@@ -78,11 +85,13 @@ describe('the example system', () => {
     expect(await count(databases.catalogUrl, 'catalog.products')).toBe(20);
     await expect(count(databases.shopUrl, 'catalog.products')).rejects.toThrow(/denied/);
     await expect(count(databases.catalogUrl, 'shop.products')).rejects.toThrow(/denied/);
+    expect(await count(databases.relayUrl, 'shop.strangler_outbox_source')).toBe(1);
+    await expect(count(databases.relayUrl, 'shop.products')).rejects.toThrow(/denied/);
     expect(await count(databases.mover.shopUrl, 'catalog.products')).toBe(20);
     expect(await count(databases.mover.catalogUrl, 'shop.products')).toBe(20);
   });
 
-  test.each(['proxy-1', 'catalog-2', 'monolith', 'payment-provider'])(
+  test.each(['proxy-1', 'catalog-2', 'relay-1', 'applier-catalog-1', 'monolith', 'payment-provider'])(
     'has a %s that can be killed and comes back at the same address',
     async (name) => {
       const handle = system.process(name);
@@ -98,23 +107,68 @@ describe('the example system', () => {
     60_000,
   );
 
+  test('still carries what is written in the shop to the catalogue, whoever writes it', async () => {
+    const { databases } = system;
+    const [shop, catalog] = [createPool(databases.shopUrl), createPool(databases.catalogUrl)];
+    try {
+      await shop.query('UPDATE products SET price_cents = 4711 WHERE id = 7');
+      await eventually(
+        async () => {
+          const [rows] = await catalog.query('SELECT price_cents FROM products WHERE id = 7');
+          expect(rows).toEqual([{ price_cents: 4711 }]);
+        },
+        { withinMs: 30_000 },
+      );
+    } finally {
+      await Promise.all([shop.end(), catalog.end()]);
+    }
+  }, 40_000);
+
+  test('leaves a slice alone that is at the stage, or further', async () => {
+    const commands: string[] = [];
+    for (const stage of startStages) {
+      await bringToStage(stage, {
+        operator: { ...operatorEnvironment(system), STRANGLER_SOURCE: 'mysql://nobody:nothing@127.0.0.1:1/none' },
+        say: (line) => commands.push(line),
+        logFile: '/dev/null',
+      });
+    }
+    expect(commands).toEqual([]);
+  });
+
   test('names the processes that it has when it is asked for another', () => {
     expect(() => system.process('orders-1')).toThrow(
-      /orders-1.*payment-provider, monolith, catalog-1, catalog-2, proxy-1, proxy-2/,
+      /orders-1.*payment-provider, monolith, relay-1, relay-2, applier-catalog-1, applier-catalog-2, catalog-1, catalog-2, proxy-1, proxy-2/,
     );
   });
 
   test('is found by npm start, which starts nothing twice and prints its addresses', async () => {
     const before = system.processes.map(({ pid }) => pid);
-    const { code, stdout, stderr } = await program('stack/system/start.ts', ['--json']);
+    const { code, stdout, stderr } = await program('stack/system/start.ts', ['--stage', 'shadow', '--json']);
     expect([code, stderr]).toEqual([0, expect.stringContaining('it runs already')]);
     expect(JSON.parse(stdout)).toEqual(system.addresses);
     expect(system.processes.map(({ pid }) => pid)).toEqual(before);
   });
 
+  test("gives npm start --env's reader what strangler needs, and the process ids", async () => {
+    const { stdout } = await program('stack/system/start.ts', ['--env']);
+    const { addresses } = system;
+    expect(stdout.split('\n').map((line) => line.split('=')[0])).toEqual(
+      expect.arrayContaining([
+        ...['CONSUL_URL', 'OPERATOR_TOKEN', 'STRANGLER_SLICES', 'RABBITMQ_URL'].map((name) => `export ${name}`),
+        ...['RELAY_1', 'APPLIER_CATALOG_2', 'PROXY_1'].map((name) => `export ${name}_PID`),
+      ]),
+    );
+    expect(stdout).toContain(`export STRANGLER_SOURCE=${addresses.databases.mover.shopUrl}\n`);
+    expect(stdout).toContain(`export STRANGLER_TARGET=${addresses.databases.mover.catalogUrl}\n`);
+  });
+
   test('is ended by npm stop, with its servers, and leaves no process behind', async () => {
     const { code, stderr } = await program('stack/system/stop.ts');
-    expect([code, stderr]).toEqual([0, expect.stringContaining('payment-provider')]);
+    // Those in front first, and those that carry changes after those that make them.
+    const order = [/^proxy-\d, proxy-\d, /, /monolith/, /applier-catalog-\d, applier-catalog-\d, relay-\d, relay-\d, /];
+    for (const part of [...order, /payment-provider ended$/m]) expect(stderr).toMatch(part);
+    expect(code).toBe(0);
     expect(system.processes.filter((handle) => handle.alive())).toEqual([]);
     expect(findSystem(instance)).toBeUndefined();
     for (const origin of [...system.proxyUrls, system.addresses.stack.consulUrl]) {
@@ -122,10 +176,13 @@ describe('the example system', () => {
     }
   }, 120_000);
 
-  test.each([[['--size', 'many']], [['--nonsense']]])('refuses npm start with %j', async (args) => {
-    expect(await program('stack/system/start.ts', args)).toMatchObject({
-      code: 2,
-      stderr: expect.stringContaining('Usage: npm start'),
-    });
-  });
+  test.each([[['--size', 'many']], [['--stage', 'writes']], [['--nonsense']]])(
+    'refuses npm start with %j',
+    async (args) => {
+      expect(await program('stack/system/start.ts', args)).toMatchObject({
+        code: 2,
+        stderr: expect.stringContaining('Usage: npm start'),
+      });
+    },
+  );
 });

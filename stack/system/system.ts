@@ -9,9 +9,12 @@ import { identify, isAlive } from '../process/identity.ts';
 import { withLock } from '../process/lock.ts';
 import { pickPorts, portIsFree } from '../process/ports.ts';
 import { upStack } from '../servers.ts';
+import { prepareBroker } from './broker.ts';
 import { createDatabases } from './databases.ts';
 import {
+  flagStoreOf,
   type ProcessDefinition,
+  type ProcessKind,
   portNames,
   processDefinitions,
   type SystemDatabases,
@@ -26,6 +29,7 @@ import {
   startProcess,
   stopRecorded,
 } from './process-handle.ts';
+import { bringToStage, type OperatorEnvironment, type StartStage } from './stage.ts';
 
 export type { ProcessHandle } from './process-handle.ts';
 
@@ -40,9 +44,15 @@ export type SystemOptions = {
   workersPerProxy?: number;
   /** Default 2. */
   catalogInstances?: number;
+  /** Default 2. */
+  relays?: number;
+  /** Of the catalogue. Default 2. */
+  appliers?: number;
+  /** What the catalogue is brought to when it is not there yet. Default `shadow`: its data is kept in step. */
+  stage?: StartStage;
   /** Products to make up when the shop is empty; the other tables follow from it. Default 200; 0: no seed at all. */
   seedSize?: number;
-  /** Starts from empty databases, flags and caches. Default false: what is there is kept. */
+  /** Starts from empty databases, flags, queues and caches. Default false: what is there is kept. */
   fresh?: boolean;
   /** `default`: the documented ports where they are free, for people. `free` (the default): any. */
   ports?: 'default' | 'free';
@@ -57,11 +67,17 @@ export type SystemOptions = {
 export type SystemAddresses = {
   stack: StackAddresses;
   databases: SystemDatabases;
+  /** The virtual host in which the system's exchanges and queues are. */
+  rabbitmqUrl: string;
+  flagStore: string;
+  slicesFolder: string;
   proxyUrls: string[];
   proxyAdminUrls: string[];
   monolithUrl: string;
   paymentProviderUrl: string;
   catalogUrls: string[];
+  relayUrls: string[];
+  applierUrls: string[];
   /** For the proxies' admin ports. */
   operatorToken: string;
 };
@@ -103,8 +119,11 @@ async function startLocked(options: SystemOptions): Promise<System> {
   signal?.throwIfAborted();
   mkdirSync(folder, { recursive: true, mode: 0o700 });
 
-  const databases = await createDatabases(stack.mysqlUrl, { fresh: options.fresh ?? false });
-  if (options.fresh) await forgetState(stack);
+  const fresh = options.fresh ?? false;
+  const databases = await createDatabases(stack.mysqlUrl, { fresh });
+  const broker = await prepareBroker(stack, { fresh });
+  const rabbitmqUrl = broker.url;
+  if (fresh) await forgetState(stack);
   await prepareData({
     databases,
     seedSize: options.seedSize ?? 200,
@@ -119,9 +138,9 @@ async function startLocked(options: SystemOptions): Promise<System> {
     const definitions = await withLock(
       join(home.run, 'ports.lock'),
       { waitMs: 30_000, what: 'the choice of ports', signal },
-      async () => processDefinitions(await makePlan(options, stack, databases, folder)),
+      async () => processDefinitions(await makePlan(options, { stack, databases, rabbitmqUrl }, folder)),
     );
-    const addresses = addressesOf(stack, databases, definitions);
+    const addresses = addressesOf({ stack, databases, rabbitmqUrl }, slicesFolderOf(options), definitions);
     const write = () =>
       writeSystemFile(instance, {
         instance,
@@ -148,6 +167,15 @@ async function startLocked(options: SystemOptions): Promise<System> {
     const back = definitions.filter(({ kind }) => kind === 'monolith' || kind === 'payment-provider');
     await launch(back);
     await launch(definitions.filter((definition) => !back.includes(definition)));
+    await bringToStage(options.stage ?? 'shadow', {
+      operator: operatorEnvironment(addresses),
+      say,
+      logFile: join(folder, 'stage.log'),
+      signal,
+    });
+    await broker
+      .forgetEarlier()
+      .catch((error: Error) => say(`what an earlier system has left stays: ${error.message}`));
     const order = definitions.map(({ name }) => name);
     const processes = started.sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name));
     return {
@@ -198,40 +226,58 @@ export function isSystemInUse(instance: string): boolean {
   return startedBy !== undefined && isAlive(startedBy);
 }
 
-/** Whoever takes requests from outside goes first, then those that it asks. */
+/** What `strangler` needs to work on a system's slices. */
+export function operatorEnvironment(
+  addresses: Pick<SystemAddresses, 'databases' | 'rabbitmqUrl' | 'flagStore' | 'slicesFolder'>,
+): OperatorEnvironment {
+  const { databases, rabbitmqUrl, flagStore, slicesFolder } = addresses;
+  return {
+    STRANGLER_SOURCE: databases.mover.shopUrl,
+    STRANGLER_TARGET: databases.mover.catalogUrl,
+    STRANGLER_SLICES: slicesFolder,
+    STRANGLER_FLAGS: flagStore,
+    RABBITMQ_URL: rabbitmqUrl,
+  };
+}
+
+/**
+ * Whoever takes requests from outside goes first, then those that it asks, then those that carry what these have
+ * written: all that a process can still cause while it ends finds the next one running.
+ */
 async function inOrder<P extends { kind: string }>(
   processes: readonly P[],
   end: (process: P) => Promise<unknown>,
 ): Promise<void> {
-  for (const kinds of [['proxy'], ['catalog', 'monolith'], ['payment-provider']]) {
+  for (const kinds of [['proxy'], ['catalog', 'monolith'], ['applier'], ['relay'], ['payment-provider']]) {
     await Promise.all(processes.filter(({ kind }) => kinds.includes(kind)).map(end));
   }
 }
 
 async function makePlan(
   options: SystemOptions,
-  stack: StackAddresses,
-  databases: SystemDatabases,
+  servers: Pick<SystemPlan, 'stack' | 'databases' | 'rabbitmqUrl'>,
   folder: string,
 ): Promise<SystemPlan> {
-  const proxies = options.proxies ?? 2;
-  const catalogInstances = options.catalogInstances ?? 2;
+  const counts = {
+    proxies: options.proxies ?? 2,
+    catalogInstances: options.catalogInstances ?? 2,
+    relays: options.relays ?? 2,
+    appliers: options.appliers ?? 2,
+  };
   const ports: Record<string, number> = {};
   const reserved = recordedPorts(stackHome());
-  for (const [name, usual] of Object.entries(portNames({ proxies, catalogInstances }))) {
+  for (const [name, usual] of Object.entries(portNames(counts))) {
     const taken = new Set([...reserved, ...Object.values(ports)]);
     const usualFits = options.ports === 'default' && !taken.has(usual) && (await portIsFree(usual));
     ports[name] = usualFits ? usual : ((await pickPorts(1, { taken }))[0] ?? 0);
   }
   return {
-    stack,
-    databases,
+    ...servers,
     secrets: { webhookSecret: randomBytes(24).toString('hex'), operatorToken: randomBytes(24).toString('hex') },
     ports,
-    proxies,
+    ...counts,
     workersPerProxy: options.workersPerProxy ?? 2,
-    catalogInstances,
-    slicesFolder: options.slicesFolder ?? join(repositoryRoot, 'migrations/slices'),
+    slicesFolder: slicesFolderOf(options),
     dataFolder(process) {
       const place = join(folder, 'data', process);
       if (options.fresh) rmSync(place, { recursive: true, force: true });
@@ -242,21 +288,28 @@ async function makePlan(
   };
 }
 
+const slicesFolderOf = ({ slicesFolder }: SystemOptions): string =>
+  slicesFolder ?? join(repositoryRoot, 'migrations/slices');
+
 function addressesOf(
-  stack: StackAddresses,
-  databases: SystemDatabases,
+  servers: Pick<SystemPlan, 'stack' | 'databases' | 'rabbitmqUrl'>,
+  slicesFolder: string,
   definitions: ProcessDefinition[],
 ): SystemAddresses {
-  const of = (kind: string) => definitions.filter((definition) => definition.kind === kind);
+  const of = (kind: ProcessKind) => definitions.filter((definition) => definition.kind === kind);
   const proxies = of('proxy');
+  const urls = (kind: ProcessKind) => of(kind).map(({ url }) => url);
   return {
-    stack,
-    databases,
+    ...servers,
+    flagStore: flagStoreOf(servers.stack),
+    slicesFolder,
     proxyUrls: proxies.map(({ url }) => url),
     proxyAdminUrls: proxies.flatMap(({ adminUrl }) => adminUrl ?? []),
     monolithUrl: of('monolith')[0]?.url ?? '',
     paymentProviderUrl: of('payment-provider')[0]?.url ?? '',
-    catalogUrls: of('catalog').map(({ url }) => url),
+    catalogUrls: urls('catalog'),
+    relayUrls: urls('relay'),
+    applierUrls: urls('applier'),
     operatorToken: proxies[0]?.env.OPERATOR_TOKEN ?? '',
   };
 }

@@ -4,8 +4,8 @@ import { createLog } from '@strangler/platform/log.ts';
 import { eventually } from '@strangler/platform/testing/eventually.ts';
 import { startCrowd } from '../../traffic/crowd.ts';
 import { seededRandom } from '../../traffic/random.ts';
-import { shopperConnections } from '../../traffic/shopper.ts';
-import { createTally, percentile } from '../../traffic/tally.ts';
+import { createTally, spread } from '../../traffic/tally.ts';
+import { visitorConnections } from '../../traffic/visitor.ts';
 import { atLeast, atMost, type Bound } from '../bounds.ts';
 import type { Progress } from '../progress.ts';
 import { expectHealthy, flipReads, workersOf } from '../proxies.ts';
@@ -59,8 +59,8 @@ const drive = async (
 ): Promise<FlagsReport> => {
   const { store, close } = openFlagStore(shop.flagStore, { log: createLog({ name: 'demo', level: 'silent' }) });
   const random = seededRandom(42);
-  const connections = shopperConnections();
-  const shoppers = await inviteShoppers(shop, { accounts: 40, anonymous: 20, random, dispatcher: connections });
+  const connections = visitorConnections();
+  const shoppers = await inviteShoppers(shop, { accounts: 20, anonymous: 40, random, dispatcher: connections });
   const keeper = createTally();
   const flipMs: number[] = [];
   const killed: string[] = [];
@@ -142,7 +142,7 @@ type Measured = {
 };
 
 const report = ({ tally, flipMs, flips, killed, sides }: Measured): FlagsReport => {
-  const figures = { p50: round(percentile(flipMs, 0.5)), p99: round(percentile(flipMs, 0.99)) };
+  const figures = spread(flipMs);
   const bounds = [
     atMost('failed requests', tally.failed, 0),
     atMost('users moved off their side by raising the percentage', tally.stickyMoved, 0),
@@ -162,9 +162,7 @@ const report = ({ tally, flipMs, flips, killed, sides }: Measured): FlagsReport 
     servedBy: tally.servedBy,
     killed,
     stickyMoved: tally.stickyMoved,
-    latencyMs: { p50: round(percentile(tally.durationsMs, 0.5)), p99: round(percentile(tally.durationsMs, 0.99)) },
+    latencyMs: spread(tally.durationsMs),
     failures: tally.failures.map(({ action, failure }) => ({ action, failure })),
   };
 };
-
-const round = (value: number): number => Math.round(value * 10) / 10;

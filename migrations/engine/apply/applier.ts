@@ -4,21 +4,42 @@ import type { Log } from '@strangler/platform/log.ts';
 import { CommitOutcomeUnknown, conflictOf, withTransaction } from '@strangler/platform/mysql/transaction.ts';
 import type { Connection, Pool } from 'mysql2/promise';
 import type { Registry } from 'prom-client';
+import { inApplyTransaction, type StatementResult } from './apply-transaction.ts';
 import {
   type BatchLimits,
   bytesOfChange,
   newestOfEach,
   rowId,
+  type StoredVersion,
   splitByVersion,
   splitIntoBatches,
   type TableChange,
 } from './choose-changes.ts';
 import { createApplyMetrics } from './metrics.ts';
 import { positionsTable } from './own-tables.ts';
-import { countParked, noteAttempt, park, takeParked, unpark } from './parked.ts';
-import { readPosition, recordPositions } from './positions.ts';
+import {
+  countParked,
+  noteAttempt,
+  type ParkedCount,
+  park,
+  parkedCounts,
+  parkedStatement,
+  takeParked,
+  unpark,
+} from './parked.ts';
+import { positionStatement, positionsStatement, readPosition } from './positions.ts';
 import type { MappedTable, RowChange } from './row-shape.ts';
-import { readVersions, restoreVersions, VersionRace, writeVersions } from './versions.ts';
+import {
+  addVersions,
+  raiseStatement,
+  readVersions,
+  restoreVersions,
+  VersionRace,
+  type VersionRow,
+  versionsOf,
+  versionsStatements,
+  writeVersions,
+} from './versions.ts';
 import { createRowWriter, type RowWriter, type WriteOutcome } from './write-rows.ts';
 
 export type ApplierOptions = {
@@ -115,6 +136,7 @@ export function createApplier(options: ApplierOptions): Applier {
       }
     }
     const touched = new Set<string>();
+    let waiting = false;
     for (const batch of splitIntoBatches(known, ({ message }) => bytesOfChange(message), limits)) {
       const done = await applyBatch(batch);
       report.applied += done.applied;
@@ -123,9 +145,10 @@ export function createApplier(options: ApplierOptions): Applier {
       report.refused.push(...done.refused);
       report.present.push(...done.present);
       for (const { message } of batch) touched.add(targetOf(message));
+      waiting ||= done.waiting;
     }
-    // After the commit: of two transactions, one that parks and one that makes room, the later one sees both.
-    if (touched.size > 0) await settle([...touched], parkedPerBatch);
+    if (waiting) await settle([...touched], parkedPerBatch);
+    else for (const table of touched) metrics.parked(table, 0);
     return report;
   }
 
@@ -136,49 +159,82 @@ export function createApplier(options: ApplierOptions): Applier {
 
   const targetOf = (message: RowMessage): string => (bySource.get(message.table) as MappedTable).mapping.target;
 
-  async function applyBatch(batch: readonly Incoming[]): Promise<TogetherReport> {
+  /** One transaction; `waiting` tells whether any change of these tables waits. */
+  async function applyBatch(batch: readonly Incoming[]): Promise<TogetherReport & { waiting: boolean }> {
     const startedAt = performance.now();
     const messages = batch.map(({ message }) => message);
-    const report = await transaction(async (connection) => {
-      const floor = await standOnFloor(connection);
-      const above = floor === undefined ? messages : messages.filter(({ version }) => isAbove(version, floor));
-      const entries = above.map((message) => ({ table: targetOf(message), change: message }));
-      const { newest, superseded } = newestOfEach(entries);
-      const keys = newest.map(({ table, change }) => ({ table, keyText: change.keyText }));
-      const stored = await readVersions(connection, keys, 'update');
-      const { fresh, duplicates } = splitByVersion(newest, stored);
-      const known = messages.length - above.length + superseded + duplicates;
-      const written: TogetherReport = { applied: 0, duplicates: known, parked: 0, refused: [], present: above };
-      if (fresh.length > 0) {
-        await writeVersions(connection, fresh, stored);
-        const undone: TableChange[] = [];
-        for (const [table, changes] of groupByTable(fresh)) {
-          const outcomes = await writerOf(table).write(connection, changes);
-          const clashes = outcomes.filter((outcome) => outcome.kind === 'clash');
-          if (clashes.length > 0) await park(connection, table, clashes, maxParked);
-          count(written, outcomes);
-          undone.push(...unwritten(outcomes).map((change) => ({ table, change })));
-        }
-        if (undone.length > 0) {
-          await restoreVersions(connection, undone, stored);
-          const rows = new Set(undone.map(({ table, change }) => rowId(table, change.keyText)));
-          written.present = above.filter((message) => !rows.has(rowId(targetOf(message), message.keyText)));
-        }
-      }
-      await recordPositions(connection, byPosition(batch));
-      return written;
-    });
+    const entries = messages.map((message) => ({ table: targetOf(message), change: message }));
+    const all = newestOfEach(entries);
+    const keys = all.newest.map(({ table, change }) => ({ table, keyText: change.keyText }));
+    const ground = options.floor === undefined ? [] : [positionStatement(options.floor, 'share')];
+    const positions = positionsStatement(byPosition(batch));
+    const done = await repeated(() =>
+      inApplyTransaction(pool, {
+        first: [...ground, ...versionsStatements(keys, 'update')],
+        work: async (connection, found) => {
+          const floor = floorOf(found.slice(0, ground.length));
+          const stored = versionsOf(found.slice(ground.length).flat() as VersionRow[]);
+          const above = entries.filter(({ change }) => floor === undefined || isAbove(change.version, floor));
+          const { newest, superseded } = above.length === entries.length ? all : newestOfEach(above);
+          const { fresh, duplicates } = splitByVersion(newest, stored);
+          const known = entries.length - above.length + superseded + duplicates;
+          const result = await writeFresh(connection, fresh, stored);
+          result.duplicates += known;
+          result.present = above
+            .filter(({ table, change }) => !result.undone.has(rowId(table, change.keyText)))
+            .map(({ change }) => change as RowMessage);
+          const written = fresh.filter(({ table, change }) => !result.undone.has(rowId(table, change.keyText)));
+          const last = [raiseStatement(written, stored), positions].filter((one) => one !== undefined);
+          return { result, last };
+        },
+        // After the commit: of two transactions, one that parks and one that makes room, the later one sees both.
+        after: [parkedStatement([...new Set(keys.map(({ table }) => table))])],
+      }),
+    );
     metrics.batch(batch.length, (performance.now() - startedAt) / 1000);
+    const { undone: _undone, ...report } = done.result;
     tell(messages, report);
-    return report;
+    return { ...report, waiting: parkedCounts((done.after[0] ?? []) as ParkedCount[]).size > 0 };
   }
 
-  /** Locks the floor against being taken away and gives it; undefined where none is asked for. @throws FloorGone */
-  async function standOnFloor(connection: Connection): Promise<RowVersion | undefined> {
+  /**
+   * Writes changes that are newer than what the target has, and the versions of rows that had none; those of the others
+   * are still to be raised. Gives besides which rows are as they were.
+   */
+  async function writeFresh(
+    connection: Connection,
+    fresh: readonly TableChange[],
+    stored: ReadonlyMap<string, StoredVersion>,
+  ): Promise<TogetherReport & { undone: ReadonlySet<string> }> {
+    const report: TogetherReport = { applied: 0, duplicates: 0, parked: 0, refused: [], present: [] };
+    if (fresh.length === 0) return { ...report, undone: new Set() };
+    await addVersions(connection, fresh, stored);
+    const undone: TableChange[] = [];
+    for (const [table, changes] of groupByTable(fresh)) {
+      const outcomes = await writerOf(table).write(connection, changes);
+      const clashes = outcomes.filter((outcome) => outcome.kind === 'clash');
+      if (clashes.length > 0) await park(connection, table, clashes, maxParked);
+      count(report, outcomes);
+      undone.push(...unwritten(outcomes).map((change) => ({ table, change })));
+    }
+    const added = undone.filter(({ table, change }) => !stored.has(rowId(table, change.keyText)));
+    if (added.length > 0) await restoreVersions(connection, added, stored);
+    return { ...report, undone: new Set(undone.map(({ table, change }) => rowId(table, change.keyText))) };
+  }
+
+  /** What the floor's statement gave, where there is one. @throws FloorGone */
+  function floorOf([rows]: readonly StatementResult[]): RowVersion | undefined {
     if (options.floor === undefined) return undefined;
-    const floor = await readPosition(connection, options.floor, 'share');
+    const [floor] = (rows ?? []) as RowVersion[];
     if (floor === undefined) throw new FloorGone(options.floor);
     return floor;
+  }
+
+  /** Locks the floor against being taken away. @throws FloorGone */
+  async function standOnFloor(connection: Connection): Promise<void> {
+    if (options.floor === undefined) return;
+    const floor = await readPosition(connection, options.floor, 'share');
+    if (floor === undefined) throw new FloorGone(options.floor);
   }
 
   const writerOf = (table: string): RowWriter => writers.get(table) as RowWriter;
@@ -238,12 +294,15 @@ export function createApplier(options: ApplierOptions): Applier {
     return settled.length;
   }
 
-  /** One transaction, begun anew after a conflict of locks, after a race, and when a COMMIT was not answered. */
-  async function transaction<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
+  const transaction = <T>(work: (connection: Connection) => Promise<T>): Promise<T> =>
+    repeated(() => withTransaction(pool, 'READ COMMITTED', work, { maxAttempts: 1 }));
+
+  /** A transaction, begun anew after a conflict of locks, after a race, and when a COMMIT was not answered. */
+  async function repeated<T>(run: () => Promise<T>): Promise<T> {
     let delayMs: number | undefined;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await withTransaction(pool, 'READ COMMITTED', work, { maxAttempts: 1 });
+        return await run();
       } catch (error) {
         const cause = retryCause(error);
         if (cause === undefined || attempt >= maxAttempts) throw error;

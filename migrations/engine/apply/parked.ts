@@ -1,6 +1,7 @@
 import type { RowVersion } from '@strangler/platform/contracts/row-message.ts';
 import type { Connection } from 'mysql2/promise';
 import { type Queryable, rowsOf } from '../schema/queryable.ts';
+import type { Statement } from './apply-transaction.ts';
 import { parkedTable } from './own-tables.ts';
 import type { RowChange } from './row-shape.ts';
 
@@ -96,13 +97,20 @@ export async function noteAttempt(connection: Connection, table: string, changes
 /** How many changes wait, by table; tables where none do are not in it. */
 export async function countParked(db: Queryable, tables: readonly string[]): Promise<Map<string, number>> {
   if (tables.length === 0) return new Map();
-  const rows = await rowsOf<{ name: string; n: number }>(
-    db,
-    `SELECT table_name AS name, COUNT(*) AS n FROM ${parkedTable} WHERE table_name IN (?) GROUP BY table_name`,
-    [tables],
-  );
-  return new Map(rows.map(({ name, n }) => [name, n]));
+  const { sql, values } = parkedStatement(tables);
+  return parkedCounts(await rowsOf<ParkedCount>(db, sql, values));
 }
+
+export type ParkedCount = { name: string; n: number };
+
+/** The statement that counts them; what it gives is for `parkedCounts`. */
+export const parkedStatement = (tables: readonly string[]): Statement => ({
+  sql: `SELECT table_name AS name, COUNT(*) AS n FROM ${parkedTable} WHERE table_name IN (?) GROUP BY table_name`,
+  values: [tables],
+});
+
+export const parkedCounts = (rows: readonly ParkedCount[]): Map<string, number> =>
+  new Map(rows.map(({ name, n }) => [name, n]));
 
 /** The versions that wait, of these rows of one table. */
 export async function parkedVersions(

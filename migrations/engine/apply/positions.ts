@@ -1,6 +1,6 @@
 import { compareVersions, type RowMessage, type RowVersion } from '@strangler/platform/contracts/row-message.ts';
-import type { Connection } from 'mysql2/promise';
 import { type Queryable, rowsOf } from '../schema/queryable.ts';
+import type { Statement } from './apply-transaction.ts';
 import { positionsTable } from './own-tables.ts';
 import { type Lock, lockSql } from './versions.ts';
 
@@ -14,11 +14,10 @@ export type Position = {
   appliedAt: Date;
 };
 
-/** Raises the positions of streams to what came by each; none ever goes down. */
-export async function recordPositions(
-  connection: Connection,
+/** The statement that raises the positions of streams to what came by each; none ever goes down. Undefined where nothing came. */
+export function positionsStatement(
   streams: ReadonlyMap<string, readonly Pick<RowMessage, 'version' | 'at'>[]>,
-): Promise<void> {
+): Statement | undefined {
   const rows: [name: string, epoch: number, id: string, changedAt: string][] = [];
   // In one order always: several appliers may record several each.
   for (const [name, messages] of [...streams].sort(([a], [b]) => (a < b ? -1 : 1))) {
@@ -31,24 +30,36 @@ export async function recordPositions(
     }
     rows.push([name, version.epoch, version.id, at.slice(0, -1).replace('T', ' ')]);
   }
-  if (rows.length === 0) return;
+  if (rows.length === 0) return undefined;
   const newer = '(VALUES(epoch) > epoch OR (VALUES(epoch) = epoch AND VALUES(id) > id))';
-  await connection.query(
-    `INSERT INTO ${positionsTable} (name, epoch, id, changed_at, applied_at)
+  return {
+    sql: `INSERT INTO ${positionsTable} (name, epoch, id, changed_at, applied_at)
      VALUES ${rows.map(() => '(?, ?, ?, ?, UTC_TIMESTAMP(6))').join(', ')}
      ON DUPLICATE KEY UPDATE id = IF(${newer}, VALUES(id), id), epoch = GREATEST(epoch, VALUES(epoch)),
        changed_at = GREATEST(changed_at, VALUES(changed_at)), applied_at = VALUES(applied_at)`,
-    rows.flat(),
-  );
+    values: rows.flat(),
+  };
 }
 
-/** The version that stands under a name, read with a lock or without. */
+/** Raises the positions of streams to what came by each. */
+export async function recordPositions(
+  db: Queryable,
+  streams: ReadonlyMap<string, readonly Pick<RowMessage, 'version' | 'at'>[]>,
+): Promise<void> {
+  const statement = positionsStatement(streams);
+  if (statement !== undefined) await db.query(statement.sql, [...statement.values]);
+}
+
+/** The statement that reads the version which stands under a name; it gives one row or none. */
+export const positionStatement = (name: string, lock: Lock): Statement => ({
+  sql: `SELECT epoch, CAST(id AS CHAR) AS id FROM ${positionsTable} WHERE name = ?${lockSql[lock]}`,
+  values: [name],
+});
+
+/** The version that stands under a name. */
 export async function readPosition(db: Queryable, name: string, lock: Lock): Promise<RowVersion | undefined> {
-  const [row] = await rowsOf<RowVersion>(
-    db,
-    `SELECT epoch, CAST(id AS CHAR) AS id FROM ${positionsTable} WHERE name = ?${lockSql[lock]}`,
-    [name],
-  );
+  const { sql, values } = positionStatement(name, lock);
+  const [row] = await rowsOf<RowVersion>(db, sql, values);
   return row;
 }
 

@@ -1,14 +1,16 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import type { Slice } from '@strangler/platform/contracts/slice-file.ts';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
 import { readApplied, requireApplied } from '@strangler/platform/outbox/applied.ts';
 import { installOutbox, outboxTable } from '@strangler/platform/outbox/schema.ts';
-import { type FreshDatabase, freshDatabase } from '@strangler/platform/testing/servers.ts';
+import { eventually, type FreshDatabase, freshDatabase } from '@strangler/platform/testing/servers.ts';
 import type { Pool } from 'mysql2/promise';
 import { pino } from 'pino';
 import { beginCheckpoint, moveCheckpoint, readCheckpoint } from '../backfill/checkpoint.ts';
 import { rowsOf } from '../schema/queryable.ts';
 import { createApplier } from './applier.ts';
 import { mapped, prepareTarget, rowMessage } from './fixture.ts';
+import { startHousekeeping } from './housekeeping.ts';
 import { parkedTable, versionsTable } from './own-tables.ts';
 import { recordPositions } from './positions.ts';
 import { type PruneOutcome, pruneTombstones } from './prune-tombstones.ts';
@@ -108,16 +110,52 @@ describe('a tombstone goes', () => {
   });
 });
 
-test('the source is told the position of each part, once it asks for it', async () => {
+/** Both ends are one database here. */
+const ends = () => ({
+  databases: {
+    slice: { slice: 'fixture' } as Slice,
+    source: { read: pool, write: pool },
+    target: { read: pool, apply: applyPool },
+  },
+  tables: [],
+  log: pino({ level: 'silent' }),
+  deadLetters: async () => 0,
+});
+
+test('the source is told the position of each part, once it asks for it and again and again', async () => {
   const connection = await pool.getConnection();
-  const at = '2026-11-21T08:45:42.000001Z';
-  await recordPositions(connection, new Map([['fixture.apply.p03', [{ version: { epoch: 1, id: '33' }, at }]]]));
-  connection.release();
+  const reach = (id: string) =>
+    recordPositions(
+      connection,
+      new Map([['fixture.apply.p03', [{ version: { epoch: 1, id }, at: '2026-11-21T08:45:42.000001Z' }]]]),
+    );
+  const told = async () => (await readApplied(pool)).filter(({ id }) => id !== '0');
+  await reach('33');
   await tellSourceApplied(pool, pool, 'fixture');
   expect(await readApplied(pool)).toEqual([]);
   await requireApplied(pool, 'fixture');
-  await tellSourceApplied(pool, pool, 'fixture');
-  const told = await readApplied(pool);
-  expect(told.filter(({ id }) => id !== '0')).toEqual([{ slice: 'fixture', part: 3, id: '33' }]);
-  expect(told).toHaveLength(16);
+  const housekeeping = startHousekeeping({ ...ends(), tellEveryMs: 10 });
+  for (const id of ['33', '34']) {
+    await reach(id);
+    await eventually(async () => expect(await told()).toEqual([{ slice: 'fixture', part: 3, id }]));
+  }
+  connection.release();
+  await housekeeping.stop();
+  expect(await readApplied(pool)).toHaveLength(16);
+});
+
+test('an applier takes tombstones away now and then, and outlives a database that does not answer', async () => {
+  await copied('done');
+  await deletesApplied(16);
+  const sides = { source: pool, sourceDatabase: database.name, target: pool, targetDatabase: database.name };
+  const tables = [await mapped(sides, { source: 'items' })];
+  let asked = 0;
+  const deadLetters = async () => {
+    asked += 1;
+    if (asked === 1) throw new Error('the broker is away');
+    return 0;
+  };
+  const housekeeping = startHousekeeping({ ...ends(), tables, deadLetters, pruneEveryMs: 10 });
+  await eventually(async () => expect(await keys()).toEqual(['20', '6', '7', '8', '9']));
+  await housekeeping.stop();
 });

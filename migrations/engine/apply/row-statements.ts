@@ -1,9 +1,8 @@
 import type { Dialect } from '@strangler/platform/mysql/pool.ts';
-import { escape as escapeText } from 'mysql2';
 import { type ColumnCodec, codecOf } from '../row/column-codec.ts';
 import { quoteName } from '../schema/identifiers.ts';
 import { type ColumnSchema, columnOf } from '../schema/table-schema.ts';
-import type { MappedTable, RowShape, Slot } from './row-shape.ts';
+import type { MappedTable, RowShape } from './row-shape.ts';
 import { isText, shapeOf, slotIndex, sourceCodec, targetCodec, unmappedColumns } from './row-shape.ts';
 
 /**
@@ -16,11 +15,6 @@ export type RowStatements = {
   update: string;
   /** Adds the rows whose key is not there; the array is needed once. */
   insert: string;
-  /**
-   * An INSERT of rows given as texts, without a look at whether their keys are there: half as much work for the server.
-   * Null where an expression of the mapping has to be computed from them.
-   */
-  insertNew: ((rows: readonly (readonly (string | null)[])[]) => string) | null;
   /** Takes the rows away; of each row only the key's texts are read. */
   delete: string;
   /** Columns that the mapping leaves alone, kept over a removal and addition of the row; null where there are none. */
@@ -125,30 +119,9 @@ export const rowStatements = (table: MappedTable): RowStatements => {
     insert:
       `INSERT INTO ${target} (${columns.join(', ')}) SELECT ${values.join(', ')} FROM ${rows} ` +
       `LEFT JOIN ${target} AS t ON ${where} WHERE t.${quoteName(mapping.targetKey[0] as string)} IS NULL`,
-    insertNew: insertNewOf(table, shape),
     delete: `DELETE t FROM ${keys} STRAIGHT_JOIN ${target} AS t ON ${where}`,
     unmapped: unmappedStatements(table, shape, keys, where),
   };
-};
-
-const insertNewOf = (table: MappedTable, shape: RowShape): RowStatements['insertNew'] => {
-  const { mapping } = table;
-  const values: { slot: number; codec: ColumnCodec }[] = [];
-  for (const column of mapping.columns) {
-    if (column.from === 'sql') return null;
-    const slot: Slot =
-      column.from === 'column'
-        ? { from: 'image', column: column.column }
-        : { from: 'transform', column: column.target };
-    values.push({ slot: slotIndex(shape, slot), codec: targetCodec(table, column.target, 'target') });
-  }
-  const columns = mapping.columns.map((column) => quoteName(column.target));
-  const insert = `INSERT INTO ${quoteName(mapping.target)} (${columns.join(', ')}) VALUES `;
-  const literalOf = (text: string | null | undefined, codec: ColumnCodec): string =>
-    text === null || text === undefined ? 'NULL' : codec.decodeSql(escapeText(text));
-  return (rows) =>
-    insert +
-    rows.map((texts) => `(${values.map(({ slot, codec }) => literalOf(texts[slot], codec)).join(',')})`).join(',');
 };
 
 const unmappedStatements = (

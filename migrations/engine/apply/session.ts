@@ -11,11 +11,13 @@ import type { Pool } from 'mysql2/promise';
  *   their way, and a row that is taken away and added again in one transaction takes nothing with it.
  * - Strict: a value that the column cannot hold is an error and never cut to fit. Zero dates and 0 in an AUTO_INCREMENT
  *   column are values like others.
+ * - READ COMMITTED, under which a batch locks nothing but the rows that it names.
  */
 const session = (lockWaitSeconds: number): string =>
   `SET @strangler_apply = 1, SESSION foreign_key_checks = 0, SESSION unique_checks = 1, SESSION time_zone = '+00:00', ` +
   `SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION', ` +
-  `SESSION innodb_lock_wait_timeout = ${lockWaitSeconds}, NAMES utf8mb4`;
+  `SESSION innodb_lock_wait_timeout = ${lockWaitSeconds}, NAMES utf8mb4; ` +
+  'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED';
 
 export type ApplyPoolOptions = PoolOptions & {
   /** How long a statement waits for a lock before the batch is begun anew, 10 s unless told. */
@@ -25,7 +27,8 @@ export type ApplyPoolOptions = PoolOptions & {
 /** A pool whose sessions write rows of the pipe: for the applier, the backfill and nothing else. */
 export function createApplyPool(url: string, options: ApplyPoolOptions = {}): Pool {
   const { lockWaitSeconds = 10, ...poolOptions } = options;
-  const pool = createPool(url, poolOptions);
+  // Several statements in one query: each round trip makes a batch later.
+  const pool = createPool(url, { ...poolOptions, multipleStatements: true });
   // Queued before whatever the connection was taken for.
   pool.pool.on('connection', (connection) => {
     connection.query(session(lockWaitSeconds), (error) => {

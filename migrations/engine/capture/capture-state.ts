@@ -69,6 +69,12 @@ export async function dropCaptureState(db: Queryable, slice: string): Promise<vo
   await db.query(`DELETE FROM ${captureStateTable} WHERE slice = ?`, [slice]);
   const [other] = await rowsOf(db, `SELECT 1 FROM ${captureStateTable} LIMIT 1`);
   if (other !== undefined) return;
-  await db.query(`DROP PROCEDURE IF EXISTS ${recorder}`);
+  // Whoever drops one that is not there needs the right to, which is not asked for where there are none.
+  const [routine] = await rowsOf(
+    db,
+    'SELECT 1 FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE() AND ROUTINE_NAME = ?',
+    [recorder],
+  );
+  if (routine !== undefined) await db.query(`DROP PROCEDURE ${recorder}`);
   await db.query(`DROP TABLE ${captureStateTable}`);
 }

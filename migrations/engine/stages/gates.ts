@@ -156,14 +156,14 @@ export const judgeShadow = (figures: ShadowFigures, { maxLagMs } = defaultGateBo
       isOpen: verified !== null && unequal.length === 0,
       found:
         verified === null
-          ? 'not compared, another gate is shut'
+          ? 'not compared yet'
           : unequal.length === 0
             ? `${rows} rows of ${count(verified.length, 'table')}, 0 differences`
             : unequal.map(told).join(', '),
       bound: '0 differences, 0 unsettled',
       todo:
         verified === null
-          ? 'open the others first'
+          ? `"strangler advance ${slice}" compares every row once the other gates are open, "strangler verify ${slice}" at any time`
           : `"strangler verify ${slice}" shows the rows, "strangler repair ${slice} --differences" mends them through the pipe`,
       forcible: true,
     }),

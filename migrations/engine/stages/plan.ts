@@ -5,6 +5,7 @@ import { targetTablesStatements } from '../apply/own-tables.ts';
 import type { MappedTable } from '../apply/row-shape.ts';
 import { readCaptureTriggers } from '../capture/drift.ts';
 import { pipeTopology } from '../pipe/apply-consumer.ts';
+import type { Finding } from '../preflight/finding.ts';
 import { quoteName, quoteTable } from '../schema/identifiers.ts';
 import { nextStage } from './advance.ts';
 import { capturePlans } from './measure.ts';
@@ -19,7 +20,14 @@ export type PlannedStep = {
   statements: string[];
 };
 
-export type Plan = { slice: string; from: Stage; to: Stage; steps: PlannedStep[] };
+export type Plan = {
+  slice: string;
+  from: Stage;
+  to: Stage;
+  steps: PlannedStep[];
+  /** What does not stand in the way, and whoever does it should know. */
+  warnings: readonly Finding[];
+};
 
 /** What `advance` does next, statement by statement. Does none of it. */
 export async function planAdvance(
@@ -30,8 +38,10 @@ export async function planAdvance(
   const { slice } = databases.slice;
   const to = nextStage(stage, slice);
   const tables = await databases.tables();
-  const steps = to === 'sync' ? await syncSteps(work, tables) : shadowSteps(tables);
-  return { slice, from: stage, to, steps };
+  if (to === 'shadow') return { slice, from: stage, to, steps: shadowSteps(tables), warnings: [] };
+  const { findings } = await databases.preflight();
+  const warnings = findings.filter(({ level }) => level === 'warn');
+  return { slice, from: stage, to, steps: await syncSteps(work, tables), warnings };
 }
 
 async function syncSteps(
@@ -102,7 +112,7 @@ export async function planRollback(
       statements: [],
     },
   ];
-  if (to === 'sync') return { slice: slice.slice, from: stage, to, steps };
+  if (to === 'sync') return { slice: slice.slice, from: stage, to, steps, warnings: [] };
   const [{ name } = { name: '' }] = (await source.read.query('SELECT DATABASE() AS name'))[0] as { name: string }[];
   for (const trigger of await readCaptureTriggers(source.read, name, slice.slice)) {
     steps.push({
@@ -123,5 +133,5 @@ export async function planRollback(
   if ((await outboxInstaller(source.read)) === 'strangler') {
     steps.push({ where: 'source', what: 'drop the outbox, if no other slice is captured', statements: [] });
   }
-  return { slice: slice.slice, from: stage, to, steps };
+  return { slice: slice.slice, from: stage, to, steps, warnings: [] };
 }

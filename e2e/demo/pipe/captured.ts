@@ -1,0 +1,28 @@
+import { readSliceDirectory } from '@strangler/platform/contracts/slice-directory.ts';
+import type { Pool } from 'mysql2/promise';
+
+/** Ids of all changes of a slice's rows that were captured so far, as the outbox has them. */
+export const capturedIds = async (source: Pool, slice: string): Promise<string[]> => {
+  const [rows] = await source.query(
+    "SELECT CAST(id AS CHAR) AS id FROM strangler_outbox WHERE kind = 'row' AND topic LIKE CONCAT(?, '.%')",
+    [slice],
+  );
+  return (rows as { id: string }[]).map(({ id }) => id);
+};
+
+/** How many rows of the outbox, of whatever kind, no relay has published yet. */
+export const unpublishedCount = async (source: Pool): Promise<number> => {
+  const [rows] = await source.query('SELECT COUNT(*) AS n FROM strangler_outbox WHERE published = 0');
+  return Number((rows as { n: number }[])[0]?.n);
+};
+
+/** How many rows there are in the tables of a slice. */
+export const sourceRows = async (source: Pool, slicesFolder: string, slice: string): Promise<number> => {
+  const tables = (await readSliceDirectory(slicesFolder)).find((one) => one.slice === slice)?.tables ?? [];
+  let sum = 0;
+  for (const table of tables) {
+    const [rows] = await source.query('SELECT COUNT(*) AS n FROM ??', [table.source]);
+    sum += Number((rows as { n: number }[])[0]?.n);
+  }
+  return sum;
+};

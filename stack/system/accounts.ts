@@ -1,0 +1,55 @@
+import type { Engine } from '../addresses.ts';
+
+/** The two databases of the system, and the names of the accounts that reach them. */
+export const schemas = { shop: 'shop', catalog: 'catalog' };
+export type Schemas = typeof schemas;
+export const accountNames = { shop: 'shop', catalog: 'catalog', mover: 'strangler', relay: 'relay' } as const;
+export type AccountName = keyof typeof accountNames;
+
+/** Rights of an account, each as it stands between GRANT and TO. */
+export type Grants = Record<AccountName, string[]>;
+
+/** What the mover's account needs on a source's database: what preflight asks for, and no more. */
+const onSource = [
+  'SELECT',
+  'INSERT',
+  'UPDATE',
+  'DELETE',
+  'CREATE',
+  'ALTER',
+  'DROP',
+  'INDEX',
+  'TRIGGER',
+  'LOCK TABLES',
+] as const;
+
+/** MariaDB's triggers go through a procedure. */
+const onSourceInMariadb = ['CREATE ROUTINE', 'ALTER ROUTINE', 'EXECUTE'] as const;
+
+const onTarget = ['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'CREATE', 'DROP'] as const;
+
+/**
+ * What a relay needs. CREATE stands with each table because a right on a table that is not there yet is granted only
+ * together with it. Partitions of the outbox are made and dropped with ALTER and DROP, under a lock; LOCK TABLES is
+ * granted for a whole database only, and is of no use on a table that the account may not SELECT from.
+ */
+const ofRelay: readonly (readonly [table: string, privileges: string])[] = [
+  ['strangler_outbox', 'SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP'],
+  ['strangler_outbox_lease', 'SELECT, INSERT, UPDATE, DELETE, CREATE'],
+  ['strangler_outbox_relay', 'SELECT, INSERT, UPDATE, DELETE, CREATE'],
+  ['strangler_outbox_source', 'SELECT, CREATE'],
+  ['strangler_outbox_applied', 'SELECT, CREATE'],
+];
+
+/** Whoever owns a database has every right in it and none in the other; only the mover sees both. */
+export function grantsFor(engine: Engine, names: Schemas = schemas): Grants {
+  const shop = `\`${names.shop}\``;
+  const catalog = `\`${names.catalog}\``;
+  const source = [...onSource, ...(engine === 'mariadb' ? onSourceInMariadb : [])];
+  return {
+    shop: [`ALL PRIVILEGES ON ${shop}.*`],
+    catalog: [`ALL PRIVILEGES ON ${catalog}.*`],
+    mover: [`${source.join(', ')} ON ${shop}.*`, `${onTarget.join(', ')} ON ${catalog}.*`],
+    relay: [...ofRelay.map(([table, privileges]) => `${privileges} ON ${shop}.${table}`), `LOCK TABLES ON ${shop}.*`],
+  };
+}
