@@ -29,15 +29,16 @@ const recorder = (screen?: Screen) => {
 };
 
 describe('progress without a terminal', () => {
-  test('is a line now and then, one at the end of each table, and nothing of it on standard output', async () => {
+  test('is a line now and then, one at the end of each table, and nothing of it on standard output', () => {
     const { terminal, out, err } = recorder();
-    const view = createProgressView(terminal, { json: false, lineEveryMs: 40 });
+    let nowMs = 0;
+    const view = createProgressView(terminal, { json: false, lineEveryMs: 40, nowMs: () => nowMs });
     for (let n = 0; n < 1000; n += 1) view.progress({}, at('products', n));
     expect(err).toEqual([]);
-    await wait(50);
+    nowMs += 50;
     for (let n = 0; n < 1000; n += 1) view.progress({}, at('products', 12_000));
     expect(err).toEqual(['products: 12,000 of about 20,000 rows, 3,400/s, 2.4s left']);
-    await wait(50);
+    nowMs += 50;
     view.progress({}, at('products', 20_001, { waiting: 'lag of 6000 ms, bound 5000 ms' }));
     view.ended({}, 'products: 20,001 rows in 6.0s');
     view.note({}, 'and this');

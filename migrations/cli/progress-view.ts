@@ -33,13 +33,15 @@ export type ProgressViewOptions = {
   json: boolean;
   /** Between two lines about the same table where there is no terminal, 5 s unless told. */
   lineEveryMs?: number;
+  /** Milliseconds of a clock that does not go back, `performance.now` unless told. */
+  nowMs?: () => number;
 };
 
 /** Results go to standard output, progress for people to standard error, so that results can be piped. */
 export const createProgressView = (terminal: Terminal, options: ProgressViewOptions): ProgressView => {
-  const { json, lineEveryMs = 5000 } = options;
+  const { json, lineEveryMs = 5000, nowMs = () => performance.now() } = options;
   if (json) return jsonView(terminal);
-  const show = terminal.screen === undefined ? lines(terminal, lineEveryMs) : bars(terminal.screen);
+  const show = terminal.screen === undefined ? lines(terminal, lineEveryMs, nowMs) : bars(terminal.screen);
   const say = (text: string, to: (text: string) => void) => show.interrupted(() => to(text));
   return {
     progress: (_event, at) => show.progress(at),
@@ -67,14 +69,14 @@ type Display = {
   end(): void;
 };
 
-const lines = ({ err }: Terminal, everyMs: number): Display => {
+const lines = ({ err }: Terminal, everyMs: number, nowMs: () => number): Display => {
   let last = { table: '', atMs: 0 };
   return {
     progress(at) {
-      const nowMs = performance.now();
-      if (last.table !== at.table) last = { table: at.table, atMs: nowMs };
-      if (nowMs - last.atMs < everyMs) return;
-      last.atMs = nowMs;
+      const atMs = nowMs();
+      if (last.table !== at.table) last = { table: at.table, atMs };
+      if (atMs - last.atMs < everyMs) return;
+      last.atMs = atMs;
       err(describeProgress(at));
     },
     interrupted: (write) => write(),

@@ -1,0 +1,123 @@
+import type { FenceOwner } from '@strangler/platform/contracts/fence-refusal.ts';
+import type { Pool, PoolConnection } from 'mysql2/promise';
+import type { CaptureOutcome } from '../capture/install-capture.ts';
+import { type LockOptions, withTableLocked } from '../capture/lock-table.ts';
+import { quoteName } from '../schema/identifiers.ts';
+import { compareFenceTriggers, type LiveFenceTrigger, readFenceTriggers } from './drift.ts';
+import { type FencePlan, fenceSqlMode } from './fence-plan.ts';
+import { dropFenceRow, ensureFenceRow, type FenceState } from './fence-state.ts';
+
+export type FenceInstallation = {
+  slice: string;
+  database: string;
+  /** What the fence is when there is none yet; one that is there stays as it is, open or closed, its epoch too. */
+  initially: { state: FenceState; epoch: number; owner: FenceOwner };
+  /** One of each of the slice's tables that move with it; none of its reference tables. */
+  plans: readonly FencePlan[];
+};
+
+/** What was done to each table of a slice, and how long its writers may have waited for it. */
+export type FenceInstallationOutcome = CaptureOutcome;
+
+/**
+ * Makes the fence's row and the triggers of all of a slice's tables, table by table; when it returns, every write asks
+ * the fence, also of transactions that were open before. What is there and right is left alone, what is not is replaced
+ * without a write slipping through. Killed half-way it is run again, or `removeFence`.
+ * @throws TableBusyError, and what the server refuses.
+ */
+export async function installFence(
+  pool: Pool,
+  { slice, database, initially, plans }: FenceInstallation,
+  lock: LockOptions = {},
+): Promise<FenceInstallationOutcome[]> {
+  await ensureFenceRow(pool, { slice, ...initially });
+  const outcomes: FenceInstallationOutcome[] = [];
+  for (const plan of plans) {
+    const live = await readFenceTriggers(pool, database, slice);
+    const drifted = new Set(compareFenceTriggers([plan], ofPlan(plan, live)).map(({ name }) => name));
+    const old = live.filter(({ name }) => drifted.has(name));
+    const made = plan.triggers.filter(({ name }) => drifted.has(name));
+    if (drifted.size === 0) {
+      outcomes.push({ table: plan.table.name, done: 'unchanged', lockedMs: 0 });
+      continue;
+    }
+    const lockedMs = await underLock(pool, plan.table, lock, async (connection) => {
+      await dropTriggers(connection, database, old);
+      await connection.query(`SET SESSION sql_mode = '${fenceSqlMode}', NAMES utf8mb4`);
+      for (const { createSql } of made) await connection.query(createSql);
+    });
+    outcomes.push({ table: plan.table.name, done: old.length > 0 ? 'replaced' : 'created', lockedMs });
+  }
+  outcomes.push(...(await dropStrays(pool, { slice, database, plans }, lock)));
+  return outcomes;
+}
+
+/**
+ * Takes away every trigger that fences for a slice, whichever table it is on, and its row: the tables are as they were,
+ * open to whoever has the right to write.
+ * @throws TableBusyError with what was not yet taken away still in place; run it again.
+ */
+export async function removeFence(
+  pool: Pool,
+  { slice, database }: { slice: string; database: string },
+  lock: LockOptions = {},
+): Promise<FenceInstallationOutcome[]> {
+  const outcomes = await dropStrays(pool, { slice, database, plans: [] }, lock);
+  await dropFenceRow(pool, slice);
+  return outcomes;
+}
+
+/** Live triggers that stand on the plan's table or bear one of its names. */
+const ofPlan = ({ table, triggers }: FencePlan, live: readonly LiveFenceTrigger[]): LiveFenceTrigger[] =>
+  live.filter((found) => found.table === table.name || triggers.some(({ name }) => name === found.name));
+
+async function dropStrays(
+  pool: Pool,
+  { slice, database, plans }: Pick<FenceInstallation, 'slice' | 'database' | 'plans'>,
+  lock: LockOptions,
+): Promise<FenceInstallationOutcome[]> {
+  const live = await readFenceTriggers(pool, database, slice);
+  const names = new Set(
+    compareFenceTriggers(plans, live).flatMap(({ kind, name }) => (kind === 'stray' ? [name] : [])),
+  );
+  const strays = live.filter(({ name }) => names.has(name));
+  const outcomes: FenceInstallationOutcome[] = [];
+  for (const table of new Set(strays.map((stray) => stray.table))) {
+    const own = strays.filter((stray) => stray.table === table);
+    const lockedMs = await underLock(pool, { database, name: table }, lock, (connection) =>
+      dropTriggers(connection, database, own),
+    );
+    outcomes.push({ table, done: 'dropped', lockedMs });
+  }
+  return outcomes;
+}
+
+async function underLock(
+  pool: Pool,
+  table: { database: string; name: string },
+  lock: LockOptions,
+  work: (connection: PoolConnection) => Promise<void>,
+): Promise<number> {
+  let lockedMs = 0;
+  await withTableLocked(
+    pool,
+    table,
+    async (connection) => {
+      const startedMs = performance.now();
+      await work(connection);
+      lockedMs = performance.now() - startedMs;
+    },
+    lock,
+  );
+  return Math.round(lockedMs);
+}
+
+async function dropTriggers(
+  connection: PoolConnection,
+  database: string,
+  triggers: readonly { name: string }[],
+): Promise<void> {
+  for (const { name } of triggers) {
+    await connection.query(`DROP TRIGGER IF EXISTS ${quoteName(database)}.${quoteName(name)}`);
+  }
+}
