@@ -62,6 +62,10 @@ export const environment = z.object({
   HANDSHAKE_TIMEOUT: durationMs({ min: 1 }).default(10_000),
   MAX_WEBSOCKETS: integer({ min: 1 }).default(4096),
   MAX_CONNECTIONS: integer({ min: 1 }).default(8192),
+  HOLD_MAX: integer({ min: 1 }).default(1024),
+  HOLD_TIMEOUT: durationMs({ min: 1 }).default(30_000),
+  HOLD_RELEASE_CONCURRENCY: integer({ min: 1 }).default(64),
+  CUT_OFF_WRITES: z.enum(['hold', 'send']).default('hold'),
 });
 
 /** What the proxy is told by its environment, with the command line's word above it. */
@@ -177,6 +181,12 @@ export const readConfig = (env: NodeJS.ProcessEnv) => {
       maxConnections: told.MAX_CONNECTIONS,
     },
     upgrades: { handshakeTimeoutMs: told.HANDSHAKE_TIMEOUT, maxTunnels: told.MAX_WEBSOCKETS },
+    hold: {
+      maxWaiting: told.HOLD_MAX,
+      maxWaitMs: told.HOLD_TIMEOUT,
+      releaseConcurrency: told.HOLD_RELEASE_CONCURRENCY,
+    },
+    whenCutOff: told.CUT_OFF_WRITES,
     upstream: {
       /** Connections to one origin. */
       maxSockets: told.UPSTREAM_CONNECTIONS,

@@ -7,7 +7,11 @@ import { answerProblem, answerRefusal } from './answer-problem.ts';
 import type { Decide, Decision } from './decide/decision.ts';
 import { disclosedHeaders } from './forward/disclosed-headers.ts';
 import type { Forward } from './forward/forwarder.ts';
-import { giveUpAnswer, heldAnswer, noInstanceAnswer } from './retry/next-attempt.ts';
+import { KeptBody } from './forward/kept-body.ts';
+import { heldAnswers } from './hold/held-answers.ts';
+import type { HoldRefusal, WaitingWrite, WriteGate } from './hold/write-gate.ts';
+import type { WriteTicket } from './hold/writes-in-flight.ts';
+import { giveUpAnswer, noInstanceAnswer } from './retry/next-attempt.ts';
 import { type Tried, tryInstances } from './retry/try-instances.ts';
 import type { Upstreams } from './upstream/upstream.ts';
 
@@ -16,6 +20,7 @@ export type RequestHandlerParts = {
   decide: Decide;
   upstreams: Upstreams;
   forward: Forward;
+  gate: WriteGate;
   account: Account;
   limits: Limits;
   /** Milliseconds that only grow. Default `performance.now`. */
@@ -39,15 +44,34 @@ type Way = {
   accepted: Accepted | null;
   decision: Decision | null;
   attempts: AttemptRecord[];
+  /** A write of a slice that had to wait, as the gate knows it. */
+  waited: WaitingWrite | null;
+  /** A write of a slice from when it was decided about until it is over. */
+  ticket: WriteTicket | null;
+  /** It was refused for a stale epoch once; it is not sent a third time. */
+  sentAnew: boolean;
 };
 
-/** The way of a request: accept, decide, wait for its turn, forward to one instance or another, answer, account. */
+/**
+ * The way of a request: accept, decide, wait for its turn, wait while its slice is held, forward to one instance or
+ * another, answer, account.
+ */
 export function createRequestHandler(parts: RequestHandlerParts): RequestHandler {
-  const { accept, decide, upstreams, forward, account, limits, nowMs = () => performance.now() } = parts;
+  const { accept, decide, upstreams, forward, gate, account, limits, nowMs = () => performance.now() } = parts;
   let inFlight = 0;
 
   function begin(req: IncomingMessage, res: ServerResponse, clientAwaitsContinue: boolean): void {
-    const way: Way = { req, res, startedMs: nowMs(), accepted: null, decision: null, attempts: [] };
+    const way: Way = {
+      req,
+      res,
+      startedMs: nowMs(),
+      accepted: null,
+      decision: null,
+      attempts: [],
+      waited: null,
+      ticket: null,
+      sentAnew: false,
+    };
     inFlight += 1;
     try {
       const accepted = inFlight > limits.maxRequestsInFlight ? tooManyInFlight(limits) : accept(req);
@@ -58,16 +82,8 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
       }
       accepted.outgoing.clientAwaitsContinue = clientAwaitsContinue;
       way.accepted = accepted;
-      const decision = decide(accepted.facts);
-      way.decision = decision;
-      if (decision.reason === 'held') {
-        answerProblem(req, res, heldAnswer);
-        end(way, { kind: 'held', status: heldAnswer.status });
-        return;
-      }
-      inTurn(way, () => {
-        serve(way, accepted, decision).catch((error: unknown) => defect(way, error));
-      });
+      way.decision = decide(accepted.facts);
+      inTurn(way, () => pass(way, accepted));
     } catch (error) {
       defect(way, error);
     }
@@ -84,14 +100,75 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
     res.once('close', gone);
     res.once('socket', () => {
       res.off('close', gone);
-      proceed();
+      // The owner may be another by now.
+      decideAnew(way, proceed);
     });
+  }
+
+  function decideAnew(way: Way, proceed: () => void): void {
+    try {
+      way.decision = decide(way.accepted!.facts);
+      proceed();
+    } catch (error) {
+      defect(way, error);
+    }
+  }
+
+  /** Sends a request on, unless it is a write of a slice whose writes must wait. */
+  function pass(way: Way, accepted: Accepted): void {
+    const { slice, access } = way.decision!;
+    if (slice === null || access === 'read' || gate.passes(slice)) send(way, accepted);
+    else wait(way, accepted, slice);
+  }
+
+  /** Waits with the body unread in its socket. Everything that was decided is decided anew when the wait is over. */
+  function wait(way: Way, accepted: Accepted, slice: string): void {
+    const { req, res } = way;
+    const gone = () => {
+      gate.leave(slice, waiting);
+      way.waited = null;
+      end(way, { kind: 'client-aborted', error: req.complete ? 'client-aborted-response' : 'client-aborted-request' });
+    };
+    const waiting: WaitingWrite = {
+      place: null,
+      go() {
+        res.off('close', gone);
+        decideAnew(way, () => send(way, accepted));
+      },
+      refuse(why) {
+        res.off('close', gone);
+        refuseHeld(way, why);
+      },
+    };
+    way.waited = waiting;
+    res.once('close', gone);
+    gate.wait(slice, waiting);
+  }
+
+  function refuseHeld(way: Way, why: HoldRefusal | 'stale-epoch'): void {
+    const answer = heldAnswers[why];
+    answerProblem(way.req, way.res, answer);
+    end(way, { kind: 'held', why, status: answer.status });
+  }
+
+  function send(way: Way, accepted: Accepted): void {
+    const decision = way.decision!;
+    if (decision.reason === 'held') {
+      refuseHeld(way, 'deadline');
+      return;
+    }
+    if (decision.slice !== null && decision.access === 'write') {
+      way.ticket = gate.begin(decision.slice, decision.side, decision.epoch);
+      if (decision.side === 'service' && !way.sentAnew) accepted.outgoing.kept = new KeptBody();
+    }
+    serve(way, accepted, decision).catch((error: unknown) => defect(way, error));
   }
 
   async function serve(way: Way, accepted: Accepted, decision: Decision): Promise<void> {
     const { req, res, attempts } = way;
     const { outgoing } = accepted;
     if (decision.access === 'write' && decision.epoch !== null) outgoing.headers[epochHeader] = `${decision.epoch}`;
+    else if (way.sentAnew) delete outgoing.headers[epochHeader];
     const hasBody = outgoing.body.kind !== 'none';
     const monolithCouldServe = decision.monolithMayServe && !hasBody;
     const tried = await tryInstances({
@@ -104,7 +181,37 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
         return forward(req, res, outgoing, instance, disclosedHeaders(decision, side, instance), patience);
       },
     });
-    end(way, conclude(way, decision, tried));
+    if (tried.kind === 'answered' && tried.staleEpoch !== undefined) sendAnew(way, accepted, decision);
+    else end(way, conclude(way, decision, tried), tried.kind === 'answered' ? tried.over : undefined);
+  }
+
+  /** The owner refused a write that was sent under an epoch which is over. Nothing was done, so it may be sent again. */
+  function sendAnew(way: Way, accepted: Accepted, { epoch }: Decision): void {
+    const { outgoing } = accepted;
+    letOthersGo(way);
+    if (way.res.destroyed) {
+      end(way, { kind: 'client-aborted', error: 'client-aborted-response' });
+      return;
+    }
+    const isHere = outgoing.body.kind === 'none' || outgoing.kept?.whole === true;
+    decideAnew(way, () => {
+      // Where nothing newer is known here either, or what was sent is gone, it is the client's to try again.
+      if (way.sentAnew || !isHere || (way.decision!.epoch ?? 0) <= (epoch ?? 0)) {
+        refuseHeld(way, 'stale-epoch');
+        return;
+      }
+      way.sentAnew = true;
+      pass(way, accepted);
+    });
+  }
+
+  /** The write counts no longer as under way, and makes room for the next that waits. */
+  function letOthersGo(way: Way): void {
+    const { waited, ticket, decision } = way;
+    way.waited = null;
+    way.ticket = null;
+    ticket?.end();
+    if (waited !== null && decision?.slice != null) gate.finished(decision.slice, waited);
   }
 
   /** Answers where no upstream has, and says how the request ended. */
@@ -139,8 +246,11 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
     });
   }
 
-  function end(way: Way, outcome: RequestOutcome): void {
+  /** `over`: the answer is whole, but what the client sent is still on its way to the upstream until then. */
+  function end(way: Way, outcome: RequestOutcome, over?: Promise<void>): void {
     inFlight -= 1;
+    if (over === undefined) letOthersGo(way);
+    else void over.then(() => letOthersGo(way));
     const { req, accepted, decision, attempts } = way;
     account.finished({
       protocol: 'http',

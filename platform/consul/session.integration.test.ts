@@ -40,8 +40,9 @@ test('a key taken by a session is its own, is seen as such, and goes with it', a
   await expect(consul.kv.put(key, 'epoch 7', { acquire: session.id })).resolves.toBe(true);
   await expect(consul.kv.put(key, 'mine', { acquire: rival.id })).resolves.toBe(false);
   await expect(consul.kv.get(key)).resolves.toMatchObject({ value: 'epoch 7', session: session.id });
+  expect(session.leftMs()).toBeGreaterThan(0);
   await session.destroy();
-  expect(session.alive()).toBe(false);
+  expect([session.alive(), session.leftMs()]).toEqual([false, 0]);
   await expect(consul.kv.get(key, { consistent: true })).resolves.toBeUndefined();
 });
 

@@ -18,6 +18,8 @@ export type ConsulSession = {
   readonly id: string;
   /** False once lost or destroyed. By this process's clock: it says false no later than Consul's TTL runs out. */
   alive(): boolean;
+  /** For how long it surely lives, in milliseconds, though nothing more be heard from Consul; 0 when it is gone. */
+  leftMs(): number;
   /** Ends it, and with it what it holds. May be called again; never throws: the TTL is the fallback. */
   destroy(): Promise<void>;
 };
@@ -114,6 +116,7 @@ export async function createSession(consul: ConsulClient, options: SessionOption
   return {
     id,
     alive: () => state === 'alive' && leftMs() > 0,
+    leftMs: () => (state === 'alive' ? Math.max(0, leftMs()) : 0),
     destroy: () => {
       ending ??= end();
       return ending;

@@ -32,6 +32,26 @@ const upstream = z.object({
   instances: z.array(instance),
 });
 
+const sliceWrites = z.object({
+  slice: z.string(),
+  /** Of the flag document that is obeyed. */
+  epoch: z.number().nullable(),
+  /**
+   * `open`: writes pass. `cut-over`: they wait for the flag. `cut-off`: they wait because what is obeyed may be over.
+   * `releasing`: those that waited are being sent, a few at a time.
+   */
+  gate: z.enum(['open', 'cut-over', 'cut-off', 'releasing']),
+  deadline: z.string().nullable(),
+  /** Writes that wait. */
+  heldNow: z.number(),
+  /** Writes that were sent and are not over, by the side and the epoch that they were sent to and under. */
+  inFlight: z.array(
+    z.object({ side: z.enum(['monolith', 'service']), epoch: z.number().nullable(), writes: z.number() }),
+  ),
+  /** The hold, by its change's id, that this worker obeys with none of its own writes under way; else null. */
+  acknowledged: z.string().nullable(),
+});
+
 const worker = z.object({
   worker: z.number(),
   pid: z.number(),
@@ -40,14 +60,20 @@ const worker = z.object({
   flags: z.array(obeyedFlag),
   upstreams: z.array(upstream),
   inFlight: z.number(),
+  writes: z.array(sliceWrites).optional(),
 });
 
 export const proxyStatusSchema = z.object({
   id: z.string(),
   slices: z.array(z.object({ slice: z.string(), service: z.string() })),
   workers: z.array(worker),
+  /** How Consul knows this proxy: `none` where flags are not in Consul, `cut-off` where its session may have ended. */
+  membership: z.enum(['none', 'member', 'cut-off']).optional(),
+  /** Holds that all workers have acknowledged. */
+  acknowledged: z.array(z.object({ slice: z.string(), epoch: z.number(), changeId: z.string() })).optional(),
 });
 
 export type ProxyStatus = z.infer<typeof proxyStatusSchema>;
 export type WorkerStatus = z.infer<typeof worker>;
+export type SliceWritesStatus = z.infer<typeof sliceWrites>;
 export type ObeyedFlag = z.infer<typeof obeyedFlag>;

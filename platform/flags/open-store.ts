@@ -4,7 +4,13 @@ import { createConsulFlagStore } from './consul-store.ts';
 import { createFileFlagStore } from './file-store.ts';
 import type { FlagStore } from './store.ts';
 
-export type OpenedFlagStore = { store: FlagStore; consul: ConsulClient | null; close(): void };
+export type OpenedFlagStore = {
+  store: FlagStore;
+  /** Where the flags are in Consul, and under which key; null for a file. */
+  consul: ConsulClient | null;
+  root: string | null;
+  close(): void;
+};
 
 /**
  * Opens the flag store that an address names: `consul://host:port[/root]`, or `file://` and a path, relative or absolute.
@@ -15,7 +21,7 @@ export const openFlagStore = (address: string, { log, token }: { log: Log; token
     const path = address.slice('file://'.length);
     if (path === '')
       throw new TypeError('flag store: expected file:// and a path, such as file://flags.json, found no path');
-    return { store: createFileFlagStore(path), consul: null, close: () => {} };
+    return { store: createFileFlagStore(path), consul: null, root: null, close: () => {} };
   }
   const parts = /^consul(s?):\/\/([^/]+)(?:\/(.+?))?\/?$/.exec(address);
   if (parts === null) {
@@ -24,5 +30,5 @@ export const openFlagStore = (address: string, { log, token }: { log: Log; token
   const [, tls, host, root] = parts;
   const consul = createConsul({ url: `http${tls}://${host}`, log, ...(token === undefined ? {} : { token }) });
   const store = createConsulFlagStore({ consul, ...(root === undefined ? {} : { root }) });
-  return { store, consul, close: () => consul.close() };
+  return { store, consul, root: root ?? 'strangler', close: () => consul.close() };
 };

@@ -73,7 +73,7 @@ async function once<T>(
   fn: (connection: PoolConnection) => Promise<T>,
   acquireTimeoutMs: number,
 ): Promise<T> {
-  const connection = await acquire(pool, acquireTimeoutMs);
+  const connection = await acquireConnection(pool, acquireTimeoutMs);
   try {
     await connection.query(`SET TRANSACTION ISOLATION LEVEL ${isolation}`);
     await connection.query('START TRANSACTION');
@@ -100,7 +100,8 @@ async function commit(connection: PoolConnection): Promise<void> {
   }
 }
 
-async function acquire(pool: Pool, timeoutMs: number): Promise<PoolConnection> {
+/** A connection of the pool; throws when all of them stay in use for so long. */
+export async function acquireConnection(pool: Pool, timeoutMs: number): Promise<PoolConnection> {
   const asked = pool.getConnection();
   const waiting = new AbortController();
   const late = pause(timeoutMs, waiting.signal).then((end) => (end === 'elapsed' ? 'late' : undefined));

@@ -66,6 +66,7 @@ export function createAccept({ limits, trusts, isOperatorToken }: AcceptOptions)
         headers: outgoingHeaders(head, body, { identity, requestId, traceparent, tracestate }),
         body,
         clientAwaitsContinue: false,
+        kept: null,
       },
       requestId,
       traceparent,

@@ -1,4 +1,5 @@
 import { stranglerHeaderPrefix } from '@strangler/platform/contracts/headers.ts';
+import type { KeptBody } from '../forward/kept-body.ts';
 import { type ClientIdentity, identityHeaderNames, identityHeaderPrefix } from './client-identity.ts';
 import type { BodyFraming } from './framing.ts';
 import { hopByHopNames, namedByConnection } from './hop-by-hop.ts';
@@ -21,6 +22,8 @@ export type OutgoingRequest = {
   body: BodyFraming;
   /** The client waits for 100 before it sends its body; false once it has been told. */
   clientAwaitsContinue: boolean;
+  /** What has been sent of the body, for a write that may have to be sent again; null where nothing is kept. */
+  kept: KeptBody | null;
 };
 
 /** The headers of this request that the proxy itself says, and nobody else may. */

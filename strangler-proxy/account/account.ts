@@ -1,6 +1,7 @@
 import type { RefusalRule } from '../accept/refusal.ts';
 import type { Decision, RequestFacts } from '../decide/decision.ts';
 import type { ForwardError, ForwardResult } from '../forward/forwarder.ts';
+import type { HoldRefusal } from '../hold/write-gate.ts';
 import type { Instance, RefusalReason } from '../upstream/upstream.ts';
 
 /** One try at one instance, and how it ended. */
@@ -12,8 +13,8 @@ export type RequestOutcome =
   | { kind: 'answered'; status: number }
   /** Refused before anything was decided about it. */
   | { kind: 'refused'; rule: RefusalRule; status: number }
-  /** A write to a slice whose ownership is being moved: answered 503 by the proxy, never sent on. */
-  | { kind: 'held'; status: number }
+  /** A write to a slice whose ownership is being moved: answered 503 by the proxy; nothing of it was done. */
+  | { kind: 'held'; why: HoldRefusal | 'stale-epoch'; status: number }
   /** Every attempt failed before an answer began, and the client got an error from the proxy. */
   | { kind: 'failed'; error: ForwardError; status: number }
   /** No instance could be asked. */

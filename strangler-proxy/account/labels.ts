@@ -23,6 +23,7 @@ export const outcomeLabel = (outcome: RequestOutcome): string => {
     case 'no-instance':
       return `no-instance-${outcome.why}`;
     case 'held':
+      return `held-${outcome.why}`;
     case 'defect':
       return outcome.kind;
     case 'failed':

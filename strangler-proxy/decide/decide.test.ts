@@ -213,4 +213,14 @@ describe('a write of a slice', () => {
     expect(decideWith(held)(write)).toMatchObject({ reason: 'held' });
     expect(decideWith(held)(request())).toMatchObject({ side: 'service', reason: 'all-service' });
   });
+
+  test('is held on the way back too, and reads stay where the newest data is, whatever an operator asks for', () => {
+    const back: FlagDocument = {
+      ...withReads(100),
+      writes: { owner: 'held', from: 'service', to: 'monolith', deadline: '2026-01-01T00:00:05Z' },
+    };
+    expect(decideWith(back)(write)).toMatchObject({ side: 'service', reason: 'held' });
+    const forced = decideWith(back)(request({ operator: true, forcedSide: 'monolith' }));
+    expect(forced).toMatchObject({ side: 'service', reason: 'all-service', monolithMayServe: false });
+  });
 });

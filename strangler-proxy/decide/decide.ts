@@ -21,7 +21,7 @@ export const createDecide = ({ routes, flagOf, newStickyId, secureCookie }: Deci
 
   const decideRead = (facts: RequestFacts, route: ClaimedRoute, flag: FlagDocument): Decision => {
     // Once the service takes the writes the monolith's copy follows it and may be behind: nobody reads there.
-    if (flag.writes.owner === 'service') return decision(facts, route, flag, 'service', 'all-service');
+    if (ownerOf(flag) === 'service') return decision(facts, route, flag, 'service', 'all-service');
     if (facts.forcedSide !== null) return decision(facts, route, flag, facts.forcedSide, 'forced');
 
     const { cohorts, percent } = flag.reads;
@@ -52,6 +52,9 @@ export const createDecide = ({ routes, flagOf, newStickyId, secureCookie }: Deci
     return decision(facts, route, flag, flag.writes.owner, 'write-owner');
   };
 };
+
+/** Who has the newest data: while writes are held, still the side that they are being moved from. */
+const ownerOf = ({ writes }: FlagDocument): Side => (writes.owner === 'held' ? writes.from : writes.owner);
 
 const uniform = (facts: RequestFacts, route: ClaimedRoute, flag: FlagDocument): Decision =>
   flag.reads.percent === 0

@@ -1,5 +1,7 @@
 import type { ClientRequest, IncomingMessage, InformationEvent, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { epochHeader } from '@strangler/platform/contracts/headers.ts';
+import { staleEpochHeader, staleEpochOf } from '@strangler/platform/contracts/stale-epoch.ts';
 import { lingerOverBody } from '../accept/linger.ts';
 import type { OutgoingRequest } from '../accept/outgoing.ts';
 import { answerHop, sendAnswerHead } from './answer-head.ts';
@@ -67,6 +69,7 @@ export class Attempt implements Timed {
   #connection: ConnectionAge = 'fresh';
   #ended = false;
   #isOver = false;
+  #tellOver: (() => void) | null = null;
   #request: ClientRequest | null = null;
   #answer: IncomingMessage | null = null;
   #latencyMs = 0;
@@ -124,6 +127,11 @@ export class Attempt implements Timed {
     this.#answer = answer;
     this.#latencyMs = performance.now() - this.#startedMs;
     const { res, addToAnswer } = this.#parts;
+    const staleEpoch = this.#refusedEpoch(answer);
+    if (staleEpoch !== null) {
+      queueMicrotask(() => this.#keepBack(answer, staleEpoch));
+      return;
+    }
     const hop = answerHop(answer);
     if (hop.keepAlive !== null) limitIdleTime(answer.socket, hop.keepAlive);
     try {
@@ -144,10 +152,22 @@ export class Attempt implements Timed {
 
   /** The answer cannot be sent on. Called once httpxy has put its listeners on it, by which it would cut the client off. */
   #refuseAnswer(answer: Answer, error: Error): void {
-    answer.removeAllListeners('close');
-    answer.removeAllListeners('error');
-    answer.on('error', () => {});
+    letGo(answer);
     this.fail('upstream-bad-response', error.message);
+  }
+
+  /** The epoch that the instance knows, where it refused a write of ours because that is over. */
+  #refusedEpoch(answer: Answer): number | null {
+    if (answer.statusCode !== 409 || this.#parts.outgoing.headers[epochHeader] === undefined) return null;
+    return staleEpochOf(answer.statusCode, answer.headers[staleEpochHeader]);
+  }
+
+  /** Nothing was done: the client need not see this answer. Called when httpxy has put its listeners on it. */
+  #keepBack(answer: Answer, staleEpoch: number): void {
+    letGo(answer);
+    if (this.#ended) return;
+    this.#end({ kind: 'answered', status: 409, latencyMs: this.#latencyMs, staleEpoch });
+    this.#request?.destroy();
   }
 
   /** Ends the attempt as failed, unless it has ended before. */
@@ -267,10 +287,19 @@ export class Attempt implements Timed {
       outgoing.clientAwaitsContinue = false;
       res.writeContinue();
     }
+    const { kept } = outgoing;
     if (outgoing.body.kind === 'chunked') {
       // Said here, where httpxy no longer looks: it closes the connection after each request that says so itself.
       // Left unsaid, Node would turn an empty body into Content-Length 0 and send that of a DELETE without framing.
       request.setHeader('Transfer-Encoding', 'chunked');
+    }
+    if (kept?.whole) {
+      for (const chunk of kept.chunks) request.write(chunk);
+      copyTrailers(req, request);
+      request.end();
+      return;
+    }
+    if (outgoing.body.kind === 'chunked' || kept !== null) {
       req.on('data', onBodyChunk);
       req.on('end', onBodyEnd);
     }
@@ -279,13 +308,15 @@ export class Attempt implements Timed {
     request.write(noBytes);
   }
 
-  bodyChunk(bytes: number): void {
-    this.#bodyBytes += bytes;
+  bodyChunk(chunk: Buffer): void {
+    this.#parts.outgoing.kept?.add(chunk);
+    this.#bodyBytes += chunk.length;
     if (this.#bodyBytes <= this.#parts.maxBodyBytes) return;
     this.fail('client-body-too-large', `the body is larger than ${this.#parts.maxBodyBytes} bytes`);
   }
 
   bodyRead(): void {
+    this.#parts.outgoing.kept?.end();
     if (this.#request !== null && !this.#request.writableEnded) copyTrailers(this.#parts.req, this.#request);
   }
 
@@ -313,8 +344,19 @@ export class Attempt implements Timed {
     this.#ended = true;
     // An upstream that has answered may still be reading; its connection's end, not the answer's, ends the body.
     const request = this.#request;
-    const stillSending = result.kind === 'answered' && request !== null && !request.writableFinished;
-    if (!stillSending || request.destroyed) this.#over();
+    const stillSending =
+      result.kind === 'answered' &&
+      result.staleEpoch === undefined &&
+      request !== null &&
+      !request.writableFinished &&
+      !request.destroyed;
+    if (stillSending) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#tellOver = resolve;
+      result.over = promise;
+    } else {
+      this.#over();
+    }
     this.#parts.onEnd(result);
   }
 
@@ -322,6 +364,7 @@ export class Attempt implements Timed {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#dropBody();
+    this.#tellOver?.();
     this.#parts.onOver();
   }
 
@@ -332,6 +375,13 @@ export class Attempt implements Timed {
     if (this.#request !== null) req.unpipe(this.#request);
     lingerOverBody(req);
   }
+}
+
+/** Takes httpxy's listeners off an answer that goes nowhere. */
+function letGo(answer: Answer): void {
+  answer.removeAllListeners('close');
+  answer.removeAllListeners('error');
+  answer.on('error', () => {});
 }
 
 const noBytes = Buffer.alloc(0);
@@ -381,7 +431,7 @@ function onClientClose(this: ServerResponse & WithAttempt): void {
 }
 
 function onBodyChunk(this: IncomingMessage & WithAttempt, chunk: Buffer): void {
-  this[attemptKey]?.bodyChunk(chunk.length);
+  this[attemptKey]?.bodyChunk(chunk);
 }
 
 function onBodyEnd(this: IncomingMessage & WithAttempt): void {

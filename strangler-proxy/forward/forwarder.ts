@@ -37,7 +37,15 @@ export type ConnectionAge = 'fresh' | 'reused';
 
 /** `latencyMs` is the time until the answer's head came, or until the failure. */
 export type ForwardResult =
-  | { kind: 'answered'; status: number; latencyMs: number }
+  | {
+      kind: 'answered';
+      status: number;
+      latencyMs: number;
+      /** The instance refused a write whose epoch is over, and did nothing; the answer was not sent on. */
+      staleEpoch?: number;
+      /** Where the answer came before the request was sent whole: settles when its connection is done with. */
+      over?: Promise<void>;
+    }
   | {
       kind: 'failed';
       error: ForwardError;

@@ -72,14 +72,6 @@ export const noInstanceAnswer: GivenUp = {
   headers: soon,
 };
 
-/** What the client is told whose write belongs to nobody while its slice's ownership is being moved. */
-export const heldAnswer: GivenUp = {
-  status: 503,
-  title: 'Writes are held',
-  detail: 'What this request would change is being moved to another server. Nothing was changed; try again shortly.',
-  headers: soon,
-};
-
 /** What the client is told when nothing more is tried. */
 export function giveUpAnswer(access: Access, error: ForwardError, phase: FailurePhase): GivenUp {
   const unknown = access === 'write' && phase !== 'connect' ? ' Whether the request was carried out is not known.' : '';

@@ -10,6 +10,7 @@ import type { Decide, Decision } from '../decide/decision.ts';
 import type { ForwardTimes } from '../forward/attempt.ts';
 import { createForward } from '../forward/hpm-forward.ts';
 import { defaultAgentLimits } from '../forward/upstream-agent.ts';
+import { createWriteGate, type WriteGate } from '../hold/write-gate.ts';
 import { createRequestHandler } from '../request-handler.ts';
 import { createUpgradeHandler, defaultUpgradeLimits } from '../upgrade/upgrade-handler.ts';
 import type { Instance, Outcome, Upstream, Upstreams } from '../upstream/upstream.ts';
@@ -38,6 +39,8 @@ export type StartProxy = (wishes: ProxyWishes) => Promise<StartedProxy>;
 export type InProcessWishes = ProxyWishes & {
   service?: readonly string[];
   decide?: Decide;
+  /** Default: one that is always open. */
+  gate?: WriteGate;
   operatorToken?: string;
   maxRequestsInFlight?: number;
   maxTunnels?: number;
@@ -105,7 +108,16 @@ export async function startTransparentProxy(wishes: InProcessWishes): Promise<In
     maxBodyBytes: limits.maxBodyBytes,
     agent: { maxSockets: wishes.maxSockets ?? defaultAgentLimits.maxSockets },
   });
-  const handler = createRequestHandler({ accept, decide, upstreams, forward, account, limits });
+  const gate =
+    wishes.gate ??
+    createWriteGate({
+      bounds: { maxWaiting: 16, maxWaitMs: 5_000, releaseConcurrency: 4 },
+      whenCutOff: 'hold',
+      flagOf: () => undefined,
+      account: { held() {}, ended() {} },
+      onQuiet() {},
+    });
+  const handler = createRequestHandler({ accept, decide, upstreams, forward, gate, account, limits });
   const upgrades = createUpgradeHandler({
     accept,
     decide,

@@ -2,6 +2,7 @@ import cluster, { type Worker } from 'node:cluster';
 import { nextBackoffMs, pause } from '@strangler/platform/backoff.ts';
 import type { WorkerStatus } from '@strangler/platform/contracts/proxy-status.ts';
 import type { Log } from '@strangler/platform/log.ts';
+import type { Agreement } from '../hold/agreement.ts';
 import { isToPrimary, type ToWorker } from './messages.ts';
 
 export type CrewOptions = {
@@ -11,6 +12,10 @@ export type CrewOptions = {
   env: NodeJS.ProcessEnv;
   /** How long a stopping worker may take before it is killed. */
   graceMs: number;
+  /** What the workers say about holds; `counted` comes before a worker takes traffic. */
+  agreement: Pick<Agreement, 'counted' | 'gone' | 'says'>;
+  /** What a worker that is counted is told at once. */
+  standing(): ToWorker;
 };
 
 /** The worker processes that share the proxy's port. */
@@ -19,6 +24,7 @@ export type Crew = {
   listening: Promise<number>;
   /** What each worker says of itself; one that does not answer within a second is left out. */
   statuses(): Promise<WorkerStatus[]>;
+  tellAll(message: ToWorker): void;
   /** How many workers listen now. */
   size(): number;
   /** Asks every worker to stop, and kills those that do not in time. */
@@ -29,7 +35,7 @@ const answerWithinMs = 1000;
 const restart = { baseMs: 100, capMs: 5000 };
 
 /** Starts workers, and starts another for each one that dies. */
-export const startCrew = ({ count, log, env, graceMs }: CrewOptions): Crew => {
+export const startCrew = ({ count, log, env, graceMs, agreement, standing }: CrewOptions): Crew => {
   const listeners = new Set<Worker>();
   const alive = new Set<Worker>();
   const questions = new Map<number, (status: WorkerStatus, worker: Worker) => void>();
@@ -53,6 +59,14 @@ export const startCrew = ({ count, log, env, graceMs }: CrewOptions): Crew => {
           listeners.add(worker);
           if (listeners.size === count) started.resolve(message.port);
           break;
+        case 'knows-flags':
+          agreement.counted(worker.id);
+          // After it is counted: what was acknowledged without it is in what it is told, the rest waits for it.
+          tell(worker, standing());
+          break;
+        case 'hold':
+          agreement.says(worker.id, message.slice, message.hold);
+          break;
         case 'unusable':
           started.reject(new Error(message.why));
           break;
@@ -64,6 +78,7 @@ export const startCrew = ({ count, log, env, graceMs }: CrewOptions): Crew => {
     worker.on('exit', (code, signal) => {
       alive.delete(worker);
       listeners.delete(worker);
+      agreement.gone(worker.id);
       if (stopping) return;
       // A worker that never listened would die again at once: wait longer each time.
       const delayMs = nextBackoffMs(listened ? undefined : (previousDelayMs ?? restart.baseMs), restart);
@@ -112,5 +127,9 @@ export const startCrew = ({ count, log, env, graceMs }: CrewOptions): Crew => {
     );
   };
 
-  return { listening: started.promise, statuses, size: () => listeners.size, stop };
+  const tellAll = (message: ToWorker): void => {
+    for (const worker of alive) tell(worker, message);
+  };
+
+  return { listening: started.promise, statuses, tellAll, size: () => listeners.size, stop };
 };

@@ -10,7 +10,8 @@ import promClient from 'prom-client';
 import { createAdminApp } from '../admin/admin-app.ts';
 import type { ProxyConfig } from '../config.ts';
 import { buildRouteTable } from '../routes/route-table.ts';
-import { startCrew } from './crew.ts';
+import { type Crew, startCrew } from './crew.ts';
+import { followHolds } from './holds.ts';
 
 /** Runs the proxy's first process: it starts the workers, answers on the admin port and tells Consul of the proxy. */
 export const runPrimary = async (config: ProxyConfig, log: Log, env: NodeJS.ProcessEnv): Promise<void> => {
@@ -23,8 +24,7 @@ export const runPrimary = async (config: ProxyConfig, log: Log, env: NodeJS.Proc
   const graceMs = config.drainGraceMs + 2_000;
   const lifecycle = createLifecycle({ log, graceMs: graceMs + 1_000 });
   lifecycle.installSignals();
-  const crew = startCrew({ count: config.workers, log, env, graceMs });
-  lifecycle.onStop('drain', 'workers', () => crew.stop('the proxy stops'));
+  let crew: Crew | null = null;
 
   const clusterMetrics = new promClient.AggregatorRegistry();
   const admin = await startHttpServer({
@@ -32,12 +32,15 @@ export const runPrimary = async (config: ProxyConfig, log: Log, env: NodeJS.Proc
       log,
       draining: lifecycle.draining,
       ready: async () => {
-        if (crew.size() < config.workers) throw new Error(`${crew.size()} of ${config.workers} workers listen`);
+        const listening = crew?.size() ?? 0;
+        if (listening < config.workers) throw new Error(`${listening} of ${config.workers} workers listen`);
       },
       status: async () => ({
         id: config.id,
         slices: slices.map(({ slice, service }) => ({ slice, service })),
-        workers: await crew.statuses(),
+        workers: (await crew?.statuses()) ?? [],
+        membership: holds.membership(),
+        acknowledged: holds.acknowledged(),
       }),
       metrics: async () => ({ contentType: clusterMetrics.contentType, text: await clusterMetrics.clusterMetrics() }),
     }),
@@ -47,6 +50,27 @@ export const runPrimary = async (config: ProxyConfig, log: Log, env: NodeJS.Proc
     name: 'admin',
   });
   lifecycle.onStop('close', 'admin port', () => admin.drain(500));
+
+  const holds = followHolds(slices.length === 0 ? null : config.flagStore, {
+    id: config.id,
+    admin: admin.url,
+    token: config.consulToken,
+    log,
+    tellWorkers: (message) => crew?.tellAll(message),
+  });
+  lifecycle.onStop('close', 'membership', () => holds.stop());
+  // Workers read their flags after this proxy is known: a hold that is not waited for is one that they will have read.
+  await holds.ready;
+  crew = startCrew({
+    count: config.workers,
+    log,
+    env,
+    graceMs,
+    agreement: holds.agreement,
+    standing: holds.standing,
+  });
+  const started = crew;
+  lifecycle.onStop('drain', 'workers', () => started.stop('the proxy stops'));
 
   const port = await crew.listening;
   if (config.consulUrl !== null) {

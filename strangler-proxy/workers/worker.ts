@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { pause } from '@strangler/platform/backoff.ts';
 import { type ConsulClient, createConsul } from '@strangler/platform/consul/client.ts';
 import type { WorkerStatus } from '@strangler/platform/contracts/proxy-status.ts';
 import { readSliceDirectory } from '@strangler/platform/contracts/slice-directory.ts';
@@ -17,6 +18,7 @@ import { operatorTokens } from '../accept/operator.ts';
 import { createAccessLog } from '../account/access-log.ts';
 import type { Account } from '../account/account.ts';
 import { createFlagAccount, exposeFlags } from '../account/flag-metrics.ts';
+import { createHoldMetrics, exposeHolds } from '../account/hold-metrics.ts';
 import { createRequestMetrics } from '../account/request-metrics.ts';
 import { createUpstreamAccount, exposeUpstreams } from '../account/upstream-metrics.ts';
 import type { ProxyConfig } from '../config.ts';
@@ -26,12 +28,13 @@ import type { Discovery } from '../discovery/discovery.ts';
 import { type LastKnown, openLastKnown } from '../discovery/last-known.ts';
 import { staticDiscovery } from '../discovery/static-discovery.ts';
 import { createForward } from '../forward/hpm-forward.ts';
+import { createWriteGate, type WriteGate } from '../hold/write-gate.ts';
 import { createRequestHandler } from '../request-handler.ts';
 import { buildRouteTable, type RouteTable } from '../routes/route-table.ts';
 import { createUpgradeHandler, defaultUpgradeLimits } from '../upgrade/upgrade-handler.ts';
 import { monolithPolicy, servicePolicy } from '../upstream/policy.ts';
 import { createUpstreams } from '../upstream/upstreams.ts';
-import { isToWorker, tellPrimary } from './messages.ts';
+import { isToWorker, sharedNowMs, tellPrimary } from './messages.ts';
 
 /** Runs one of the processes that answer on the proxy's port. */
 export const runWorker = async (config: ProxyConfig, log: Log, number: number): Promise<void> => {
@@ -44,7 +47,15 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
   const routes = buildRouteTable(
     config.slicesDirectory === null ? [] : await readSliceDirectory(config.slicesDirectory),
   );
-  const flags = startFlags(config, routes, registry, log, lifecycle, number);
+  const gate = createWriteGate({
+    bounds: config.hold,
+    whenCutOff: config.whenCutOff,
+    flagOf: (slice) => flags?.follower.flagOf(slice),
+    account: createHoldMetrics(registry),
+    onQuiet: (slice, hold) => tellPrimary({ kind: 'hold', slice, hold }),
+  });
+  exposeHolds(registry, gate);
+  const flags = startFlags(config, routes, registry, log, lifecycle, number, (slice) => gate.flagChanged(slice));
   const { upstreams, discovery } = startUpstreams(config, registry, log, lifecycle);
   upstreams.follow(routes.slices.map((slice) => slice.service));
   exposeUpstreams(registry, upstreams.status, discovery.status);
@@ -72,11 +83,25 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
     upstreams,
     account: tellBoth(createRequestMetrics(registry), createAccessLog(log, config.accessLog)),
   };
-  const handler = createRequestHandler({ ...way, forward, limits });
+  const handler = createRequestHandler({ ...way, forward, gate, limits });
   const upgrades = createUpgradeHandler({ ...way, limits: { ...defaultUpgradeLimits, ...config.upgrades } });
 
+  const status = (): WorkerStatus => ({
+    worker: number,
+    pid: process.pid,
+    flagSource: flags?.follower.source() ?? 'nowhere',
+    flags: [...(flags?.follower.inForce() ?? [])].map(([slice, { document }]) => ({
+      slice,
+      changeId: document.change.id,
+      inForceAtMs: flags?.inForceAtMs.get(slice) ?? startedAtMs,
+    })),
+    upstreams: upstreams.status(),
+    inFlight: handler.inFlight() + upgrades.open(),
+    writes: gate.status(),
+  });
+  obeyPrimary(lifecycle, log, status);
   // Without flags a worker would guess who owns what; it takes no traffic until it knows.
-  await flags?.follower.ready;
+  if (flags !== null) await knowFlags(flags.follower, gate, log);
   const server = await startHttpServer({
     handler: handler.handle,
     onCheckContinue: handler.handleExpectingContinue,
@@ -97,23 +122,11 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
   refuseConnect(server.server);
   lifecycle.onStop('drain', 'requests in flight', ({ graceMs }) => {
     upgrades.endAll(graceMs / 2);
+    gate.stop(graceMs / 2);
     // A request that is on its way on an idle connection is still answered; a reset would leave a write's fate unknown.
     return server.drain(graceMs, { idleMs: Math.min(500, graceMs / 2) });
   });
 
-  const status = (): WorkerStatus => ({
-    worker: number,
-    pid: process.pid,
-    flagSource: flags?.follower.source() ?? 'nowhere',
-    flags: [...(flags?.follower.inForce() ?? [])].map(([slice, { document }]) => ({
-      slice,
-      changeId: document.change.id,
-      inForceAtMs: flags?.inForceAtMs.get(slice) ?? startedAtMs,
-    })),
-    upstreams: upstreams.status(),
-    inFlight: handler.inFlight() + upgrades.open(),
-  });
-  obeyPrimary(lifecycle, log, status);
   tellPrimary({ kind: 'listening', port: server.port });
 };
 
@@ -130,6 +143,7 @@ const startFlags = (
   log: Log,
   lifecycle: Lifecycle,
   number: number,
+  onChanged: (slice: string) => void,
 ): Flags | null => {
   if (config.flagStore === null || routes.slices.length === 0) return null;
   const { store, close } = openFlagStore(config.flagStore, {
@@ -148,7 +162,9 @@ const startFlags = (
     persist: number === 1,
     onEvent: (event) => {
       account.onEvent(event);
-      if (event.kind === 'changed') inForceAtMs.set(event.slice, performance.timeOrigin + performance.now());
+      if (event.kind !== 'changed') return;
+      inForceAtMs.set(event.slice, performance.timeOrigin + performance.now());
+      onChanged(event.slice);
     },
     onReachable: account.onReachable,
   });
@@ -159,6 +175,36 @@ const startFlags = (
     close();
   });
   return { follower, inForceAtMs };
+};
+
+const floorWithinMs = 5_000;
+
+/**
+ * Waits until this worker obeys flags at least as new as those that other workers of this proxy have acknowledged. Where the
+ * store does not tell it of them in time it goes on: the gate then keeps the writes of those slices back.
+ */
+const knowFlags = async (follower: FlagFollower, gate: WriteGate, log: Log): Promise<void> => {
+  const told = Promise.withResolvers<void>();
+  let floor: ReadonlyMap<string, number> = new Map();
+  process.on('message', (message: unknown) => {
+    if (!isToWorker(message) || message.kind !== 'standing') return;
+    floor = new Map(message.floor);
+    const untilMs =
+      message.untilMs === null ? Number.POSITIVE_INFINITY : performance.now() + message.untilMs - sharedNowMs();
+    gate.stand({ untilMs, floor });
+    told.resolve();
+  });
+  await follower.ready;
+  // Flags that came from the disk came without an event.
+  for (const slice of follower.inForce().keys()) gate.flagChanged(slice);
+  tellPrimary({ kind: 'knows-flags' });
+  await told.promise;
+  const behind = () => [...floor].filter(([slice, epoch]) => (follower.flagOf(slice)?.epoch ?? 0) < epoch);
+  for (const startedMs = performance.now(); behind().length > 0; await pause(10)) {
+    if (performance.now() - startedMs < floorWithinMs) continue;
+    log.error({ behind: behind() }, 'flags older than those that this proxy has acknowledged; writes are kept back');
+    return;
+  }
 };
 
 const startUpstreams = (config: ProxyConfig, registry: Registry, log: Log, lifecycle: Lifecycle) => {
@@ -210,7 +256,8 @@ const obeyPrimary = (lifecycle: Lifecycle, log: Log, status: () => WorkerStatus)
   process.on('message', (message: unknown) => {
     if (!isToWorker(message)) return;
     if (message.kind === 'stop') stop(message.reason);
-    else tellPrimary({ kind: 'status', question: message.question, status: status() });
+    else if (message.kind === 'tell-status')
+      tellPrimary({ kind: 'status', question: message.question, status: status() });
   });
   // A worker whose primary is gone has nobody who would stop it later.
   process.on('disconnect', () => stop('the primary process is gone'));

@@ -154,7 +154,10 @@ test('a relay that starts while the database is away begins when it is there', a
     RABBITMQ_URL: fixture.rabbitmqUrl,
     OUTBOX_EXCHANGE: fixture.exchange,
   });
-  fixture.onClose(() => late.signal('SIGKILL'));
+  fixture.onClose(async () => {
+    late.signal('SIGKILL');
+    await late.exited;
+  });
   await eventually(async () => expect(await ready(late)).toMatchObject({ status: 503 }));
   const db = createPool(database.url);
   fixture.onClose(() => db.end());

@@ -56,21 +56,10 @@ export function createPublisher({
 }): Publisher {
   type Sent = { row: HeldRow; sentAtMs: number; returned: boolean };
   let channel: ConfirmChannel | undefined;
-  // By message id, in the order of sending.
+  // By the row's id, in the order of sending.
   let sent = new Map<string, Sent>();
   let bytes = 0;
   let drained = true;
-  let full = false;
-
-  /**
-   * Once it is full, a quarter has to be confirmed first: what is sent then goes to the broker in few large packets,
-   * where a message for each confirm would go in as many small ones.
-   */
-  function isFull(): boolean {
-    const share = full ? 0.75 : 1;
-    full = sent.size >= bounds.maxUnconfirmed * share || bytes >= bounds.maxUnconfirmedBytes * share;
-    return full;
-  }
 
   function settle(on: ConfirmChannel, id: string, entry: Sent, nacked: boolean): void {
     if (on !== channel || !sent.delete(id)) return;
@@ -93,7 +82,8 @@ export function createPublisher({
     drained = true;
     // The broker tells of a return before it confirms the same message.
     opened.on('return', (message: Message) => {
-      const entry = sent.get(String(message.properties.messageId));
+      const { messageId } = message.properties;
+      const entry = sent.get(outboxIdOf(String(messageId)));
       if (entry !== undefined && channel === opened) entry.returned = true;
     });
     opened.on('drain', () => {
@@ -114,13 +104,14 @@ export function createPublisher({
   const kept = keepChannel({ rabbit, log, use });
 
   return {
-    hasRoom: () => channel !== undefined && drained && !isFull(),
+    hasRoom: () =>
+      channel !== undefined && drained && sent.size < bounds.maxUnconfirmed && bytes < bounds.maxUnconfirmedBytes,
     isOpen: () => channel !== undefined,
     send(row, { routingKey, body, properties }) {
       const on = channel;
       if (on === undefined) return;
       if (body.length > bounds.maxMessageBytes) return refuseLater(row, `${body.length} bytes`);
-      const id = String(properties.messageId);
+      const { id } = row;
       const entry: Sent = { row, sentAtMs: nowMs(), returned: false };
       sent.set(id, entry);
       bytes += weightOf(row);
@@ -145,4 +136,9 @@ export function createPublisher({
     },
     close: () => kept.close(),
   };
+}
+
+/** A message's id ends in that of its row, which no other row of the outbox has. */
+function outboxIdOf(messageId: string): string {
+  return messageId.slice(messageId.lastIndexOf('/') + 1);
 }

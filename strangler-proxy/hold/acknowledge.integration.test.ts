@@ -1,0 +1,286 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { type ConsulClient, createConsul } from '@strangler/platform/consul/client.ts';
+import type { FlagDocument } from '@strangler/platform/contracts/flag-document.ts';
+import { type HoldAck, holdAckSchema, holdKeys } from '@strangler/platform/contracts/hold-ack.ts';
+import { changeFlag } from '@strangler/platform/flags/change-flag.ts';
+import { createConsulFlagStore } from '@strangler/platform/flags/consul-store.ts';
+import { createFileFlagStore } from '@strangler/platform/flags/file-store.ts';
+import type { FlagStore } from '@strangler/platform/flags/store.ts';
+import { createLog } from '@strangler/platform/log.ts';
+import { eventually, testServers } from '@strangler/platform/testing/servers.ts';
+import { startTcpProxy } from '@strangler/platform/testing/tcp-proxy.ts';
+import { type ProxyProgram, startProxyProgram } from '../testing/proxy-program.ts';
+
+const log = createLog({ name: 'test', level: 'silent' });
+const id = 'proxy-1';
+
+type Side = { url: string; server: Server; written: string[]; answerSlow(): void };
+const startSide = async (name: string): Promise<Side> => {
+  const written: string[] = [];
+  const slow: (() => void)[] = [];
+  const server = createServer((req: IncomingMessage, res) => {
+    const answer = () => void res.end(name);
+    if (req.method === 'POST') written.push(`${req.headers['x-number']}@${req.headers['x-strangler-epoch']}`);
+    req.resume();
+    req.on('end', () => (req.headers['x-slow'] === undefined ? answer() : slow.push(answer)));
+  }).listen(0, '127.0.0.1');
+  await new Promise((listening) => server.once('listening', listening));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return { url, server, written, answerSlow: () => slow.splice(0).forEach((answer) => void answer()) };
+};
+
+describe('a proxy under a hold', () => {
+  let folder: string;
+  let root: string;
+  let monolith: Side;
+  let service: Side;
+  let consul: ConsulClient;
+  let store: FlagStore;
+  let cleanUp: (() => unknown)[];
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'hold-'));
+    root = `test/hold-${crypto.randomUUID()}`;
+    monolith = await startSide('monolith');
+    service = await startSide('service');
+    consul = createConsul({ url: testServers().consulUrl, log });
+    store = createConsulFlagStore({ consul, root });
+    cleanUp = [];
+    await mkdir(join(folder, 'slices/catalog'), { recursive: true });
+    await writeFile(
+      join(folder, 'slices/catalog/slice.yaml'),
+      'slice: catalog\nservice: catalog\nroutes: [ GET /api/products, POST /api/products ]\n',
+    );
+  });
+  afterEach(async () => {
+    for (const step of cleanUp.reverse()) await step();
+    for (const { server } of [monolith, service]) {
+      server.closeAllConnections();
+      server.close();
+    }
+    for (const key of (await consul.kv.list(root)).keys()) await consul.kv.delete(key);
+    consul.close();
+    await rm(folder, { recursive: true });
+  });
+
+  const start = async (more: Record<string, string> = {}): Promise<ProxyProgram> => {
+    const program = await startProxyProgram({
+      MONOLITH_URL: monolith.url,
+      SERVICES: `catalog=${service.url}`,
+      STRANGLER_SLICES: join(folder, 'slices'),
+      STRANGLER_FLAGS: `consul://${new URL(testServers().consulUrl).host}/${root}`,
+      SERVICE_ID: id,
+      WORKERS: '2',
+      DRAIN_GRACE: '2000',
+      ...more,
+    });
+    cleanUp.push(() => program.stop('SIGKILL'));
+    return program;
+  };
+  const change = (edit: Partial<FlagDocument>, to = store) =>
+    changeFlag(
+      to,
+      'catalog',
+      (flag) => ({ ...flag, stage: 'reads', reads: { percent: 100, cohorts: [] }, ...edit, epoch: flag.epoch + 1 }),
+      { by: 'test', reason: '' },
+    );
+  const hold = (to = store) =>
+    change(
+      {
+        writes: {
+          owner: 'held',
+          from: 'monolith',
+          to: 'service',
+          deadline: new Date(Date.now() + 60_000).toISOString(),
+        },
+      },
+      to,
+    );
+  const write = (program: ProxyProgram, number: number, headers: Record<string, string> = {}) =>
+    fetch(`${program.url}/api/products`, {
+      method: 'POST',
+      body: '{}',
+      headers: { 'x-number': `${number}`, ...headers },
+    });
+  const ackNow = async (): Promise<(HoldAck & { session: string | undefined }) | undefined> => {
+    const entry = await consul.kv.get(holdKeys(root).ack('catalog', id), { consistent: true });
+    return entry && { ...holdAckSchema.parse(JSON.parse(entry.value)), session: entry.session };
+  };
+  const ackOf = (document: FlagDocument) =>
+    eventually(async () => {
+      const ack = await ackNow();
+      expect(ack).toMatchObject({ epoch: document.epoch, changeId: document.change.id });
+      return ack!;
+    });
+  const liveSession = async () => (await consul.kv.get(holdKeys(root).proxy(id), { consistent: true }))?.session;
+  const writesOf = async (program: ProxyProgram) => (await program.status()).workers.map(({ writes }) => writes?.[0]);
+  const heldNow = async (program: ProxyProgram) =>
+    (await writesOf(program)).reduce((sum, slice) => sum + (slice?.heldNow ?? 0), 0);
+
+  test('acknowledges it under its session when the last write of before has ended, and takes it back when it is over', async () => {
+    await change({});
+    const program = await start();
+    const before = write(program, 1, { 'x-slow': 'yes' });
+    await eventually(() => monolith.written.length === 1);
+
+    const held = await hold();
+    await eventually(async () => {
+      for (const slice of await writesOf(program)) expect(slice).toMatchObject({ gate: 'cut-over', epoch: held.epoch });
+    });
+    const waiting = [2, 3, 4].map((number) => write(program, number));
+    await eventually(async () => expect(await heldNow(program)).toBe(3));
+    // One of two workers has nothing under way; the proxy as a whole has.
+    expect((await writesOf(program)).map((slice) => slice?.acknowledged).sort()).toEqual([held.change.id, null].sort());
+    expect(await ackNow()).toBeUndefined();
+
+    monolith.answerSlow();
+    expect((await before).status).toBe(200);
+    const ack = await ackOf(held);
+    expect(ack).toMatchObject({ workers: 2, session: await liveSession() });
+    expect(await program.status()).toMatchObject({ membership: 'member', acknowledged: [{ slice: 'catalog' }] });
+
+    const { epoch } = await change({ writes: { owner: 'service' } });
+    for (const answer of await Promise.all(waiting)) expect(await answer.text()).toBe('service');
+    expect(service.written.sort()).toEqual([2, 3, 4].map((number) => `${number}@${epoch}`));
+    expect(monolith.written).toHaveLength(1);
+    await eventually(async () => expect(await ackNow()).toBeUndefined());
+    const metrics = await program.metrics();
+    expect(metrics).toMatch(/strangler_held_writes_total\{.*slice="catalog".*\} 3/);
+    expect(metrics).toMatch(/strangler_hold_ended_total\{.*end="released".*\} 3/);
+  }, 30_000);
+
+  test('keeps 1,000 writes, and sends each of them once, those that came first before those that came later', async () => {
+    await change({});
+    const program = await start({ WORKERS: '1', HOLD_RELEASE_CONCURRENCY: '1' });
+    const held = await hold();
+    await ackOf(held);
+    const answers: Promise<Response>[] = [];
+    for (let batch = 1; batch <= 10; batch += 1) {
+      for (let at = 0; at < 100; at += 1) answers.push(write(program, batch));
+      await eventually(async () => expect(await heldNow(program)).toBe(batch * 100));
+    }
+    const { epoch } = await change({ writes: { owner: 'service' } });
+    for (const answer of await Promise.all(answers)) expect(await answer.text()).toBe('service');
+    expect(monolith.written).toEqual([]);
+    expect(service.written).toEqual(Array.from({ length: 1_000 }, (_, at) => `${Math.floor(at / 100) + 1}@${epoch}`));
+  }, 60_000);
+
+  test('that starts under it acknowledges it before it takes traffic, and holds', async () => {
+    const held = await hold();
+    const program = await start();
+    await ackOf(held);
+    const waiting = write(program, 1);
+    await eventually(async () => expect(await heldNow(program)).toBe(1));
+    await change({ writes: { owner: 'monolith' } });
+    expect(await (await waiting).text()).toBe('monolith');
+  }, 30_000);
+
+  test('acknowledges it though a worker dies with a write under way, and the worker that follows holds too', async () => {
+    await change({});
+    const program = await start();
+    const lost = write(program, 1, { 'x-slow': 'yes' }).catch(() => 'lost');
+    await eventually(() => monolith.written.length === 1);
+    const held = await hold();
+    await eventually(async () =>
+      expect((await writesOf(program)).map((slice) => slice?.gate)).toEqual(['cut-over', 'cut-over']),
+    );
+    expect(await ackNow()).toBeUndefined();
+    const busy = (await program.status()).workers.find(({ inFlight }) => inFlight === 1)!;
+    process.kill(busy.pid, 'SIGKILL');
+    expect(await lost).toBe('lost');
+    await ackOf(held);
+    await eventually(async () => {
+      const { workers } = await program.status();
+      expect(workers).toHaveLength(2);
+      for (const { writes } of workers)
+        expect(writes?.[0]).toMatchObject({ gate: 'cut-over', acknowledged: held.change.id });
+    });
+    await ackOf(held);
+  }, 30_000);
+
+  test('killed with -9 and started again takes its own place at once, and acknowledges', async () => {
+    const held = await hold();
+    const first = await start();
+    await ackOf(held);
+    const session = await liveSession();
+    await first.stop('SIGKILL');
+    const second = await start();
+    await eventually(async () => {
+      expect(await liveSession()).toEqual(expect.any(String));
+      expect(await liveSession()).not.toBe(session);
+      expect((await ackNow())?.session).toBe(await liveSession());
+    });
+    // It has not waited until Consul ended the dead one's session.
+    expect(second.log.filter(({ msg }) => String(msg).includes('another proxy has this id'))).toEqual([]);
+  }, 30_000);
+
+  test('asked to stop answers what it holds 503 with Retry-After, and leaves Consul', async () => {
+    await hold();
+    const program = await start();
+    const waiting = write(program, 1);
+    await eventually(async () => expect(await heldNow(program)).toBe(1));
+    const ended = program.stop();
+    const answer = await waiting;
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '1']);
+    expect(await ended).toBe(0);
+    expect(await liveSession()).toBeUndefined();
+    expect(await ackNow()).toBeUndefined();
+  }, 30_000);
+
+  test('cut off from Consul sends no write any more before its session can have ended, and the held ones to the new owner when it is back', async () => {
+    await change({});
+    const line = await startTcpProxy(testServers().consulUrl);
+    cleanUp.push(() => line.close());
+    const program = await start({ STRANGLER_FLAGS: `consul://${new URL(line.url).host}/${root}`, HOLD_TIMEOUT: '60s' });
+    expect(await (await write(program, 1)).text()).toBe('monolith');
+    const session = await liveSession();
+    expect(session).toBeDefined();
+
+    await line.stall();
+    // Ownership moves without it, as it does when its session has ended.
+    await eventually(async () => expect(await liveSession()).toBeUndefined(), { withinMs: 40_000 });
+    expect((await program.status()).membership).toBe('cut-off');
+    const { epoch } = await change({ writes: { owner: 'service' } });
+    const waiting = [2, 3].map((number) => write(program, number));
+    await eventually(async () => expect(await heldNow(program)).toBe(2));
+    expect(monolith.written).toHaveLength(1);
+    expect(await (await fetch(`${program.url}/api/products`)).text()).toBe('service');
+    expect(await program.metrics()).toMatch(/strangler_writes_cut_off\{.*slice="catalog".*\} 1/);
+
+    await line.pass();
+    for (const answer of await Promise.all(waiting)) expect(await answer.text()).toBe('service');
+    expect(service.written.sort()).toEqual([`2@${epoch}`, `3@${epoch}`]);
+    expect(monolith.written).toHaveLength(1);
+    await eventually(async () => expect((await program.status()).membership).toBe('member'));
+  }, 90_000);
+
+  test('with flags in a file says on its admin port what it holds and has acknowledged', async () => {
+    const path = join(folder, 'flags.json');
+    const file = createFileFlagStore(path);
+    await change({}, file);
+    const program = await start({ STRANGLER_FLAGS: `file://${path}` });
+    const before = write(program, 1, { 'x-slow': 'yes' });
+    await eventually(() => monolith.written.length === 1);
+    const held = await hold(file);
+    await eventually(async () =>
+      expect((await writesOf(program)).map((slice) => slice?.gate)).toEqual(['cut-over', 'cut-over']),
+    );
+    expect(await program.status()).toMatchObject({ membership: 'none', acknowledged: [] });
+    monolith.answerSlow();
+    await before;
+    await eventually(async () =>
+      expect((await program.status()).acknowledged).toEqual([
+        { slice: 'catalog', epoch: held.epoch, changeId: held.change.id },
+      ]),
+    );
+    const waiting = write(program, 2);
+    await eventually(async () => expect(await heldNow(program)).toBe(1));
+    await change({ writes: { owner: 'service' } }, file);
+    expect(await (await waiting).text()).toBe('service');
+  }, 30_000);
+});
