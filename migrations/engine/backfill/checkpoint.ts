@@ -72,6 +72,27 @@ export async function beginCheckpoint(db: Queryable, table: string, restart: boo
   return (await readCheckpoint(db, table)) ?? firstCheckpoint;
 }
 
+/**
+ * A row that only its own transaction ever sees, taken away again before the commit: others can wait for the end of that
+ * transaction by asking for the row.
+ */
+export async function writeMark(connection: Connection, mark: string): Promise<void> {
+  await connection.query(
+    `INSERT INTO ${backfillTable} (table_name, state, started_at, updated_at)
+     VALUES (?, 'running', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))`,
+    [mark],
+  );
+}
+
+/** Resolves when the transaction that has written the mark has ended, in whatever way. */
+export async function awaitMark(connection: Connection, mark: string): Promise<void> {
+  await connection.query(`SELECT 1 FROM ${backfillTable} WHERE table_name = ? FOR UPDATE`, [mark]);
+}
+
+export async function removeMark(connection: Connection, mark: string): Promise<void> {
+  await connection.query(`DELETE FROM ${backfillTable} WHERE table_name = ?`, [mark]);
+}
+
 /** Moves the checkpoint from where this copy has left it. @throws CheckpointMoved */
 export async function moveCheckpoint(
   connection: Connection,

@@ -7,6 +7,7 @@ import type { MappedTable, RowChange } from '../apply/row-shape.ts';
 import { type RowStatements, rowStatements } from '../apply/row-statements.ts';
 import { faultOf } from '../apply/sql-errors.ts';
 import { readVersions } from '../apply/versions.ts';
+import { type NewRowsSql, newRowsSql } from './new-rows.ts';
 import type { ChunkReader, CopiedRow } from './read-chunk.ts';
 
 /** Rows of the source that the target cannot take: the copy cannot be made. */
@@ -24,6 +25,9 @@ export type ChunkWriter = {
   write(connection: Connection, rows: readonly CopiedRow[]): Promise<ChunkWritten>;
 };
 
+/** Of one statement: of many more rows each costs the server more, for it keeps all that it has parsed. */
+const statementLimits = { maxRows: 500, maxBytes: 512 * 1024 };
+
 type Clash = { row: CopiedRow; uniqueKey: string };
 
 /**
@@ -34,11 +38,11 @@ type Clash = { row: CopiedRow; uniqueKey: string };
 export function createChunkWriter(
   table: MappedTable,
   reader: Pick<ChunkReader, 'imageOf'>,
-  maxBytes: number,
   maxParked: number,
 ): ChunkWriter {
   const { mapping } = table;
   const statements = rowStatements(table);
+  const newRows = newRowsSql(table);
   const keysOf = (rows: readonly CopiedRow[]) => rows.map(({ keyText }) => ({ table: mapping.target, keyText }));
 
   return {
@@ -48,9 +52,9 @@ export function createChunkWriter(
       if (missing.length === 0) return { written: 0, parked: 0 };
       const clashes: Clash[] = [];
       let written = 0;
-      for (const part of splitIntoBatches(missing, ({ json }) => json.length, { maxRows: missing.length, maxBytes })) {
+      for (const part of splitIntoBatches(missing, ({ json }) => json.length, statementLimits)) {
         written +=
-          (await insertNew(connection, statements, part)) ?? (await insert(connection, statements, part, clashes));
+          (await insertNew(connection, newRows, part)) ?? (await insert(connection, statements, part, clashes));
       }
       const since = await readVersions(connection, keysOf(missing), 'share');
       const buried = missing.filter(({ keyText }) => since.get(rowId(mapping.target, keyText))?.deleted === true);
@@ -71,12 +75,12 @@ export function createChunkWriter(
 /** Inserts rows none of which should be there; null, and nothing is inserted, where the server finds a fault in any. */
 async function insertNew(
   connection: Connection,
-  { insertNew: statement }: RowStatements,
+  newRows: NewRowsSql | null,
   rows: readonly CopiedRow[],
 ): Promise<number | null> {
-  if (statement === null) return null;
+  if (newRows === null) return null;
   try {
-    return await affectedBy(connection, statement(rows.map(({ json }) => JSON.parse(json) as (string | null)[])));
+    return await affectedBy(connection, newRows(rows.map(({ json }) => json)));
   } catch (error) {
     if (faultOf(error).kind === 'other') throw error;
     return null;

@@ -12,7 +12,11 @@ function sideOf(rows: ReadonlyMap<number, string>): Side & { listed(): number } 
     [...rows]
       .filter(([no]) => (after === null || no > Number(after[0])) && (upTo === null || no <= Number(upTo[0])))
       .sort(([a], [b]) => a - b)
-      .map(([no, value]) => ({ keyText: `${no}`, key: [`${no}`], digest: digestOf(rowText([`${no}`, value])) }));
+      .map(([no, value]) => ({
+        keyText: `${no}`,
+        key: [`${no}`],
+        digest: digestOf(rowText([`${no}`, value], ['plain', 'counted'])),
+      }));
   return {
     listed: () => listed,
     async sum(range) {

@@ -1,20 +1,58 @@
 import { createHash } from 'node:crypto';
 import type { RowImage } from '@strangler/platform/contracts/row-message.ts';
 import { type MappedTable, sourceCodec, targetCodec } from '../apply/row-shape.ts';
+import type { ColumnKind } from '../row/column-codec.ts';
 import type { MappedColumn } from '../row/table-mapping.ts';
 import { quoteName } from '../schema/identifiers.ts';
 import { columnOf } from '../schema/table-schema.ts';
 
 /**
- * The text of a row is the texts of its mapped columns, each as `<bytes>:<text>`, or `N` for NULL: no two different rows
- * have the same, whatever stands in them. Texts are compared by their bytes, so collations have no part in it.
+ * How a column's text stands in that of its row, so that no two different rows have the same:
+ * - `plain`: before a `;`, which is not in it, and for NULL `N`, which it never is. Numbers, times and hex digits.
+ * - `counted`: `<bytes>:<text>`, or `N` for NULL, whatever stands in it. The server computes it twice.
+ * - `last`: at the end of the row, `:<text>` or `N`. For one column, whose text is dear.
  */
-export const rowText = (texts: readonly (string | null)[]): string =>
-  texts.map((text) => (text === null ? 'N' : `${Buffer.byteLength(text)}:${text}`)).join('');
+export type TextForm = 'plain' | 'counted' | 'last';
+
+const freeKinds = new Set<ColumnKind>(['text', 'enum', 'set', 'json']);
+
+/** The same for both sides: the source's texts are made in the form of the target's. */
+export const textForms = (table: MappedTable): TextForm[] => {
+  const kinds = table.mapping.columns.map(({ target }) => targetCodec(table, target, 'target').kind);
+  const last = kinds.indexOf('json');
+  return kinds.map((kind, index) => (index === last ? 'last' : freeKinds.has(kind) ? 'counted' : 'plain'));
+};
+
+/** Texts are compared by their bytes, so collations have no part in it. */
+export const rowText = (texts: readonly (string | null)[], forms: readonly TextForm[]): string =>
+  inOrder(
+    texts.map((text, index) => formed(text, forms[index] as TextForm)),
+    forms,
+  ).join('');
+
+const formed = (text: string | null, form: TextForm): string => {
+  if (form === 'last') return text === null ? 'N' : `:${text}`;
+  if (form === 'counted') return text === null ? 'N' : counted(text);
+  // A transform may make what no value of the column's type reads as: nothing that a server tells is equal to it.
+  return text !== null && (text.includes(';') || text === 'N') ? `!${counted(text)}` : `${text ?? 'N'};`;
+};
+
+const counted = (text: string): string => `${Buffer.byteLength(text)}:${text}`;
+
+const inOrder = <T>(parts: readonly T[], forms: readonly TextForm[]): T[] => [
+  ...parts.filter((_, index) => forms[index] !== 'last'),
+  ...parts.filter((_, index) => forms[index] === 'last'),
+];
 
 /** SQL of `rowText`, from SQL of the columns' texts. */
-export const rowTextSql = (texts: readonly string[]): string =>
-  `CONCAT(${texts.map((text) => `IFNULL(CONCAT(LENGTH(${text}), ':', ${text}), 'N')`).join(', ')})`;
+export const rowTextSql = (texts: readonly string[], forms: readonly TextForm[]): string => {
+  const parts = texts.map((text, index) => {
+    if (forms[index] === 'last') return `IFNULL(CONCAT(':', ${text}), 'N')`;
+    if (forms[index] === 'counted') return `IFNULL(CONCAT(LENGTH(${text}), ':', ${text}), 'N')`;
+    return `IFNULL(${text}, 'N'), ';'`;
+  });
+  return `CONCAT(${inOrder(parts, forms).join(', ')})`;
+};
 
 /**
  * A row's digest: 64 bits of its SHA-256, as a number. CRC32 would not do: XORed over rows it does not see two rows that

@@ -15,6 +15,7 @@ import {
   sourceTexts,
   sumOf,
   targetTexts,
+  textForms,
   transformedTexts,
 } from './digest.ts';
 
@@ -56,6 +57,7 @@ export const createSourceSide = (table: MappedTable, db: Pool): Side => {
   const wanted = sourceTexts(table);
   const direct = wanted.every((text) => text !== null);
   const captured = mapping.captured;
+  const forms = textForms(table);
   return createSide({
     db,
     dialect: sourceDialect,
@@ -64,7 +66,7 @@ export const createSourceSide = (table: MappedTable, db: Pool): Side => {
     key: mapping.key.map((name) => columnOf(source, name)),
     keyTexts: mapping.key.map((name) => sourceCodec(table, name, 'source').encodeSql(`s.${quoteName(name)}`)),
     keyText: keyTextSql(source, sourceDialect, 's.'),
-    digest: direct ? digestSql(rowTextSql(wanted)) : null,
+    digest: direct ? digestSql(rowTextSql(wanted, forms)) : null,
     texts: [
       ...wanted.map((text) => text ?? 'NULL'),
       ...captured.map((name) => sourceCodec(table, name, 'source').encodeSql(`s.${quoteName(name)}`)),
@@ -73,7 +75,7 @@ export const createSourceSide = (table: MappedTable, db: Pool): Side => {
       const image: RowImage = Object.fromEntries(
         captured.map((name, index) => [name, texts[wanted.length + index] ?? null]),
       );
-      return rowText(transformedTexts(table, texts, image));
+      return rowText(transformedTexts(table, texts, image), forms);
     },
   });
 };
@@ -88,7 +90,7 @@ export const createTargetSide = (table: MappedTable, db: Pool): Side => {
     key: mapping.targetKey.map((name) => columnOf(target, name)),
     keyTexts: mapping.targetKey.map((name) => targetCodec(table, name, 'target').encodeSql(`t.${quoteName(name)}`)),
     keyText: keyTextSql(keyAsInTarget(table), targetDialect, 't.'),
-    digest: digestSql(rowTextSql(targetTexts(table))),
+    digest: digestSql(rowTextSql(targetTexts(table), textForms(table))),
     texts: [],
     textOf: () => '',
   });

@@ -93,9 +93,19 @@ export async function* verifyTable(options: VerifyOptions): AsyncGenerator<Verif
     ...suspects.totals(),
   });
 
+  /** Where the next chunk ends, which is looked for while one is compared. */
+  let ahead: { after: KeyPlace; upTo: Promise<KeyPlace | null> } | null = null;
+
+  const endOf = (after: KeyPlace | null, rows: number): Promise<KeyPlace | null> => {
+    const found = sides.source.keyAt({ after, upTo: null }, rows);
+    // Awaited later, or not at all.
+    found.catch(() => {});
+    return found;
+  };
   /** Compares what comes after a key; gives where the next chunk begins, or null after the last. */
   const byRange = async (after: KeyPlace | null, maxRows: number) => {
-    const upTo = await sides.source.keyAt({ after, upTo: null }, maxRows);
+    const upTo = await (ahead !== null && ahead.after === after ? ahead.upTo : endOf(after, maxRows));
+    ahead = upTo === null ? null : { after: upTo, upTo: endOf(upTo, maxRows) };
     return { ...(await compareRange(sides.source, sides.target, { after, upTo })), next: upTo };
   };
   // Without a common order: what the source has, and then what only the target has.
