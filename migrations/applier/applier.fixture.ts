@@ -1,0 +1,30 @@
+import { expect } from '@jest/globals';
+import type { AppliedMessage } from '@strangler/platform/contracts/applied-message.ts';
+import { eventually } from '@strangler/platform/testing/servers.ts';
+import { announcedChanges } from '../testing/hear-applied.ts';
+import type { Pipe, PipeProcess } from '../testing/start-pipe.ts';
+import { bothEnds, newestChanges } from './goods.fixture.ts';
+
+export const seed = Number(process.env.TEST_SEED ?? 20_261_121);
+
+export async function equalEnds(pipe: Pipe): Promise<void> {
+  const [source, target] = await bothEnds(pipe);
+  expect(target).toEqual(source);
+}
+
+export const allAnnounced = (pipe: Pipe, heard: readonly AppliedMessage[]) =>
+  eventually(async () => {
+    const announced = announcedChanges(heard);
+    expect((await newestChanges(pipe)).filter((change) => !announced.has(change))).toEqual([]);
+  });
+
+export const isReady = (applier: PipeProcess | undefined) =>
+  eventually(async () =>
+    expect(await applier?.ready()).toEqual({ ready: true, checks: { applying: expect.stringMatching(/^ok/) } }),
+  );
+
+/** Until its health tells of this, and fails for it. */
+export const troubled = (applier: PipeProcess | undefined, pattern: RegExp) =>
+  eventually(async () =>
+    expect(await applier?.ready()).toEqual({ ready: false, checks: { applying: expect.stringMatching(pattern) } }),
+  );
