@@ -72,10 +72,29 @@ const deadlock = 1213;
 /** How long ended connections have to roll back. */
 const evictionMs = 1000;
 
+/** Pooled connections that may turn out to be dead before one is given up on. */
+const mostDeadConnections = 5;
+
+/** A session that waits for locks as long as a move may take. What the pool does not know to be dead is found out here. */
+async function openSession(pool: Pool, waitMs: number): Promise<PoolConnection> {
+  const seconds = Math.ceil((waitMs + evictionMs) / 1000) + 1;
+  for (let dead = 0; ; dead += 1) {
+    const connection = await pool.getConnection();
+    try {
+      await connection.query(
+        `SET SESSION innodb_lock_wait_timeout = ${seconds}, lock_wait_timeout = ${seconds}, autocommit = 1`,
+      );
+      return connection;
+    } catch (error) {
+      connection.destroy();
+      if (dead >= mostDeadConnections) throw error;
+    }
+  }
+}
+
 async function moveFence(pool: Pool, to: FenceState, move: FenceMove): Promise<FenceMoveOutcome> {
   const { slice, epoch, waitMs = 2000, evict = false } = move;
-  const connection = await pool.getConnection();
-  const mover = new Mover(pool, connection, waitMs);
+  const mover = new Mover(pool, await openSession(pool, waitMs), waitMs);
   const now = async (): Promise<Fence> => {
     const fence = await readFence(pool, slice);
     if (fence !== undefined) return fence;
@@ -132,10 +151,6 @@ class Mover {
    * by ending this UPDATE: it holds nothing and has changed nothing, and InnoDB ends the transaction of least weight.
    */
   async update([sql, values]: Sql, evict: boolean, happened: () => Promise<boolean>): Promise<Attempt> {
-    const seconds = Math.ceil((this.#waitMs + evictionMs) / 1000) + 1;
-    await this.#connection.query(
-      `SET SESSION innodb_lock_wait_timeout = ${seconds}, lock_wait_timeout = ${seconds}, autocommit = 1`,
-    );
     for (;;) {
       let holders: FenceHolder[] | null = null;
       const done = new AbortController();

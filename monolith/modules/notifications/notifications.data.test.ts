@@ -292,7 +292,7 @@ describe('the stream', () => {
       metrics: new Registry(),
       notifications: new LocalNotifications({ ...shop.deps, wake: () => {} }),
       wakeUps: createWakeUps({ redis: undefined, redisUrl: undefined, redisPrefix: '', log: shop.deps.log }),
-      limits: { ...defaultStreamLimits, pingEveryMs: 50 },
+      limits: { ...defaultStreamLimits, pingEveryMs: 500 },
     });
     const server = createServer();
     server.on('upgrade', (request, socket, head) => streams.onUpgrade(request, socket, head));
