@@ -1,8 +1,14 @@
 import { parseArgs } from 'node:util';
 import { wholeNumberOf } from '@strangler/e2e/options/whole-number.ts';
+import { benchPipe } from './pipe/bench-pipe.ts';
 import { benchProxy } from './proxy/bench-proxy.ts';
 
 const usage = `Usage: npm run bench -- proxy [--rounds 5] [--seconds 4] [--connections 32] [--json]
+       npm run bench -- pipe [--rounds 5] [--rows 500000] [--quick] [--json]
+
+proxy: the front door beside other proxies. pipe: relay, backfill, verify and capture beside what the servers do by
+themselves, and from commit to applied; on real servers of its own (STACK_INSTANCE names another instance, STACK_DB=mariadb
+takes the other engine); --quick makes 2 rounds of few rows.
 
 Measures ours and its peers on the same work in the same run and prints ratios. With --json the last line of
 standard output is one JSON object. Nothing is asserted: a figure that falls short is printed as it is.`;
@@ -14,9 +20,11 @@ const parse = () => {
     return parseArgs({
       allowPositionals: true,
       options: {
-        rounds: { type: 'string', default: '5' },
+        rounds: { type: 'string' },
         seconds: { type: 'string', default: '4' },
         connections: { type: 'string', default: '32' },
+        rows: { type: 'string' },
+        quick: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
       },
@@ -28,18 +36,35 @@ const parse = () => {
 };
 
 const { values, positionals } = parse();
+const say = (line: string): void => void process.stderr.write(`${line}\n`);
+const print = ({ table, json }: { table: string; json: unknown }): void =>
+  void process.stdout.write(`${values.json ? JSON.stringify(json) : table}\n`);
+const bench = positionals.length === 1 ? positionals[0] : undefined;
+
 if (values.help) {
   process.stdout.write(`${usage}\n`);
-} else if (positionals.length === 1 && positionals[0] === 'proxy') {
-  const report = await benchProxy({
-    rounds: number(values.rounds, 'rounds', 100),
-    secondsPerRound: number(values.seconds, 'seconds', 600),
-    connections: number(values.connections, 'connections', 1000),
-    say: (line) => process.stderr.write(`${line}\n`),
-  });
-  if (!values.json) process.stdout.write(`${report.table}\n`);
-  else process.stdout.write(`${JSON.stringify(report.json)}\n`);
+} else if (bench === 'proxy') {
+  print(
+    await benchProxy({
+      rounds: number(values.rounds ?? '5', 'rounds', 100),
+      secondsPerRound: number(values.seconds, 'seconds', 600),
+      connections: number(values.connections, 'connections', 1000),
+      say,
+    }),
+  );
+} else if (bench === 'pipe') {
+  const { quick } = values;
+  print(
+    await benchPipe({
+      rounds: number(values.rounds ?? (quick ? '2' : '5'), 'rounds', 100),
+      rows: number(values.rows ?? (quick ? '20000' : '500000'), 'rows', 100_000_000),
+      quick,
+      say,
+    }),
+  );
 } else {
-  process.stderr.write(`bench: expected the name of a bench (proxy), found "${positionals.join(' ')}"\n${usage}\n`);
+  process.stderr.write(
+    `bench: expected the name of a bench (proxy, pipe), found "${positionals.join(' ')}"\n${usage}\n`,
+  );
   process.exitCode = 2;
 }
