@@ -1,6 +1,6 @@
 import { describeTransparentProxy } from './testing/describe-transparent-proxy.ts';
 import { startProxyProgram } from './testing/proxy-program.ts';
-import type { ProxyWishes } from './testing/start-transparent-proxy.ts';
+import type { ProxyWishes, StartProxy } from './testing/start-transparent-proxy.ts';
 
 const environmentOf = (wishes: ProxyWishes): Record<string, string> => {
   const told: Record<string, string | number | undefined> = {
@@ -26,7 +26,7 @@ const environmentOf = (wishes: ProxyWishes): Record<string, string> => {
   );
 };
 
-describeTransparentProxy('the complete proxy program in front of a foreign server', async (wishes) => {
+const start: StartProxy = async (wishes) => {
   const program = await startProxyProgram(environmentOf(wishes));
   return {
     port: Number(new URL(program.url).port),
@@ -34,4 +34,11 @@ describeTransparentProxy('the complete proxy program in front of a foreign serve
       await program.stop('SIGKILL');
     },
   };
-});
+};
+
+// Each case starts a program. What is left out does not depend on the server's own options, and is run within one process.
+describeTransparentProxy('the complete proxy program in front of a foreign server', start, [
+  'framing',
+  'bodies',
+  'upgrade',
+]);

@@ -18,7 +18,7 @@ test('flips under traffic while service instances die: nobody notices, and the r
       '--size',
       '100',
       '--seconds',
-      '2',
+      '1',
     ],
     { env: { ...env, STACK_INSTANCE: 'test-demo' }, timeout: 240_000, maxBuffer: 10_000_000 },
   ).catch((error: Error & { stdout: string; stderr: string }) => {

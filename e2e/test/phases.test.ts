@@ -29,13 +29,34 @@ describe('a phase of tests', () => {
   const unit = allPhases.find(({ name }) => name === 'unit') as Phase & { kind: 'jest' };
 
   test('names its paths behind an option of their own, and may then find none', () => {
-    expect(jestArguments(unit, [], '/out')).toEqual(['--selectProjects', 'unit', '--json', '--outputFile=/out']);
+    expect(jestArguments(unit, [], '/out')).toEqual([
+      '--selectProjects',
+      'unit',
+      '--maxWorkers=2',
+      '--json',
+      '--outputFile=/out',
+    ]);
     expect(jestArguments(unit, ['a', 'b'], '/out').slice(-4)).toEqual([
       '--passWithNoTests',
       '--testPathPatterns',
       'a',
       'b',
     ]);
+  });
+
+  test('leaves out on MariaDB what does not depend on the engine, and nothing of the kit', () => {
+    const mariadb = allPhases.find(({ name }) => name === 'data-mariadb') as Phase & { kind: 'jest' };
+    expect(jestArguments(mariadb, [], '/out')).toContain('--testPathIgnorePatterns');
+    const without = new RegExp(mariadb.without ?? '');
+    expect('/x/monolith/modules/settings/settings.data.test.ts').toMatch(without);
+    for (const path of [
+      'monolith/modules/catalogue/a',
+      'migrations/engine/a',
+      'platform/outbox/a',
+      'extracted/catalog/a',
+    ]) {
+      expect(`/x/${path}.data.test.ts`).not.toMatch(without);
+    }
   });
 
   test('is told its servers', () => {

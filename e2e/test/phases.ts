@@ -7,7 +7,17 @@ export type Needs = 'nothing' | 'mysql' | 'mariadb';
 export type Phase = {
   name: string;
   needs: Needs;
-} & ({ kind: 'check'; program: string; args: string[] } | { kind: 'jest'; project: string });
+} & (
+  | { kind: 'check'; program: string; args: string[] }
+  | {
+      kind: 'jest';
+      project: string;
+      /** Test files at a time. */
+      workers: number;
+      /** Files that it leaves out, as a regular expression over their paths. */
+      without?: string;
+    }
+);
 
 const folders = ['platform', 'monolith', 'extracted', 'strangler-proxy', 'migrations', 'stack', 'e2e', 'bench'];
 
@@ -26,11 +36,20 @@ export const checkPhases: Phase[] = [
 /** In the order in which they run: what is cheap and tells most comes first. */
 export const allPhases: Phase[] = [
   ...checkPhases,
-  { name: 'unit', kind: 'jest', project: 'unit', needs: 'nothing' },
-  { name: 'integration', kind: 'jest', project: 'integration', needs: 'mysql' },
-  { name: 'data', kind: 'jest', project: 'data', needs: 'mysql' },
-  { name: 'data-mariadb', kind: 'jest', project: 'data', needs: 'mariadb' },
-  { name: 'e2e', kind: 'jest', project: 'e2e', needs: 'mysql' },
+  { name: 'unit', kind: 'jest', project: 'unit', needs: 'nothing', workers: 2 },
+  // These wait for servers much of the time.
+  { name: 'integration', kind: 'jest', project: 'integration', needs: 'mysql', workers: 3 },
+  { name: 'data', kind: 'jest', project: 'data', needs: 'mysql', workers: 3 },
+  // Everything of the kit, and of the shop its schema, its seed and its catalogue.
+  {
+    name: 'data-mariadb',
+    kind: 'jest',
+    project: 'data',
+    needs: 'mariadb',
+    workers: 3,
+    without: 'monolith/modules/(?!catalogue|checkout)',
+  },
+  { name: 'e2e', kind: 'jest', project: 'e2e', needs: 'mysql', workers: 2 },
 ];
 
 /** What the command line asks for. */
@@ -71,16 +90,31 @@ export function jestArguments(phase: Phase & { kind: 'jest' }, paths: readonly s
   return [
     '--selectProjects',
     phase.project,
+    `--maxWorkers=${phase.workers}`,
     '--json',
     `--outputFile=${outputFile}`,
+    ...leftOut(phase),
     ...(paths.length > 0 ? ['--passWithNoTests', '--testPathPatterns', ...paths] : []),
   ];
 }
 
 /** Jest's arguments to name a phase's test files instead of running them. */
 export function listArguments(phase: Phase & { kind: 'jest' }, paths: readonly string[]): string[] {
-  return ['--listTests', '--selectProjects', phase.project, '--passWithNoTests', '--testPathPatterns', ...paths];
+  const { project } = phase;
+  return [
+    '--listTests',
+    '--selectProjects',
+    project,
+    ...leftOut(phase),
+    '--passWithNoTests',
+    '--testPathPatterns',
+    ...paths,
+  ];
 }
+
+/** Of this option the last word is the option's: others that follow need an option of their own. */
+const leftOut = ({ without }: { without?: string }): string[] =>
+  without === undefined ? [] : ['--testPathIgnorePatterns', without, '/node_modules/', '/\\.stack/'];
 
 /** The environment of a phase's tests: which servers are theirs. */
 export function phaseEnvironment(
