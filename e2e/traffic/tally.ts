@@ -24,7 +24,7 @@ export type TallyKeeper = {
   flipBegins(direction: 'rises' | 'falls'): void;
   flipSettled(): void;
   tally(): Tally;
-  /** Answers of each side to the slice's reads since the last call. */
+  /** Answers of each side to the slice's reads that were begun since the last call. */
   takeSides(): { monolith: number; service: number };
 };
 
@@ -41,6 +41,7 @@ export const createTally = (): TallyKeeper => {
   const onService = new Set<string>();
   const moved = new Set<string>();
   let settledAtMs = 0;
+  let takenAtMs = 0;
   let sides = { monolith: 0, service: 0 };
 
   return {
@@ -57,7 +58,7 @@ export const createTally = (): TallyKeeper => {
       tally.servedBy[visit.side] += 1;
       const byFlag = byPercentage.has(visit.reason ?? '');
       if (visit.access !== 'read' || !(byFlag || visit.reason === 'fallback')) return;
-      sides[visit.side] += 1;
+      if (visit.startedAtMs >= takenAtMs) sides[visit.side] += 1;
       if (!byFlag || visit.startedAtMs < settledAtMs) return;
       if (visit.side === 'service') onService.add(visit.shopper);
       else if (onService.has(visit.shopper)) moved.add(visit.shopper);
@@ -73,6 +74,7 @@ export const createTally = (): TallyKeeper => {
     takeSides() {
       const taken = sides;
       sides = { monolith: 0, service: 0 };
+      takenAtMs = performance.timeOrigin + performance.now();
       return taken;
     },
   };

@@ -51,6 +51,7 @@ const configs = {
   monolith: { read: monolithConfig, source: 'monolith/config.ts' },
   'relay-1': { read: relayConfig, source: 'platform/outbox/relay/config.ts' },
   'relay-2': { read: relayConfig, source: 'platform/outbox/relay/config.ts' },
+  'relay-catalog-1': { read: relayConfig, source: 'platform/outbox/relay/config.ts' },
   'applier-catalog-1': { read: applierConfig, source: 'migrations/applier/config.ts' },
   'applier-catalog-2': { read: applierConfig, source: 'migrations/applier/config.ts' },
   'catalog-1': { read: catalogConfig, source: 'extracted/catalog/config.ts' },
@@ -169,7 +170,7 @@ describe('docker-compose.yml', () => {
 
   test('gives its processes the variables that npm start gives them', () => {
     const database = 'mysql://u:p@127.0.0.1:1/d';
-    const counts = { proxies: 2, catalogInstances: 2, relays: 2, appliers: 2 };
+    const counts = { proxies: 2, catalogInstances: 2, relays: 2, catalogRelays: 1, appliers: 2 };
     const definitions = processDefinitions({
       ...counts,
       stack: {
@@ -183,6 +184,7 @@ describe('docker-compose.yml', () => {
         shopUrl: database,
         catalogUrl: database,
         relayUrl: database,
+        catalogRelayUrl: database,
         mover: { shopUrl: database, catalogUrl: database },
       },
       rabbitmqUrl: 'amqp://127.0.0.1:1/strangler',

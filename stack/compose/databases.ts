@@ -7,6 +7,7 @@ const names = [
   'CATALOG_PASSWORD',
   'STRANGLER_PASSWORD',
   'RELAY_PASSWORD',
+  'CATALOG_RELAY_PASSWORD',
 ] as const;
 const missing = names.filter((name) => !process.env[name]);
 
@@ -14,7 +15,8 @@ if (missing.length > 0) {
   process.stderr.write(`databases: not set: ${missing.join(', ')}\n`);
   process.exitCode = 2;
 } else {
-  const [adminUrl = '', shop = '', catalog = '', mover = '', relay = ''] = names.map((name) => process.env[name]);
-  await createDatabases(adminUrl, { fresh: false, passwords: { shop, catalog, mover, relay } });
+  const [adminUrl = '', ...passwords] = names.map((name) => process.env[name] ?? '');
+  const [shop = '', catalog = '', mover = '', relay = '', catalogRelay = ''] = passwords;
+  await createDatabases(adminUrl, { fresh: false, passwords: { shop, catalog, mover, relay, catalogRelay } });
   process.stdout.write('databases shop and catalog are there, each with accounts of its own\n');
 }

@@ -42,7 +42,9 @@ describe('databases.ts', () => {
     const { code, stderr } = await run('databases.ts', [], { ADMIN_DATABASE_URL: '', SHOP_PASSWORD: 'x' });
     expect([code, stderr]).toEqual([
       2,
-      expect.stringContaining('ADMIN_DATABASE_URL, CATALOG_PASSWORD, STRANGLER_PASSWORD, RELAY_PASSWORD'),
+      expect.stringContaining(
+        'ADMIN_DATABASE_URL, CATALOG_PASSWORD, STRANGLER_PASSWORD, RELAY_PASSWORD, CATALOG_RELAY_PASSWORD',
+      ),
     ]);
   });
 });

@@ -3,14 +3,23 @@ import type { Engine } from '../addresses.ts';
 /** The two databases of the system, and the names of the accounts that reach them. */
 export const schemas = { shop: 'shop', catalog: 'catalog' };
 export type Schemas = typeof schemas;
-export const accountNames = { shop: 'shop', catalog: 'catalog', mover: 'strangler', relay: 'relay' } as const;
+export const accountNames = {
+  shop: 'shop',
+  catalog: 'catalog',
+  mover: 'strangler',
+  relay: 'relay',
+  catalogRelay: 'catalog_relay',
+} as const;
 export type AccountName = keyof typeof accountNames;
 
 /** Rights of an account, each as it stands between GRANT and TO. */
 export type Grants = Record<AccountName, string[]>;
 
-/** What the mover's account needs on a source's database: what preflight asks for, and no more. */
-const onSource = [
+/**
+ * What the mover's account needs on a database whose tables are captured, and no more than preflight asks for. That is
+ * both of them: once the service owns its tables they are the source, and the shop's follow.
+ */
+const onCaptured = [
   'SELECT',
   'INSERT',
   'UPDATE',
@@ -24,9 +33,7 @@ const onSource = [
 ] as const;
 
 /** MariaDB's triggers go through a procedure. */
-const onSourceInMariadb = ['CREATE ROUTINE', 'ALTER ROUTINE', 'EXECUTE'] as const;
-
-const onTarget = ['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'CREATE', 'DROP'] as const;
+const onCapturedInMariadb = ['CREATE ROUTINE', 'ALTER ROUTINE', 'EXECUTE'] as const;
 
 /**
  * What a relay needs. CREATE stands with each table because a right on a table that is not there yet is granted only
@@ -45,11 +52,16 @@ const ofRelay: readonly (readonly [table: string, privileges: string])[] = [
 export function grantsFor(engine: Engine, names: Schemas = schemas): Grants {
   const shop = `\`${names.shop}\``;
   const catalog = `\`${names.catalog}\``;
-  const source = [...onSource, ...(engine === 'mariadb' ? onSourceInMariadb : [])];
+  const captured = [...onCaptured, ...(engine === 'mariadb' ? onCapturedInMariadb : [])].join(', ');
+  const relayOf = (schema: string) => [
+    ...ofRelay.map(([table, privileges]) => `${privileges} ON ${schema}.${table}`),
+    `LOCK TABLES ON ${schema}.*`,
+  ];
   return {
     shop: [`ALL PRIVILEGES ON ${shop}.*`],
     catalog: [`ALL PRIVILEGES ON ${catalog}.*`],
-    mover: [`${source.join(', ')} ON ${shop}.*`, `${onTarget.join(', ')} ON ${catalog}.*`],
-    relay: [...ofRelay.map(([table, privileges]) => `${privileges} ON ${shop}.${table}`), `LOCK TABLES ON ${shop}.*`],
+    mover: [`${captured} ON ${shop}.*`, `${captured} ON ${catalog}.*`],
+    relay: relayOf(shop),
+    catalogRelay: relayOf(catalog),
   };
 }

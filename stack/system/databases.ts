@@ -22,6 +22,7 @@ export async function createDatabases(
       catalog: newPassword(),
       mover: newPassword(),
       relay: newPassword(),
+      catalogRelay: newPassword(),
     };
     for (const schema of Object.values(schemas)) {
       if (options.fresh) await connection.query(`DROP DATABASE IF EXISTS \`${schema}\``);
@@ -42,6 +43,7 @@ export async function createDatabases(
       shopUrl: as('shop', schemas.shop),
       catalogUrl: as('catalog', schemas.catalog),
       relayUrl: as('relay', schemas.shop),
+      catalogRelayUrl: as('catalogRelay', schemas.catalog),
       mover: { shopUrl: as('mover', schemas.shop), catalogUrl: as('mover', schemas.catalog) },
     };
   } finally {

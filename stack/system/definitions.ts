@@ -24,6 +24,8 @@ export type SystemDatabases = {
   catalogUrl: string;
   /** The shop's database, by an account that may touch nothing but its outbox. */
   relayUrl: string;
+  /** Likewise, the catalogue's. */
+  catalogRelayUrl: string;
   /** The data mover's account on both: the only one that may see more than one database. */
   mover: { shopUrl: string; catalogUrl: string };
 };
@@ -47,7 +49,9 @@ export type SystemPlan = {
   workersPerProxy: number;
   catalogInstances: number;
   relays: number;
-  /** Appliers of the catalogue. */
+  /** Relays of the catalogue's own outbox, which it has once it may own its tables. */
+  catalogRelays: number;
+  /** Appliers of the catalogue, each for both directions. */
   appliers: number;
   slicesFolder: string;
   /** Folder in which a process may keep what must outlive it. */
@@ -56,12 +60,14 @@ export type SystemPlan = {
   env?: Record<string, Record<string, string>>;
 };
 
-type Counts = Pick<SystemPlan, 'proxies' | 'catalogInstances' | 'relays' | 'appliers'>;
+type Counts = Pick<SystemPlan, 'proxies' | 'catalogInstances' | 'relays' | 'catalogRelays' | 'appliers'>;
 
 /** Every port that the system needs, and the one that is taken for it when people start it and it is free. */
-export function portNames({ proxies, catalogInstances, relays, appliers }: Counts): Record<string, number> {
+export function portNames(counts: Counts): Record<string, number> {
+  const { proxies, catalogInstances, relays, catalogRelays, appliers } = counts;
   const names: Record<string, number> = { 'payment-provider': 3900, monolith: 3000 };
   for (let n = 1; n <= relays; n++) names[`relay-${n}`] = 3950 + n;
+  for (let n = 1; n <= catalogRelays; n++) names[`relay-catalog-${n}`] = 3970 + n;
   for (let n = 1; n <= appliers; n++) names[`applier-catalog-${n}`] = 3960 + n;
   for (let n = 1; n <= catalogInstances; n++) {
     names[`catalog-${n}`] = 3100 + n;
@@ -117,8 +123,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
     url: at('monolith'),
     readyUrl: ready(at('monolith')),
   };
-  const relays = numbered(plan.relays).map((n): ProcessDefinition => {
-    const name = `relay-${n}`;
+  const relay = (name: string, databaseUrl: string): ProcessDefinition => {
     return {
       name,
       kind: 'relay',
@@ -126,13 +131,17 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
       env: {
         ...common(name),
         RELAY_ID: name,
-        DATABASE_URL: databases.relayUrl,
+        DATABASE_URL: databaseUrl,
         RABBITMQ_URL: plan.rabbitmqUrl,
       },
       url: at(name),
       readyUrl: ready(at(name)),
     };
-  });
+  };
+  const relays = [
+    ...numbered(plan.relays).map((n) => relay(`relay-${n}`, databases.relayUrl)),
+    ...numbered(plan.catalogRelays).map((n) => relay(`relay-catalog-${n}`, databases.catalogRelayUrl)),
+  ];
   const appliers = numbered(plan.appliers).map((n): ProcessDefinition => {
     const name = `applier-catalog-${n}`;
     return {

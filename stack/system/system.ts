@@ -46,6 +46,8 @@ export type SystemOptions = {
   catalogInstances?: number;
   /** Default 2. */
   relays?: number;
+  /** Of the catalogue's own outbox. Default 1. */
+  catalogRelays?: number;
   /** Of the catalogue. Default 2. */
   appliers?: number;
   /** What the catalogue is brought to when it is not there yet. Default `shadow`: its data is kept in step. */
@@ -262,6 +264,7 @@ async function makePlan(
     proxies: options.proxies ?? 2,
     catalogInstances: options.catalogInstances ?? 2,
     relays: options.relays ?? 2,
+    catalogRelays: options.catalogRelays ?? 1,
     appliers: options.appliers ?? 2,
   };
   const ports: Record<string, number> = {};
