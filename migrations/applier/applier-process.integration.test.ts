@@ -94,7 +94,7 @@ describe('the stage', () => {
     pipe = await startPipe({ label: 'stages', ...goods, stage: 'monolith' });
     const [applier] = pipe.appliers as [PipeProcess];
     await isReady(applier);
-    expect(await applier.metric('applier_state', { state: 'idle' })).toBe(1);
+    expect(await applier.metric('applier_state', { direction: 'forward', state: 'idle' })).toBe(1);
     for (const round of [1, 2, 3]) {
       await pipe.install();
       await pipe.setStage('sync');
@@ -111,7 +111,9 @@ describe('the stage', () => {
       );
       await pipe.setStage('monolith');
       await pipe.uninstall();
-      await eventually(async () => (await applier.metric('applier_state', { state: 'idle' })) === 1);
+      await eventually(
+        async () => (await applier.metric('applier_state', { direction: 'forward', state: 'idle' })) === 1,
+      );
       await isReady(applier);
       await pipe.source.pool.query('DELETE FROM goods');
     }

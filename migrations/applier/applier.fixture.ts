@@ -1,6 +1,7 @@
 import { expect } from '@jest/globals';
 import type { AppliedMessage } from '@strangler/platform/contracts/applied-message.ts';
 import { eventually } from '@strangler/platform/testing/servers.ts';
+import type { Direction } from '../engine/pipe/direction.ts';
 import { announcedChanges } from '../testing/hear-applied.ts';
 import type { Pipe, PipeProcess } from '../testing/start-pipe.ts';
 import { bothEnds, newestChanges } from './goods.fixture.ts';
@@ -20,11 +21,17 @@ export const allAnnounced = (pipe: Pipe, heard: readonly AppliedMessage[]) =>
 
 export const isReady = (applier: PipeProcess | undefined) =>
   eventually(async () =>
-    expect(await applier?.ready()).toEqual({ ready: true, checks: { applying: expect.stringMatching(/^ok/) } }),
+    expect(await applier?.ready()).toEqual({
+      ready: true,
+      checks: { forward: expect.stringMatching(/^ok/), reverse: expect.stringMatching(/^ok/) },
+    }),
   );
 
-/** Until its health tells of this, and fails for it. */
-export const troubled = (applier: PipeProcess | undefined, pattern: RegExp) =>
+/** Until its health tells of this about a direction, and fails for it. */
+export const troubled = (applier: PipeProcess | undefined, pattern: RegExp, direction: Direction = 'forward') =>
   eventually(async () =>
-    expect(await applier?.ready()).toEqual({ ready: false, checks: { applying: expect.stringMatching(pattern) } }),
+    expect(await applier?.ready()).toMatchObject({
+      ready: false,
+      checks: { [direction]: expect.stringMatching(pattern) },
+    }),
   );

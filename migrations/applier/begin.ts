@@ -11,15 +11,18 @@ import { readPosition } from '../engine/apply/positions.ts';
 import { isServerAway } from '../engine/apply/sql-errors.ts';
 import { applyConsumerName } from '../engine/pipe/apply-consumer.ts';
 import { readBrokerFigures } from '../engine/pipe/broker-figures.ts';
+import { isCanary } from '../engine/pipe/canary.ts';
+import { type Direction, pipeNameOf, sliceOfPipe } from '../engine/pipe/direction.ts';
 import { openPipeDatabases, type PipeDatabases } from '../engine/pipe/open-databases.ts';
 import type { Announcer } from './announce.ts';
 import type { ApplierConfig } from './config.ts';
-import { Hindrance } from './faults.ts';
+import { Hindrance, NotArmed } from './faults.ts';
 import type { ApplierMetrics } from './metrics.ts';
 import { missingQueue } from './queues.ts';
 import { type SliceApplier, startSliceApplier } from './slice-applier.ts';
 
 export type BeginOptions = {
+  direction: Direction;
   config: ApplierConfig;
   rabbit: RabbitConnection;
   announcer: Announcer;
@@ -36,29 +39,25 @@ const closeTimeoutMs = 2_000;
  * @throws Hindrance saying what stands in the way; then nothing has been begun.
  */
 export async function beginApplying(options: BeginOptions): Promise<SliceApplier> {
-  const { config, rabbit } = options;
+  const { config, rabbit, direction } = options;
   const folder = join(config.slicesFolder, config.slice);
   const slice = await readSlice(folder, config.slice);
   const { sourceUrl, targetUrl } = config;
-  const databases = openPipeDatabases({ slice, folder, sourceUrl, targetUrl });
+  const pipe = pipeNameOf(slice.slice, direction);
+  // What is not armed is looked for often: this asks the broker alone.
+  if (direction === 'reverse') await checkQueues(rabbit, pipe);
+  const databases = openPipeDatabases({ slice, folder, sourceUrl, targetUrl, direction, captures: false });
   try {
-    const tables = await inTime('mapping', databases.tables());
+    const tables = await inTime('mapping', databases.captured());
     await inTime('floor', checkFloor(databases));
-    const missing = await missingQueue(rabbit, slice.slice).catch((cause: unknown) => {
-      throw new Hindrance('rabbitmq', messageOf(cause), { cause });
-    });
-    if (missing !== undefined) {
-      throw new Hindrance(
-        'queues',
-        `the queue ${missing} is not there; advance the slice ${slice.slice} to declare it`,
-      );
-    }
+    if (direction === 'forward') await checkQueues(rabbit, pipe);
     const applier = startSliceApplier({ ...options, databases, tables, exchange: config.exchange });
     const housekeeping = startHousekeeping({
       databases,
-      tables,
+      tables: tables.filter((table) => !isCanary(table)),
+      copied: direction === 'forward',
       // Where nobody can tell, there may be some.
-      deadLetters: async () => (await readBrokerFigures(rabbit, slice)).deadLetters ?? 1,
+      deadLetters: async () => (await readBrokerFigures(rabbit, databases.slice)).deadLetters ?? 1,
       log: options.log,
     });
     return {
@@ -85,6 +84,18 @@ async function readSlice(folder: string, name: string): Promise<Slice> {
   if (slice === null) throw new Hindrance('mapping', new SliceFileError(faults).message);
   if (slice.slice === name) return slice;
   throw new Hindrance('mapping', `${file}: expected the slice ${name}, found ${slice.slice}`);
+}
+
+/** @throws NotArmed when one of the pipe's queues is not there */
+async function checkQueues(rabbit: RabbitConnection, pipe: string): Promise<void> {
+  const missing = await missingQueue(rabbit, pipe).catch((cause: unknown) => {
+    throw new Hindrance('rabbitmq', messageOf(cause), { cause });
+  });
+  if (missing === undefined) return;
+  throw new NotArmed(
+    'queues',
+    `the queue ${missing} is not there; advance the slice ${sliceOfPipe(pipe)} to declare it`,
+  );
 }
 
 /** Without it the first change would find out, and not before one comes. */

@@ -1,3 +1,4 @@
+import { readFenceRefusal } from '@strangler/platform/contracts/fence-refusal.ts';
 import { CommitOutcomeUnknown, conflictOf } from '@strangler/platform/mysql/transaction.ts';
 import { FloorGone } from '../engine/apply/applier.ts';
 import { ParkingFull } from '../engine/apply/parked.ts';
@@ -20,6 +21,8 @@ export const troubleCauses = [
   'floor',
   'target',
   'locks',
+  /** The fence takes no rows of the pipe: the tables are the other side's. */
+  'fence',
   'parking',
   'announcement',
   'other',
@@ -37,6 +40,11 @@ export class Hindrance extends Error {
     super(message, options);
     this.trouble = trouble;
   }
+}
+
+/** The pipe's queues are not there: nobody has installed it, or somebody has taken it away. */
+export class NotArmed extends Hindrance {
+  override name = 'NotArmed';
 }
 
 /**
@@ -61,6 +69,8 @@ export function applyFaultOf(error: unknown): ApplyFault {
   if (error instanceof ParkingFull) return { cause: 'parking', message, remedy: 'alone' };
   if (error instanceof CommitOutcomeUnknown || isServerAway(error)) return { cause: 'target', message, remedy: 'wait' };
   if (conflictOf(error) !== undefined) return { cause: 'locks', message, remedy: 'wait' };
+  // Rows of tables that have no fence go on.
+  if (readFenceRefusal(error) !== undefined) return { cause: 'fence', message, remedy: 'alone' };
   const { errno } = Object(error) as { errno?: unknown };
   if (typeof errno === 'number') {
     if (schemaErrors.has(errno)) return { cause: 'mapping', message, remedy: 'anew' };

@@ -46,6 +46,7 @@ type Entry = PartBatch & {
 };
 
 const defaultBackoff: Backoff = { baseMs: 50, capMs: 5_000 };
+const fenceCapMs = 200;
 
 /**
  * Applies what several parts bring. While one transaction runs, what comes gathers, and goes together into the next: each
@@ -140,7 +141,9 @@ export function createGather(options: GatherOptions): Gather {
     // With others it may not have been the one.
     if (withOthers) return;
     entry.fault = fault;
-    entry.delayMs = nextBackoffMs(entry.delayMs ?? backoff.baseMs, backoff);
+    // A fence is moved at any moment, and a cut-over waits for what waits here.
+    const capMs = fault.cause === 'fence' ? Math.min(fenceCapMs, backoff.capMs) : backoff.capMs;
+    entry.delayMs = nextBackoffMs(entry.delayMs ?? backoff.baseMs, { ...backoff, capMs });
     entry.dueMs = performance.now() + entry.delayMs;
   }
 

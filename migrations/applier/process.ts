@@ -8,16 +8,22 @@ import { createLifecycle, type Lifecycle } from '@strangler/platform/lifecycle.t
 import type { Log } from '@strangler/platform/log.ts';
 import { connect } from '@strangler/platform/rabbit.ts';
 import express from 'express';
-import { createAnnouncer } from './announce.ts';
+import { type Direction, directions, pipeNameOf } from '../engine/pipe/direction.ts';
+import { type Announcer, createAnnouncer } from './announce.ts';
 import { beginApplying } from './begin.ts';
 import type { ApplierConfig } from './config.ts';
-import { type ApplierMetrics, createApplierMetrics } from './metrics.ts';
+import { createApplierMetrics } from './metrics.ts';
 import { type Supervisor, superviseApplier } from './supervise.ts';
 
-export type RunningApplier = { supervisor: Supervisor; server: RunningServer; lifecycle: Lifecycle };
+export type RunningApplier = {
+  supervisors: Record<Direction, Supervisor>;
+  server: RunningServer;
+  lifecycle: Lifecycle;
+};
 
 /**
- * Applies a slice's changes to the service's database while its stage asks for it, with health checks and metrics beside.
+ * Applies a slice's changes to the service's database, and the service's to the monolith's, while the stage asks for it,
+ * with health checks and metrics beside.
  * What it started is stopped by `lifecycle.stop()`.
  */
 export async function startApplierProcess(given: { config: ApplierConfig; log: Log }): Promise<RunningApplier> {
@@ -36,7 +42,15 @@ async function start(config: ApplierConfig, log: Log, lifecycle: Lifecycle): Pro
   const registry = createMetrics({ service: 'applier' });
   const rabbit = connect({ url: config.rabbitmqUrl, log: boundedLog(log) });
   lifecycle.onStop('close', 'rabbitmq', () => rabbit.close());
-  const announcer = createAnnouncer({ rabbit, exchange: config.exchange, slice: config.slice, log: boundedLog(log) });
+  // Under the pipe's name: who listens for what has come to the service hears nothing of the way back.
+  const announcerOf = (direction: Direction): Announcer =>
+    createAnnouncer({
+      rabbit,
+      exchange: config.exchange,
+      slice: pipeNameOf(config.slice, direction),
+      log: boundedLog(log),
+    });
+  const announcers = { forward: announcerOf('forward'), reverse: announcerOf('reverse') };
 
   const stopFollowing = new AbortController();
   const token = config.consulToken;
@@ -51,39 +65,47 @@ async function start(config: ApplierConfig, log: Log, lifecycle: Lifecycle): Pro
     log: boundedLog(log),
     signal: stopFollowing.signal,
     directory: config.dataDirectory ?? null,
-    onEvent: () => supervisor.look(),
+    onEvent: look,
   });
   void follower.ready.then(() => {
     heard = true;
-    supervisor.look();
+    look();
   });
 
-  const metrics: ApplierMetrics = createApplierMetrics(registry, {
-    state: () => supervisor.state(),
-    trouble: () => supervisor.trouble(),
-  });
-  const supervisor: Supervisor = superviseApplier({
-    stage: () => (heard ? follower.flagOf(config.slice)?.stage : 'unknown'),
-    begin: () => beginApplying({ config, rabbit, announcer, log, metrics, registry }),
-    log: boundedLog(log, 60_000),
-    // Another instance waits for what this one leaves.
-    graceMs: config.drainGraceMs / 2,
-  });
+  const metrics = createApplierMetrics(registry, (direction) => supervisors[direction]);
+  const supervisorOf = (direction: Direction): Supervisor => {
+    const ownLog = log.child({ direction });
+    const own = { announcer: announcers[direction], metrics: metrics[direction], log: ownLog };
+    return superviseApplier({
+      direction,
+      stage: () => (heard ? follower.flagOf(config.slice)?.stage : 'unknown'),
+      begin: () => beginApplying({ config, direction, rabbit, registry, ...own }),
+      log: boundedLog(ownLog, 60_000),
+      // Another instance waits for what this one leaves.
+      graceMs: config.drainGraceMs / 2,
+    });
+  };
+  const supervisors: Record<Direction, Supervisor> = {
+    forward: supervisorOf('forward'),
+    reverse: supervisorOf('reverse'),
+  };
+  function look(): void {
+    for (const direction of directions) supervisors[direction].look();
+  }
   lifecycle.onStop('finish', 'applier', async ({ graceMs }) => {
-    await supervisor.stop(graceMs / 2);
-    await announcer.close();
+    await Promise.all(directions.map((direction) => supervisors[direction].stop(graceMs / 2)));
+    await Promise.all(directions.map((direction) => announcers[direction].close()));
   });
 
+  const check = (direction: Direction) => async (): Promise<void> => {
+    const trouble = supervisors[direction].trouble();
+    if (trouble !== undefined) throw new Error(`${trouble.cause}: ${trouble.message}`);
+  };
   const app = express();
   app.disable('x-powered-by');
   app.use(
     healthRouter({
-      checks: {
-        applying: async () => {
-          const trouble = supervisor.trouble();
-          if (trouble !== undefined) throw new Error(`${trouble.cause}: ${trouble.message}`);
-        },
-      },
+      checks: { forward: check('forward'), reverse: check('reverse') },
       draining: lifecycle.draining,
     }),
   );
@@ -91,5 +113,5 @@ async function start(config: ApplierConfig, log: Log, lifecycle: Lifecycle): Pro
   const server = await startHttpServer({ handler: app, host: config.host, port: config.port, log, metrics: registry });
   lifecycle.onStop('close', 'http server', ({ graceMs }) => server.drain(graceMs));
   log.info({ url: server.url, serviceId: config.serviceId, exchange: config.exchange }, 'the applier is running');
-  return { supervisor, server, lifecycle };
+  return { supervisors, server, lifecycle };
 }

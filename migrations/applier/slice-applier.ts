@@ -9,6 +9,7 @@ import type { Registry } from 'prom-client';
 import { type Applier, createApplier, type RefusedChange, type StreamBatch } from '../engine/apply/applier.ts';
 import type { MappedTable } from '../engine/apply/row-shape.ts';
 import { applyConsumerName } from '../engine/pipe/apply-consumer.ts';
+import { canaryTable } from '../engine/pipe/canary.ts';
 import type { PipeDatabases } from '../engine/pipe/open-databases.ts';
 import type { Announcement, Announcer } from './announce.ts';
 import { type ApplyFault, applyFaultOf, Hindrance, type Trouble } from './faults.ts';
@@ -125,8 +126,10 @@ export function startSliceApplier(options: SliceApplierOptions): SliceApplier {
       const { refused, present } = result.report;
       for (const each of refused) verdicts.set(each.message, each);
       const own = new Set(messages);
-      const told = present.filter((message) => own.has(message));
-      metrics.applied(told.map(({ at }) => Date.now() - Date.parse(at)));
+      const there = present.filter((message) => own.has(message));
+      metrics.applied(there.map(({ at }) => Date.now() - Date.parse(at)));
+      // Nobody derives anything from the canary.
+      const told = there.filter(({ table }) => table !== canaryTable);
       if (!(await announce(announcementsOf(told, targetOf)))) return left(batch);
     }
     const outcomes = read.map((one): Outcome => {

@@ -2,7 +2,8 @@ import { afterEach, expect, test } from '@jest/globals';
 import type { Stage } from '@strangler/platform/contracts/flag-document.ts';
 import { eventually } from '@strangler/platform/testing/eventually.ts';
 import { pino } from 'pino';
-import { Hindrance, type Trouble } from './faults.ts';
+import type { Direction } from '../engine/pipe/direction.ts';
+import { Hindrance, NotArmed, type Trouble } from './faults.ts';
 import type { SliceApplier } from './slice-applier.ts';
 import { type Supervisor, superviseApplier } from './supervise.ts';
 
@@ -13,7 +14,7 @@ afterEach(async () => {
 
 type Begun = { end(why: Trouble): void; stopped: boolean };
 
-function supervised(first: Stage | 'unknown' | undefined) {
+function supervised(first: Stage | 'unknown' | undefined, direction: Direction = 'forward') {
   const world = {
     stage: first as Stage | 'unknown' | undefined,
     hindrance: undefined as Error | undefined,
@@ -21,6 +22,7 @@ function supervised(first: Stage | 'unknown' | undefined) {
     trouble: undefined as Trouble | undefined,
   };
   supervisor = superviseApplier({
+    direction,
     stage: () => world.stage,
     async begin(): Promise<SliceApplier> {
       if (world.hindrance) throw world.hindrance;
@@ -38,6 +40,7 @@ function supervised(first: Stage | 'unknown' | undefined) {
     log: pino({ level: 'silent' }),
     graceMs: 0,
     backoff: { baseMs: 1, capMs: 4 },
+    lookEveryMs: 1,
   });
   const to = (stage: Stage | undefined) => {
     world.stage = stage;
@@ -49,7 +52,7 @@ function supervised(first: Stage | 'unknown' | undefined) {
 test('nothing is applied before anything is known of the stage, which is trouble, nor at a stage that does not ask for it, which is none', async () => {
   const { world, to } = supervised('unknown');
   expect(supervisor.trouble()?.cause).toBe('flags');
-  for (const stage of ['monolith', undefined, 'writes', 'complete'] as const) {
+  for (const stage of ['monolith', undefined, 'complete'] as const) {
     to(stage);
     expect(supervisor.trouble()).toBeUndefined();
   }
@@ -57,9 +60,9 @@ test('nothing is applied before anything is known of the stage, which is trouble
   expect(world.begun).toEqual([]);
 });
 
-test('from sync to reads one goes on; it is stopped with the stage, and the next is another', async () => {
+test('from sync to writes one goes on; it is stopped with the stage, and the next is another', async () => {
   const { world, to } = supervised('monolith');
-  for (const stage of ['sync', 'shadow', 'canary', 'reads'] as const) {
+  for (const stage of ['sync', 'shadow', 'canary', 'reads', 'writes'] as const) {
     to(stage);
     await eventually(() => supervisor.state() === 'applying');
   }
@@ -104,4 +107,34 @@ test('stopping ends what is applied, and begins nothing more', async () => {
   await eventually(() => supervisor.state() === 'applying');
   await supervisor.stop(0);
   expect(world.begun.map(({ stopped }) => stopped)).toEqual([true]);
+});
+
+test('the way back is looked for idly at reads, is taken up once it is armed, and is missed at writes', async () => {
+  const { world, to } = supervised('canary', 'reverse');
+  world.hindrance = new NotArmed('queues', 'none');
+  const seen = new Set<string>();
+  to('reads');
+  for (let looks = 0; looks < 20; looks += 1) {
+    seen.add(`${supervisor.state()} ${supervisor.trouble()?.cause}`);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect([...seen]).toEqual(['idle undefined']);
+  to('writes');
+  await eventually(() => supervisor.trouble()?.cause === 'queues');
+  to('reads');
+  await eventually(() => supervisor.state() === 'idle');
+  world.hindrance = undefined;
+  await eventually(() => supervisor.state() === 'applying');
+  to('writes');
+  to('reads');
+  to('canary');
+  await eventually(() => supervisor.state() === 'idle');
+  expect(world.begun).toHaveLength(1);
+});
+
+test('what else stands in the way back is trouble at reads, too', async () => {
+  const { world, to } = supervised('canary', 'reverse');
+  world.hindrance = new Hindrance('mapping', 'no such column');
+  to('reads');
+  await eventually(() => supervisor.trouble()?.cause === 'mapping');
 });

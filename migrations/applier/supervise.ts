@@ -1,12 +1,29 @@
 import { type Backoff, nextBackoffMs, pause } from '@strangler/platform/backoff.ts';
 import type { Stage } from '@strangler/platform/contracts/flag-document.ts';
 import type { Log } from '@strangler/platform/log.ts';
-import { Hindrance, type Trouble } from './faults.ts';
+import type { Direction } from '../engine/pipe/direction.ts';
+import { Hindrance, NotArmed, type Trouble } from './faults.ts';
 import type { ApplierState } from './metrics.ts';
 import type { SliceApplier } from './slice-applier.ts';
 
-/** Stages in which the service's database follows the monolith's. */
-export const applyingStages: readonly Stage[] = ['sync', 'shadow', 'canary', 'reads'];
+/**
+ * Stages in which a pipe flows. Forward it does so at `writes`, too: reference tables stay the monolith's, and a way back
+ * that nobody has kept running could not be taken at once. In reverse it is armed at `reads`, before writes move,
+ * and at `complete` where that is being undone.
+ */
+export const applyingStages: Readonly<Record<Direction, readonly Stage[]>> = {
+  forward: ['sync', 'shadow', 'canary', 'reads', 'writes'],
+  reverse: ['reads', 'writes', 'complete'],
+};
+
+/** In which a pipe need not be there yet. */
+const unarmedStages: Readonly<Record<Direction, readonly Stage[]>> = {
+  forward: [],
+  reverse: ['reads', 'complete'],
+};
+
+/** How often a pipe is looked for that need not be there. */
+const lookEveryMs = 1_000;
 
 export type Supervisor = {
   state(): ApplierState;
@@ -18,6 +35,7 @@ export type Supervisor = {
 };
 
 export type SupervisorOptions = {
+  direction: Direction;
   /** `unknown` before anything was heard of the flags; undefined where there are none of this slice. */
   stage(): Stage | 'unknown' | undefined;
   /** Looks at both ends and begins. @throws what stands in the way */
@@ -26,6 +44,8 @@ export type SupervisorOptions = {
   /** How long what is under way may take when the stage ends. */
   graceMs: number;
   backoff?: Backoff;
+  /** How often a pipe is looked for that need not be there yet, 1 s unless told. */
+  lookEveryMs?: number;
 };
 
 const defaultBackoff: Backoff = { baseMs: 250, capMs: 5_000 };
@@ -33,7 +53,7 @@ const defaultBackoff: Backoff = { baseMs: 250, capMs: 5_000 };
 const lastedMs = 30_000;
 
 /** Applies while the slice's stage asks for it, beginning anew whenever that is needed. */
-export function superviseApplier({ stage, begin, log, graceMs, ...options }: SupervisorOptions): Supervisor {
+export function superviseApplier({ direction, stage, begin, log, graceMs, ...options }: SupervisorOptions): Supervisor {
   const backoff = options.backoff ?? defaultBackoff;
   const stopping = new AbortController();
   let changed = new AbortController();
@@ -42,10 +62,11 @@ export function superviseApplier({ stage, begin, log, graceMs, ...options }: Sup
   let hindered: Trouble | undefined;
   let finalGraceMs = graceMs;
 
-  const wanted = (): boolean => {
+  const isAt = (stages: readonly Stage[]): boolean => {
     const now = stage();
-    return !stopping.signal.aborted && now !== 'unknown' && now !== undefined && applyingStages.includes(now);
+    return now !== 'unknown' && now !== undefined && stages.includes(now);
   };
+  const wanted = (): boolean => !stopping.signal.aborted && isAt(applyingStages[direction]);
 
   const running = run();
 
@@ -59,10 +80,19 @@ export function superviseApplier({ stage, begin, log, graceMs, ...options }: Sup
         await pause(60_000, changed.signal);
         continue;
       }
-      state = 'preparing';
+      // What need not be there is looked for idly.
+      if (state !== 'idle' || !isAt(unarmedStages[direction])) state = 'preparing';
       const beganMs = performance.now();
       const why = await applyOnce();
       if (why === undefined) continue;
+      if (why === 'not armed') {
+        state = 'idle';
+        hindered = undefined;
+        delayMs = undefined;
+        await pause(options.lookEveryMs ?? lookEveryMs, changed.signal);
+        continue;
+      }
+      state = 'preparing';
       if (hindered?.message !== why.message) {
         log.warn({ cause: why.cause, why: why.message }, 'changes are not applied; trying again');
       }
@@ -74,11 +104,12 @@ export function superviseApplier({ stage, begin, log, graceMs, ...options }: Sup
   }
 
   /** Applies as long as it goes well and is asked for; gives what stood in the way, undefined when it is not asked for any more. */
-  async function applyOnce(): Promise<Trouble | undefined> {
+  async function applyOnce(): Promise<Trouble | 'not armed' | undefined> {
     let begun: SliceApplier;
     try {
       begun = await begin();
     } catch (error) {
+      if (error instanceof NotArmed && isAt(unarmedStages[direction])) return 'not armed';
       const message = error instanceof Error ? error.message : String(error);
       return { cause: error instanceof Hindrance ? error.trouble : 'other', message };
     }

@@ -11,19 +11,22 @@ import { createFileFlagStore } from '@strangler/platform/flags/file-store.ts';
 import { createLog } from '@strangler/platform/log.ts';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
 import { createDeadLetters, type DeadLetter } from '@strangler/platform/outbox/dead-letters.ts';
-import { declareTopology, deleteTopology } from '@strangler/platform/outbox/declare.ts';
+import { declareTopology, deleteConsumer, deleteTopology } from '@strangler/platform/outbox/declare.ts';
 import { dropOutbox, installOutbox, outboxTable } from '@strangler/platform/outbox/schema.ts';
 import { connect, type RabbitConnection } from '@strangler/platform/rabbit.ts';
 import { eventually, type FreshDatabase, freshDatabase, testServers } from '@strangler/platform/testing/servers.ts';
 import type { Pool } from 'mysql2/promise';
 import { forgetSlice } from '../engine/apply/forget-slice.ts';
 import { installTargetTables, parkedTable, versionsTable } from '../engine/apply/own-tables.ts';
-import { planCapture } from '../engine/capture/capture-plan.ts';
 import { installCapture, removeCapture } from '../engine/capture/install-capture.ts';
 import { applyConsumer, applyConsumerName, applyQueues, pipeTopology } from '../engine/pipe/apply-consumer.ts';
+import { canaryTable, installCanary } from '../engine/pipe/canary.ts';
+import type { Direction } from '../engine/pipe/direction.ts';
 import { markFloor } from '../engine/pipe/floor.ts';
-import { openPipeDatabases } from '../engine/pipe/open-databases.ts';
+import { openPipeDatabases, type PipeDatabases } from '../engine/pipe/open-databases.ts';
+import { reverseSlice } from '../engine/pipe/reverse-tables.ts';
 import { rowsOf } from '../engine/schema/queryable.ts';
+import { capturePlans } from '../engine/stages/measure.ts';
 import { type PipeProcess, startPipeProcess } from './child-process.ts';
 
 export type { PipeProcess } from './child-process.ts';
@@ -41,10 +44,10 @@ export type PipeOptions = {
   sourceSql: readonly string[];
   targetSql: readonly string[];
   /**
-   * The slice: the text of its `tables:` (YAML, indented by two), or a folder with a slice file and its transforms. It gets a
-   * name of its own, so that its queues are nobody else's.
+   * The slice: the text of its `tables:` (YAML, indented by two) and of its transforms by their files' names, or a folder
+   * with a slice file and its transforms. It gets a name of its own, so that its queues are nobody else's.
    */
-  slice: { tables: string } | { folder: string };
+  slice: { tables: string; transforms?: Record<string, string> } | { folder: string };
   /** How many of each are started; 1 unless told. 0: start them yourself. */
   relays?: number;
   appliers?: number;
@@ -80,12 +83,18 @@ export type Pipe = {
   install(): Promise<void>;
   /** As `rollback` from `sync` does it, without emptying the target's tables. Not the flag. */
   uninstall(): Promise<void>;
+  /** Arms the way back, as the beginning of a cut-over does: canaries, queues, and the service's outbox, floor and capture. */
+  installReverse(epoch?: number): Promise<void>;
+  /** Of the service's outbox. */
+  startReverseRelay(env?: Record<string, string>): Promise<PipeProcess>;
+  /** Both ends as the engine opens them, by the administrator. */
+  open(direction: Direction): PipeDatabases;
   /** Resolves when all that was captured is published and in the target, and nothing is parked. Dead letters keep it from that. */
-  empty(options?: { withinMs?: number }): Promise<void>;
+  empty(options?: { withinMs?: number; direction?: Direction }): Promise<void>;
   /** Rows of the outbox that are not published; messages in the applier's queues that nobody has in hand. */
-  unpublished(): Promise<number>;
-  queued(): Promise<number>;
-  deadLetters(): Promise<DeadLetter[]>;
+  unpublished(direction?: Direction): Promise<number>;
+  queued(direction?: Direction): Promise<number>;
+  deadLetters(direction?: Direction): Promise<DeadLetter[]>;
   /** Called, last first, before all is taken away. */
   onClose(close: () => unknown): void;
   /** Ends the processes and takes away all that it has made. */
@@ -141,6 +150,16 @@ export async function startPipe(options: PipeOptions): Promise<Pipe> {
     // Of the administrator: with a binary log nobody else may create triggers.
     const databases = openPipeDatabases({ slice, folder, sourceUrl: source.adminUrl, targetUrl: target.url });
     onClose(() => databases.close());
+    const opened = new Map<Direction, PipeDatabases>();
+    function open(direction: Direction): PipeDatabases {
+      const known = opened.get(direction);
+      if (known !== undefined) return known;
+      const ends = { sourceUrl: source.adminUrl, targetUrl: target.adminUrl };
+      const one = openPipeDatabases({ slice, folder, direction, ...ends });
+      opened.set(direction, one);
+      onClose(() => one.close());
+      return one;
+    }
     const deadLetters = createDeadLetters(rabbit);
 
     const store = createFileFlagStore(join(slicesFolder, 'flags.json'));
@@ -193,49 +212,79 @@ export async function startPipe(options: PipeOptions): Promise<Pipe> {
         slice: slice.slice,
         database: source.name,
         epoch: 1,
-        plans: tables.map(({ mapping, source: live, sourceDialect }) =>
-          planCapture({ slice: slice.slice, source: live, dialect: sourceDialect, captured: mapping.captured }),
-        ),
+        plans: capturePlans(slice.slice, tables),
       });
     }
 
-    async function unpublished(): Promise<number> {
+    async function installReverse(epoch = 1): Promise<void> {
+      const back = open('reverse');
+      await installTargetTables(back.target.apply);
+      for (const end of [back.source.write, back.target.apply]) await installCanary(end);
+      await declareTopology(rabbit, pipeTopology(back.slice, exchange));
+      onClose(() => deleteConsumer(rabbit, exchange, applyConsumer(back.slice)));
+      await installOutbox(back.source.write, { installedBy: 'strangler' });
+      await markFloor(back.source.write, back.target.apply, back.slice.slice, epoch);
+      await installCapture(back.source.write, {
+        slice: back.slice.slice,
+        database: target.name,
+        epoch,
+        plans: capturePlans(back.slice.slice, await back.captured()),
+      });
+    }
+
+    async function startReverseRelay(env: Record<string, string> = {}): Promise<PipeProcess> {
+      return await begin('relay', pipe.relays, { DATABASE_URL: target.url, ...env });
+    }
+
+    /** A pipe's beginning, end and name. */
+    const flow = (direction: Direction) =>
+      direction === 'forward'
+        ? { slice, from: source.pool, to: target.pool }
+        : { slice: reverseSlice(slice), from: target.pool, to: source.pool };
+
+    async function unpublished(direction: Direction = 'forward'): Promise<number> {
       const [row] = await rowsOf<{ n: number }>(
-        source.pool,
+        flow(direction).from,
         `SELECT COUNT(*) AS n FROM ${outboxTable} WHERE published = 0`,
       );
       return Number(row?.n ?? 0);
     }
 
-    async function queued(): Promise<number> {
+    async function queued(direction: Direction = 'forward'): Promise<number> {
       const channel = await rabbit.channel();
       let count = 0;
-      for (const queue of applyQueues(slice.slice)) count += (await channel.checkQueue(queue)).messageCount;
+      for (const queue of applyQueues(flow(direction).slice.slice)) {
+        count += (await channel.checkQueue(queue)).messageCount;
+      }
       await channel.close();
       return count;
     }
 
     /** Rows of which the target does not have the newest captured version. */
-    async function behind(): Promise<number> {
+    async function behind(direction: Direction): Promise<number> {
+      const { slice: piped, from, to } = flow(direction);
       const newest = await rowsOf<{ subject: string; keyText: string; id: string }>(
-        source.pool,
+        from,
         `SELECT subject, CONVERT(subject_key USING utf8mb4) AS keyText, CAST(MAX(id) AS CHAR) AS id FROM ${outboxTable}
          WHERE kind = 'row' AND topic LIKE ? GROUP BY subject, subject_key`,
-        [`${slice.slice}.%`],
+        [`${piped.slice}.%`],
       );
       const known = await rowsOf<{ target: string; keyText: string; id: string }>(
-        target.pool,
+        to,
         `SELECT table_name AS target, CONVERT(key_text USING utf8mb4) AS keyText, CAST(id AS CHAR) AS id FROM ${versionsTable}`,
       );
       const ids = new Map(known.map((row) => [`${row.target} ${row.keyText}`, BigInt(row.id)]));
-      const targetOf = new Map(slice.tables.map((table) => [table.source, table.target]));
+      const targetOf = new Map([
+        [canaryTable, canaryTable],
+        ...piped.tables.map((one) => [one.source, one.target] as const),
+      ]);
       return newest.filter(
         ({ subject, keyText, id }) => (ids.get(`${targetOf.get(subject)} ${keyText}`) ?? -1n) < BigInt(id),
       ).length;
     }
 
-    async function parked(): Promise<number> {
-      const [row] = await rowsOf<{ n: number }>(target.pool, `SELECT COUNT(*) AS n FROM ${parkedTable}`);
+    async function parked(direction: Direction): Promise<number> {
+      const [row] = await rowsOf<{ n: number }>(flow(direction).to, `SELECT COUNT(*) AS n FROM ${parkedTable}`);
       return Number(row?.n ?? 0);
     }
 
@@ -267,13 +316,16 @@ export async function startPipe(options: PipeOptions): Promise<Pipe> {
         });
         await dropOutbox(databases.source.write);
       },
-      async empty({ withinMs = 60_000 } = {}) {
+      installReverse,
+      startReverseRelay,
+      open,
+      async empty({ withinMs = 60_000, direction = 'forward' } = {}) {
         // What costs more to count is counted when the rest is 0.
         const counts = { unpublished, queued, parked, behind };
         await eventually(
           async () => {
             for (const [what, count] of Object.entries(counts)) {
-              const left = await count();
+              const left = await count(direction);
               if (left > 0) throw new Error(`${what}: ${left}`);
             }
           },
@@ -282,7 +334,7 @@ export async function startPipe(options: PipeOptions): Promise<Pipe> {
       },
       unpublished,
       queued,
-      deadLetters: () => deadLetters.list(applyConsumerName(slice.slice), 1_000),
+      deadLetters: (direction = 'forward') => deadLetters.list(applyConsumerName(flow(direction).slice.slice), 1_000),
       onClose,
       close,
     };
@@ -321,6 +373,7 @@ async function writeSlice(
     const text = await readFile(file, 'utf8');
     await writeFile(file, text.replace(/^slice:.*$/m, `slice: ${name}`));
   } else {
+    for (const [path, text] of Object.entries(given.transforms ?? {})) await writeFile(join(folder, path), text);
     const routes = 'routes: [GET /api/nothing]';
     await writeFile(file, `slice: ${name}\nservice: ${name}\n${routes}\ntables:\n${given.tables}`);
   }

@@ -25,7 +25,7 @@ const cohortCondition = z.union([
 
 const cohort = z.strictObject({ name, when: cohortCondition, side: z.enum(sides) });
 
-const percentage = z
+export const percentage = z
   .number()
   .min(0)
   .max(100)

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { readSliceDirectory } from './slice-directory.ts';
-import { parseSliceFile, sliceFileJsonSchema } from './slice-file.ts';
+import { defaultCanaryBounds, parseSliceFile, sliceFileJsonSchema } from './slice-file.ts';
 
 const good = `slice: catalog
 service: catalog
@@ -93,6 +93,44 @@ describe('a slice file', () => {
     expect(found).toEqual(expect.arrayContaining(['9 tables.0.columns.id', '11 tables.1.transform']));
     const twice = parseSliceFile(`${good}tables: [ { source: a }, { source: b, target: a } ]`, 'slice.yaml').faults;
     expect(twice.map(({ path }) => path)).toEqual(['tables.1.target']);
+  });
+
+  test('refuses a name that the way back of a slice has, and one that leaves it no room', () => {
+    const named = (name: string) =>
+      parseSliceFile(good.replace(/^slice: .*$/m, `slice: ${name}`), 'slice.yaml').faults.map(({ message }) => message);
+    expect(named('catalog-reverse')).toEqual([expect.stringContaining('must not end in -reverse')]);
+    expect(named('reverse-catalog')).toEqual([]);
+    expect(named('c'.repeat(56))).toEqual([]);
+    expect(named('c'.repeat(57))).toEqual([expect.stringContaining('must be 56 characters at most')]);
+  });
+
+  test('without gates has bounds for its canary, and takes each that it says', () => {
+    const usual = {
+      steps: [1, 5, 25, 50, 100],
+      bakeMs: 30_000,
+      maxErrorRate: 0.001,
+      maxP99Ratio: 1.5,
+      minSamples: 200,
+    };
+    expect(defaultCanaryBounds).toEqual(usual);
+    expect(parseSliceFile(good, 'slice.yaml').slice?.gates.canary).toEqual(usual);
+    const { slice } = parseSliceFile(`${good}gates: { canary: { steps: [ 0.5, 100 ], bake: 5m } }`, 'slice.yaml');
+    expect(slice?.gates.canary).toEqual({ ...usual, steps: [0.5, 100], bakeMs: 300_000 });
+  });
+
+  test.each([
+    ['steps: [ 50, 5, 100 ]', 'steps'],
+    ['steps: [ 5, 50 ]', 'steps'],
+    ['steps: [ 0, 100 ]', 'steps'],
+    ['bake: soon', 'bake'],
+    ['bake: 10ms', 'bake'],
+    ['maxErrorRate: 2', 'maxErrorRate'],
+    ['maxP99Ratio: 0.5', 'maxP99Ratio'],
+    ['minSamples: 0', 'minSamples'],
+    ['colour: blue', 'colour'],
+  ])('with %s for its canary is refused', (bound, path) => {
+    const { faults } = parseSliceFile(`${good}gates: { canary: { ${bound} } }`, 'slice.yaml');
+    expect(faults.map((fault) => fault.path)).toEqual([`gates.canary.${path}`]);
   });
 
   test('has a JSON Schema in which every option says what it means', () => {

@@ -1,12 +1,26 @@
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
+import { parseDurationMs } from '../config.ts';
+import { percentage } from './flag-document.ts';
 
 const methods = ['GET', 'HEAD', 'OPTIONS', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 export type RouteMethod = (typeof methods)[number];
 
-const sliceName = z
+const nameText = z
   .string()
   .regex(/^[a-z][a-z0-9-]{0,63}$/, 'must be 1 to 64 lower-case letters, digits and hyphens, starting with a letter');
+
+/** Ends the name of the pipe that brings a slice's rows back to the monolith. */
+export const reverseSuffix = '-reverse';
+
+const longestSliceName = 64 - reverseSuffix.length;
+
+const sliceName = nameText
+  .max(longestSliceName, `must be ${longestSliceName} characters at most: ${reverseSuffix} is put after it`)
+  .regex(
+    new RegExp(`^(?!.*${reverseSuffix}$)`),
+    `must not end in ${reverseSuffix}, which is the name of the way back of the slice before it; choose another name`,
+  );
 
 const routeText = z
   .string()
@@ -68,10 +82,55 @@ const table = z.strictObject({
     ),
 });
 
+const duration = z.string().refine((text) => (parseDurationMs(text) ?? 0) >= 1_000, {
+  message: 'must be a duration of at least one second, such as 30s or 5m',
+});
+
+const canaryGate = z.strictObject({
+  steps: z
+    .array(percentage)
+    .min(1)
+    .max(20)
+    .refine(
+      (steps) => steps.at(-1) === 100 && steps.every((step, at) => step > (steps[at - 1] ?? 0)),
+      'must be percentages above 0, each larger than the one before, the last of them 100',
+    )
+    .default([1, 5, 25, 50, 100])
+    .describe('Percentages of users whose reads the service answers, one after the other. Default: 1, 5, 25, 50, 100.'),
+  bake: duration.default('30s').describe('How long each percentage must do well before the next. Default: 30s.'),
+  maxErrorRate: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.001)
+    .describe(
+      "The share of the service's reads that may fail. One that fails more, and more than the monolith in the same time, steps back. " +
+        'Default: 0.001.',
+    ),
+  maxP99Ratio: z
+    .number()
+    .min(1)
+    .max(100)
+    .default(1.5)
+    .describe(
+      "How many times the monolith's 99th percentile of latency the service's may be, in the same time. Default: 1.5.",
+    ),
+  minSamples: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(200)
+    .describe('Reads of each side without which no percentage is found good, however long it has baked. Default: 200.'),
+});
+
+const gates = z.strictObject({
+  canary: canaryGate.prefault({}).describe('When the canary steps up by itself, and when it steps back.'),
+});
+
 export const sliceFileSchema = z
   .strictObject({
     slice: sliceName.describe("The slice's name, the same as its folder's."),
-    service: sliceName.describe('The name under which the instances of the service register in Consul.'),
+    service: nameText.describe('The name under which the instances of the service register in Consul.'),
     routes: z.array(route).min(1).max(500).describe('The routes that move, as the monolith serves them.'),
     stickyBy: z
       .array(stickyKey)
@@ -100,6 +159,7 @@ export const sliceFileSchema = z
         }
       })
       .describe("The tables that move, each with how a row of the monolith's becomes a row of the service's."),
+    gates: gates.prefault({}).describe('Bounds that measured figures must keep before a stage or a step is taken.'),
   })
   .describe('All that a team writes to strangle one capability of its monolith.');
 
@@ -119,6 +179,17 @@ export type SliceTable = {
   reference: boolean;
 };
 
+/** When a canary goes on to its next percentage, and when it goes back. */
+export type CanaryBounds = {
+  /** Growing, the last of them 100. */
+  steps: readonly number[];
+  bakeMs: number;
+  /** Share of reads, 0 to 1. */
+  maxErrorRate: number;
+  maxP99Ratio: number;
+  minSamples: number;
+};
+
 /** One slice, as its `slice.yaml` describes it, with everything that may be left out filled in. */
 export type Slice = {
   slice: string;
@@ -127,7 +198,11 @@ export type Slice = {
   /** In order of preference: `jwt.<claim>`, `cookie.<name>`, `header.<name>`, `ip`. */
   stickyBy: string[];
   tables: SliceTable[];
+  gates: { canary: CanaryBounds };
 };
+
+/** What a slice file that says nothing of `gates` asks for. */
+export const defaultCanaryBounds: CanaryBounds = readCanaryBounds(canaryGate.parse({}));
 
 /** One thing wrong with a slice file: where it stands and what was expected. */
 export type SliceFileFault = { file: string; line: number; path: string; message: string };
@@ -184,9 +259,16 @@ export const parseSliceFile = (text: string, file: string): SliceFileResult => {
     });
     return { slice: null, faults };
   }
-  const { slice, service, routes, stickyBy, tables } = parsed.data;
+  const { slice, service, routes, stickyBy, tables, gates } = parsed.data;
   return {
-    slice: { slice, service, routes: routes.map(readRoute), stickyBy, tables: tables.map(readSliceTable) },
+    slice: {
+      slice,
+      service,
+      routes: routes.map(readRoute),
+      stickyBy,
+      tables: tables.map(readSliceTable),
+      gates: { canary: readCanaryBounds(gates.canary) },
+    },
     faults: [],
   };
 };
@@ -203,6 +285,10 @@ const readRoute = (route: string | { route: string; access: 'read' | 'write' }):
   const usual = method === 'GET' || method === 'HEAD' || method === 'OPTIONS' ? 'read' : 'write';
   return { method, path, access: typeof route === 'string' ? usual : route.access };
 };
+
+function readCanaryBounds({ bake, ...bounds }: z.infer<typeof canaryGate>): CanaryBounds {
+  return { ...bounds, bakeMs: parseDurationMs(bake)! };
+}
 
 const readSliceTable = ({ source, target, key, columns, transform, reference }: z.infer<typeof table>): SliceTable => ({
   source,

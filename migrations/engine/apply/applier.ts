@@ -15,6 +15,7 @@ import {
   splitIntoBatches,
   type TableChange,
 } from './choose-changes.ts';
+import { createFencePass } from './fence-pass.ts';
 import { createApplyMetrics } from './metrics.ts';
 import { positionsTable } from './own-tables.ts';
 import {
@@ -125,6 +126,7 @@ export function createApplier(options: ApplierOptions): Applier {
   const metrics = createApplyMetrics(options.registry);
   const bySource = new Map(tables.map((table) => [table.mapping.source, table]));
   const writers = new Map(tables.map((table) => [table.mapping.target, createRowWriter(table)]));
+  const pass = createFencePass(pool, tables[0]?.mapping.slice ?? '');
 
   async function applyTogether(batches: readonly StreamBatch[]): Promise<TogetherReport> {
     const report: TogetherReport = { applied: 0, duplicates: 0, parked: 0, refused: [], present: [] };
@@ -168,10 +170,12 @@ export function createApplier(options: ApplierOptions): Applier {
     const keys = all.newest.map(({ table, change }) => ({ table, keyText: change.keyText }));
     const ground = options.floor === undefined ? [] : [positionStatement(options.floor, 'share')];
     const positions = positionsStatement(byPosition(batch));
-    const done = await repeated(() =>
-      inApplyTransaction(pool, {
-        first: [...ground, ...versionsStatements(keys, 'update')],
-        work: async (connection, found) => {
+    const done = await repeated(async () => {
+      const through = await pass.statements();
+      return await inApplyTransaction(pool, {
+        first: [...through, ...ground, ...versionsStatements(keys, 'update')],
+        work: async (connection, [...found]) => {
+          found.splice(0, through.length);
           const floor = floorOf(found.slice(0, ground.length));
           const stored = versionsOf(found.slice(ground.length).flat() as VersionRow[]);
           const above = entries.filter(({ change }) => floor === undefined || isAbove(change.version, floor));
@@ -189,8 +193,8 @@ export function createApplier(options: ApplierOptions): Applier {
         },
         // After the commit: of two transactions, one that parks and one that makes room, the later one sees both.
         after: [parkedStatement([...new Set(keys.map(({ table }) => table))])],
-      }),
-    );
+      });
+    });
     metrics.batch(batch.length, (performance.now() - startedAt) / 1000);
     const { undone: _undone, ...report } = done.result;
     tell(messages, report);
@@ -295,16 +299,26 @@ export function createApplier(options: ApplierOptions): Applier {
   }
 
   const transaction = <T>(work: (connection: Connection) => Promise<T>): Promise<T> =>
-    repeated(() => withTransaction(pool, 'READ COMMITTED', work, { maxAttempts: 1 }));
+    repeated(() =>
+      withTransaction(
+        pool,
+        'READ COMMITTED',
+        async (connection) => {
+          await pass.present(connection);
+          return await work(connection);
+        },
+        { maxAttempts: 1 },
+      ),
+    );
 
-  /** A transaction, begun anew after a conflict of locks, after a race, and when a COMMIT was not answered. */
+  /** A transaction, begun anew after a conflict of locks, after a race, without the fence's pass, and when a COMMIT was not answered. */
   async function repeated<T>(run: () => Promise<T>): Promise<T> {
     let delayMs: number | undefined;
     for (let attempt = 1; ; attempt += 1) {
       try {
         return await run();
       } catch (error) {
-        const cause = retryCause(error);
+        const cause = pass.isStale(error) ? 'fence-pass' : retryCause(error);
         if (cause === undefined || attempt >= maxAttempts) throw error;
         metrics.retry(cause);
         delayMs = nextBackoffMs(delayMs, { baseMs: 5, capMs: 500 });

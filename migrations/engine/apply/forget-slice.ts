@@ -1,6 +1,7 @@
 import { withTransaction } from '@strangler/platform/mysql/transaction.ts';
 import type { Pool } from 'mysql2/promise';
 import { applyConsumerName, applyQueues } from '../pipe/apply-consumer.ts';
+import { canaryTable } from '../pipe/canary.ts';
 import { quoteName } from '../schema/identifiers.ts';
 import { rowsOf } from '../schema/queryable.ts';
 import { dropTargetTables, ownTables, positionsTable, tablesByTarget } from './own-tables.ts';
@@ -14,34 +15,59 @@ export type Forgotten = {
 const deletedAtOnce = 5_000;
 
 /**
- * Takes everything of a slice out of its target: first its floor, without which no applier writes (whoever is at it is
- * waited for), then what the pipe knows of its rows, then the rows. The pipe's own tables go with the last slice.
+ * Takes everything of a slice out of its target: what the pipe knows of its rows, and then the rows. The pipe's own tables
+ * go with the last slice.
  */
 export async function forgetSlice(
   target: Pool,
   { slice, targets }: { slice: string; targets: readonly string[] },
 ): Promise<Forgotten> {
-  const present = await presentTables(target, [...ownTables, ...targets]);
-  if (present.has(positionsTable)) {
-    await withTransaction(target, 'READ COMMITTED', async (connection) => {
-      const names = [applyConsumerName(slice), ...applyQueues(slice)];
-      await connection.query(`DELETE FROM ${positionsTable} WHERE name IN (?)`, [names]);
-    });
-    for (const table of tablesByTarget) {
-      if (present.has(table)) await target.query(`DELETE FROM ${table} WHERE table_name IN (?)`, [targets]);
-    }
-  }
+  await forgetVersions(target, { pipe: slice, targets });
+  const present = await presentTables(target, targets);
   const emptied: Forgotten['emptied'] = [];
   for (const table of targets) {
     if (!present.has(table)) continue;
     const [row] = await rowsOf(target, `SELECT 1 FROM ${quoteName(table)} LIMIT 1`);
     if (row !== undefined) emptied.push({ table, rows: await empty(target, table) });
   }
-  if (present.has(positionsTable)) {
-    const [other] = await rowsOf(target, `SELECT 1 FROM ${positionsTable} LIMIT 1`);
-    if (other === undefined) await dropTargetTables(target);
-  }
+  await dropUnused(target);
   return { emptied };
+}
+
+/**
+ * Takes what a pipe knows of its rows out of its target and leaves the rows, which are the target's own. The pipe's own
+ * tables go with the last pipe.
+ */
+export async function forgetPipe(
+  target: Pool,
+  { pipe, targets }: { pipe: string; targets: readonly string[] },
+): Promise<void> {
+  await forgetVersions(target, { pipe, targets });
+  await dropUnused(target);
+}
+
+/** First the floor, without which no applier writes: whoever is at it is waited for. */
+async function forgetVersions(
+  target: Pool,
+  { pipe, targets }: { pipe: string; targets: readonly string[] },
+): Promise<void> {
+  const present = await presentTables(target, ownTables);
+  if (!present.has(positionsTable)) return;
+  await withTransaction(target, 'READ COMMITTED', async (connection) => {
+    const names = [applyConsumerName(pipe), ...applyQueues(pipe)];
+    await connection.query(`DELETE FROM ${positionsTable} WHERE name IN (?)`, [names]);
+  });
+  for (const table of tablesByTarget) {
+    if (present.has(table)) {
+      await target.query(`DELETE FROM ${table} WHERE table_name IN (?)`, [[...targets, canaryTable]]);
+    }
+  }
+}
+
+async function dropUnused(target: Pool): Promise<void> {
+  if (!(await presentTables(target, ownTables)).has(positionsTable)) return;
+  const [other] = await rowsOf(target, `SELECT 1 FROM ${positionsTable} LIMIT 1`);
+  if (other === undefined) await dropTargetTables(target);
 }
 
 async function presentTables(target: Pool, names: readonly string[]): Promise<Set<string>> {

@@ -8,6 +8,8 @@ import { tellSourceApplied } from './tell-applied.ts';
 export type HousekeepingOptions = {
   databases: Pick<PipeDatabases, 'slice' | 'source' | 'target'>;
   tables: readonly MappedTable[];
+  /** Whether the pipe's rows were copied before they were captured; true unless told. */
+  copied?: boolean;
   /** Changes of the slice that lie with the dead letters. */
   deadLetters(): Promise<number>;
   log: Log;
@@ -24,7 +26,15 @@ export type Housekeeping = { stop(): Promise<void> };
  * keeps every change, and takes away tombstones that nobody needs any more. Several may do it at once.
  */
 export function startHousekeeping(options: HousekeepingOptions): Housekeeping {
-  const { databases, tables, deadLetters, log, tellEveryMs = 10_000, pruneEveryMs = 3_600_000 } = options;
+  const {
+    databases,
+    tables,
+    copied = true,
+    deadLetters,
+    log,
+    tellEveryMs = 10_000,
+    pruneEveryMs = 3_600_000,
+  } = options;
   const { slice, source, target } = databases;
   const stopping = new AbortController();
   const { signal } = stopping;
@@ -49,6 +59,7 @@ export function startHousekeeping(options: HousekeepingOptions): Housekeeping {
         source: source.read,
         target: target.apply,
         tables: tables.map(({ mapping }) => mapping.target),
+        copied,
         deadLetters: await deadLetters(),
         signal,
       });

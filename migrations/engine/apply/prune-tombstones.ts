@@ -11,6 +11,8 @@ export type PruneRequest = {
   target: Pool;
   /** Target tables. */
   tables: readonly string[];
+  /** Whether rows are copied into them at all; true unless told. */
+  copied?: boolean;
   /** Changes of these tables that lie with the dead letters, where somebody may send them again at any time. */
   deadLetters: number;
   /** Versions that one transaction looks at, 2000 unless told. */
@@ -31,16 +33,16 @@ export type PruneOutcome = {
  * - The outbox has let go of the delete, and so of all that is older: rows go by whole partitions, when they are
  *   published, applied and past the horizon. What is in the stream still is followed there by the delete itself.
  * - No change lies with the dead letters, and none of this key is parked.
- * - The table's copy is done.
+ * - The table's copy is done, where there is one.
  * To be called now and then.
  */
 export async function pruneTombstones(request: PruneRequest): Promise<PruneOutcome> {
-  const { source, target, tables, deadLetters, pageRows = 2_000, signal } = request;
+  const { source, target, tables, copied = true, deadLetters, pageRows = 2_000, signal } = request;
   const outcome: PruneOutcome = { pruned: 0, left: [] };
   const below = await lowestId(source);
   for (const table of tables) {
     if (deadLetters > 0) outcome.left.push({ table, why: 'dead letters' });
-    else if (!(await isCopied(target, table))) outcome.left.push({ table, why: 'not copied' });
+    else if (copied && !(await isCopied(target, table))) outcome.left.push({ table, why: 'not copied' });
     else if (below !== undefined) outcome.pruned += await pruneTable(target, { table, below, pageRows, signal });
   }
   return outcome;

@@ -3,6 +3,7 @@ import type { Log } from '@strangler/platform/log.ts';
 import { CommitOutcomeUnknown, conflictOf, withTransaction } from '@strangler/platform/mysql/transaction.ts';
 import type { Pool } from 'mysql2/promise';
 import { createApplier } from '../apply/applier.ts';
+import { createFencePass } from '../apply/fence-pass.ts';
 import type { MappedTable } from '../apply/row-shape.ts';
 import { isServerAway } from '../apply/sql-errors.ts';
 import { beginCheckpoint, type Checkpoint, moveCheckpoint, readCheckpoint } from './checkpoint.ts';
@@ -72,6 +73,7 @@ export async function* backfillTable(options: BackfillOptions): AsyncGenerator<B
   const name = table.mapping.target;
   const reader = createChunkReader(table);
   const writer = createChunkWriter(table, reader, maxParked);
+  const pass = createFencePass(target, table.mapping.slice);
   const applier = createApplier({ pool: target, tables: [table], log, maxParked });
 
   let checkpoint = await beginCheckpoint(target, name, options.restart === true);
@@ -86,7 +88,7 @@ export async function* backfillTable(options: BackfillOptions): AsyncGenerator<B
 
   function createRun(from: Checkpoint) {
     return {
-      write: writeInOrder({ target, name, writer, from }),
+      write: writeInOrder({ target, name, writer, pass, from }),
       /** In their order. */
       underWay: [] as { chunk: FullChunk; written: Promise<WrittenChunk> }[],
       /** The next chunk, which is read while others are written. */
@@ -182,7 +184,7 @@ export async function* backfillTable(options: BackfillOptions): AsyncGenerator<B
         yield { kind: 'chunk', ...progress() };
       } catch (error) {
         await settle();
-        const conflict = conflictOf(error);
+        const conflict = pass.isStale(error) ? 'fence-pass' : conflictOf(error);
         if (!(error instanceof CommitOutcomeUnknown) && conflict === undefined && !isServerAway(error)) throw error;
         outage ??= { sinceMs: performance.now(), delayMs: undefined };
         if (performance.now() - outage.sinceMs > maxOutageMs) throw error;

@@ -35,6 +35,7 @@ const ordered = (then: (id: number, connection: Connection) => Promise<unknown>)
     target: sides.applyTarget,
     name: 'words',
     from,
+    pass: { present: async () => {} },
     writer: {
       async write(connection, [row]) {
         const id = Number(row?.keyText);

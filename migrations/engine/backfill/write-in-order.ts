@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { withTransaction } from '@strangler/platform/mysql/transaction.ts';
 import type { Pool } from 'mysql2/promise';
+import type { FencePass } from '../apply/fence-pass.ts';
 import { awaitMark, type Checkpoint, moveCheckpoint, removeMark, writeMark } from './checkpoint.ts';
 import type { KeyPlace } from './key-range.ts';
 import type { Chunk } from './read-chunk.ts';
@@ -35,12 +36,14 @@ export function writeInOrder({
   target,
   name,
   writer,
+  pass,
   from,
 }: {
   target: Pool;
   /** Of the target's table. */
   name: string;
   writer: ChunkWriter;
+  pass: Pick<FencePass, 'present'>;
   /** As it stands in the target. */
   from: Checkpoint;
 }): (chunk: FullChunk) => Promise<WrittenChunk> {
@@ -72,6 +75,7 @@ export function writeInOrder({
         async (connection) => {
           await writeMark(connection, mark);
           begun.resolve();
+          await pass.present(connection);
           const { written, parked } = await writer.write(connection, chunk.rows);
           if (before.mark !== null) await awaitMark(connection, before.mark);
           const left = await before.committed;

@@ -84,6 +84,25 @@ describe('the fence', () => {
     await writer.query('DROP TRIGGER eager');
   });
 
+  test('asks first also where a table’s triggers come back to it by way of another table', async () => {
+    await remove();
+    await writer.query('CREATE TABLE circle (id INT PRIMARY KEY)');
+    await writer.query(
+      'CREATE TRIGGER go AFTER INSERT ON item FOR EACH ROW UPDATE circle SET id = id WHERE id = NEW.id',
+    );
+    await writer.query(
+      `CREATE TRIGGER come BEFORE UPDATE ON circle FOR EACH ROW
+       BEGIN DECLARE found INT; SELECT n INTO found FROM item WHERE id = NEW.id LOCK IN SHARE MODE; END`,
+    );
+    try {
+      await install();
+      expect(await drift()).toEqual([]);
+    } finally {
+      await writer.query('DROP TRIGGER go');
+      await writer.query('DROP TABLE circle');
+    }
+  });
+
   test('stays as it is, epoch, state and pass, when it is installed again', async () => {
     await install();
     const { fence } = await db.close();

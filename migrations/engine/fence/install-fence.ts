@@ -1,7 +1,9 @@
+import { pause } from '@strangler/platform/backoff.ts';
 import type { FenceOwner } from '@strangler/platform/contracts/fence-refusal.ts';
+import { conflictOf } from '@strangler/platform/mysql/transaction.ts';
 import type { Pool, PoolConnection } from 'mysql2/promise';
 import type { CaptureOutcome } from '../capture/install-capture.ts';
-import { type LockOptions, withTableLocked } from '../capture/lock-table.ts';
+import { type LockOptions, TableBusyError, withTableLocked } from '../capture/lock-table.ts';
 import { quoteName } from '../schema/identifiers.ts';
 import { compareFenceTriggers, type LiveFenceTrigger, readFenceTriggers } from './drift.ts';
 import { type FencePlan, fenceSqlMode } from './fence-plan.ts';
@@ -41,11 +43,18 @@ export async function installFence(
       outcomes.push({ table: plan.table.name, done: 'unchanged', lockedMs: 0 });
       continue;
     }
+    const late: string[] = [];
     const lockedMs = await underLock(pool, plan.table, lock, async (connection) => {
       await dropTriggers(connection, database, old);
       await connection.query(`SET SESSION sql_mode = '${fenceSqlMode}', NAMES utf8mb4`);
-      for (const { createSql } of made) await connection.query(createSql);
+      for (const { createSql } of made) {
+        await connection.query(createSql).catch((error: unknown) => {
+          if (!isReferencedTriggerUnseen(error)) throw error;
+          late.push(createSql);
+        });
+      }
     });
+    for (const createSql of late) await createUnlocked(pool, plan, createSql, lock);
     outcomes.push({ table: plan.table.name, done: old.length > 0 ? 'replaced' : 'created', lockedMs });
   }
   outcomes.push(...(await dropStrays(pool, { slice, database, plans }, lock)));
@@ -110,6 +119,43 @@ async function underLock(
     lock,
   );
   return Math.round(lockedMs);
+}
+
+/**
+ * MySQL, under LOCK TABLES: a table that its own triggers come back to, by way of another table's, is opened twice, and the
+ * one that CREATE TRIGGER looks at has no triggers to precede.
+ */
+const isReferencedTriggerUnseen = (error: unknown): boolean => (error as { errno?: number }).errno === 3011;
+
+/** Makes a trigger by a statement of its own, which waits for the table's writers as LOCK TABLES does, and gives way to them. */
+async function createUnlocked(
+  pool: Pool,
+  { table }: FencePlan,
+  createSql: string,
+  { waitSeconds = 1, tries = 30, signal }: LockOptions,
+): Promise<void> {
+  const connection = await pool.getConnection();
+  try {
+    const seconds = Math.ceil(waitSeconds);
+    await connection.query(`SET SESSION lock_wait_timeout = ${seconds}, sql_mode = '${fenceSqlMode}', NAMES utf8mb4`);
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await connection.query(createSql);
+        return;
+      } catch (error) {
+        if (conflictOf(error) === undefined) throw error;
+        if (attempt >= tries || signal?.aborted) {
+          throw new TableBusyError(
+            `${table.database}.${table.name}: expected its writers to pause for ${seconds} s in ${attempt} tries, found none; end long transactions and try again`,
+            { cause: error },
+          );
+        }
+        await pause(200, signal);
+      }
+    }
+  } finally {
+    connection.destroy();
+  }
 }
 
 async function dropTriggers(

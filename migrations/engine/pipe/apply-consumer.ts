@@ -1,6 +1,7 @@
 import { rowOps, rowTopic } from '@strangler/platform/contracts/row-message.ts';
 import type { Slice } from '@strangler/platform/contracts/slice-file.ts';
 import { type ConsumerSpec, queuesOf, type TopologySpec } from '@strangler/platform/outbox/topology.ts';
+import { canaryTable } from './canary.ts';
 
 /** Of the exchange that relays publish to, unless told. */
 export const defaultExchange = 'outbox';
@@ -15,10 +16,12 @@ export const applyConsumerName = (slice: string): string => `${slice}.apply`;
  */
 const deliveryLimit = 1_000_000;
 
-/** The applier of a slice as a consumer: it takes the changes of the slice's tables, in order a row. */
+/** The applier of a slice as a consumer: it takes the changes of the slice's tables and the canary's, in order a row. */
 export const applyConsumer = ({ slice, tables }: Pick<Slice, 'slice' | 'tables'>): ConsumerSpec => ({
   name: applyConsumerName(slice),
-  patterns: tables.flatMap(({ source }) => rowOps.map((op) => rowTopic(slice, source, op))),
+  patterns: [...new Set([...tables.map(({ source }) => source), canaryTable])].flatMap((source) =>
+    rowOps.map((op) => rowTopic(slice, source, op)),
+  ),
   order: 'by key',
   deliveryLimit,
 });

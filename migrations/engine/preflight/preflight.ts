@@ -3,7 +3,7 @@ import { checkTransform } from '../row/check-transform.ts';
 import { codecOf, kindOf } from '../row/column-codec.ts';
 import { loadTransform } from '../row/load-transform.ts';
 import { readSamples } from '../row/read-samples.ts';
-import { resolveMapping } from '../row/resolve-mapping.ts';
+import { type MappingResult, resolveMapping } from '../row/resolve-mapping.ts';
 import type { RowTransform, TableMapping } from '../row/table-mapping.ts';
 import type { Queryable } from '../schema/queryable.ts';
 import { readServer } from '../schema/read-server.ts';
@@ -59,33 +59,60 @@ export async function preflight({ slice, folder, source, target }: PreflightRequ
   return report;
 }
 
-type Context = { slice: Slice; folder: string; from: End; to: End };
+/** A slice, and both ends as their servers tell of themselves. */
+export type PreflightContext = { slice: Slice; folder: string; from: End; to: End };
 
-async function preflightTable(table: SliceTable, context: Context, report: PreflightReport): Promise<void> {
-  const { slice, folder, from, to } = context;
+async function preflightTable(table: SliceTable, context: PreflightContext, report: PreflightReport): Promise<void> {
+  const { slice, from, to } = context;
   const { findings } = report;
-  const source = await tableAt(from, table.source, 'source', findings);
-  const target = await tableAt(to, table.target, 'target', findings);
-  const transform = await transformOf(table, folder, findings);
-  if (source === undefined || target === undefined || transform === 'unusable') {
-    if (source !== undefined) findings.push(...checkSourceTable(source, null, slice.slice));
+  const looked = await resolveTable(table, context, findings);
+  if (looked.resolved === undefined) {
+    if (looked.source !== undefined) findings.push(...checkSourceTable(looked.source, null, slice.slice));
     return;
   }
-  const resolved = resolveMapping({ slice: slice.slice, table, source, target, transform });
+  const { source, target, resolved } = looked;
   const mapping = resolved.outcome === 'resolved' ? resolved.mapping : resolved.draft;
   if (resolved.outcome === 'resolved') report.tables.push({ mapping, source, target });
-  else findings.push(...resolved.findings);
   findings.push(
     ...checkSpelling(table, source, target),
     ...checkSourceTable(source, mapping.captured, slice.slice),
     ...checkTargetTable(mapping, source, target),
     ...(await checkCollations(mapping, source, target, { from, to })),
   );
-  if (resolved.outcome === 'faulty') return;
-  if (mapping.captured.some((name) => kindOf(columnOf(source, name)) === undefined)) return;
+  if (resolved.outcome === 'resolved') findings.push(...(await tryMapping({ mapping, source }, from, to)));
+}
+
+type LookedAt =
+  | { source: TableSchema | undefined; resolved: undefined }
+  | { source: TableSchema; target: TableSchema; resolved: MappingResult };
+
+/** Looks at both live tables and maps one onto the other; what stands in the way is added to `findings`. */
+export async function resolveTable(
+  table: SliceTable,
+  { slice, folder, from, to }: PreflightContext,
+  findings: Finding[],
+): Promise<LookedAt> {
+  const source = await tableAt(from, table.source, 'source', findings);
+  const target = await tableAt(to, table.target, 'target', findings);
+  const transform = await transformOf(table, folder, findings);
+  if (source === undefined || target === undefined || transform === 'unusable') return { source, resolved: undefined };
+  const resolved = resolveMapping({ slice: slice.slice, table, source, target, transform });
+  if (resolved.outcome === 'faulty') findings.push(...resolved.findings);
+  return { source, target, resolved };
+}
+
+/** What of a mapping shows only in rows, or in what the servers say to its expressions. */
+export async function tryMapping(
+  { mapping, source }: Pick<PreflightTable, 'mapping' | 'source'>,
+  from: End,
+  to: End,
+): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  if (mapping.captured.some((name) => kindOf(columnOf(source, name)) === undefined)) return [];
   findings.push(...(await checkRowSize(mapping, source, { from, to })));
   findings.push(...(await checkExpressions(mapping, source, from, to)));
   if (mapping.transform !== null) findings.push(...(await tryTransform(mapping, mapping.transform, source, from)));
+  return findings;
 }
 
 async function tableAt(end: End, name: string, side: string, findings: Finding[]): Promise<TableSchema | undefined> {
@@ -146,7 +173,7 @@ async function tryTransform(
   });
 }
 
-async function truncateFindings({ db, server }: End, tables: readonly string[]): Promise<Finding[]> {
+export async function truncateFindings({ db, server }: End, tables: readonly string[]): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const table of tables) {
     const accounts = await whoMayDrop(db, server.database, table, server.account).catch(() => null);
