@@ -43,6 +43,12 @@ describe("the proxy's configuration", () => {
     expect(readConfig({ ...monolith, STRANGLER_FLAGS: 'file://flags.json' }).consulUrl).toBeNull();
   });
 
+  test('lets nobody read behind their own write unless told so', () => {
+    expect(readConfig(monolith).readYourWritesMs).toBe(5_000);
+    expect(readConfig({ ...monolith, READ_YOUR_WRITES: '0' }).readYourWritesMs).toBe(0);
+    expect(() => readConfig({ ...monolith, READ_YOUR_WRITES: '2h' })).toThrow('READ_YOUR_WRITES');
+  });
+
   test('several monoliths are told apart by commas, services by semicolons', () => {
     const config = readConfig({
       MONOLITH_URL: 'http://127.0.0.1:1, http://127.0.0.1:2',

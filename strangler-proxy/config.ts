@@ -65,6 +65,7 @@ export const environment = z.object({
   HOLD_MAX: integer({ min: 1 }).default(1024),
   HOLD_TIMEOUT: durationMs({ min: 1 }).default(30_000),
   HOLD_RELEASE_CONCURRENCY: integer({ min: 1 }).default(64),
+  READ_YOUR_WRITES: durationMs({ max: 3_600_000 }).default(5_000),
   CUT_OFF_WRITES: z.enum(['hold', 'send']).default('hold'),
 });
 
@@ -186,6 +187,8 @@ export const readConfig = (env: NodeJS.ProcessEnv) => {
       maxWaitMs: told.HOLD_TIMEOUT,
       releaseConcurrency: told.HOLD_RELEASE_CONCURRENCY,
     },
+    /** How long a user reads from the side that took their write; 0: not at all. */
+    readYourWritesMs: told.READ_YOUR_WRITES,
     whenCutOff: told.CUT_OFF_WRITES,
     upstream: {
       /** Connections to one origin. */

@@ -5,7 +5,8 @@ import { type Limits, tooManyInFlight } from './accept/limits.ts';
 import type { Account, AttemptRecord, RequestOutcome } from './account/account.ts';
 import { answerProblem, answerRefusal } from './answer-problem.ts';
 import type { Decide, Decision } from './decide/decision.ts';
-import { disclosedHeaders } from './forward/disclosed-headers.ts';
+import type { OwnWrites } from './decide/own-writes.ts';
+import { addToAnswer } from './forward/disclosed-headers.ts';
 import type { Forward } from './forward/forwarder.ts';
 import { KeptBody } from './forward/kept-body.ts';
 import { heldAnswers } from './hold/held-answers.ts';
@@ -21,6 +22,8 @@ export type RequestHandlerParts = {
   upstreams: Upstreams;
   forward: Forward;
   gate: WriteGate;
+  /** Null where nobody is kept to the side that took their writes. */
+  ownWrites: Pick<OwnWrites, 'took'> | null;
   account: Account;
   limits: Limits;
   /** Milliseconds that only grow. Default `performance.now`. */
@@ -57,7 +60,17 @@ type Way = {
  * another, answer, account.
  */
 export function createRequestHandler(parts: RequestHandlerParts): RequestHandler {
-  const { accept, decide, upstreams, forward, gate, account, limits, nowMs = () => performance.now() } = parts;
+  const {
+    accept,
+    decide,
+    upstreams,
+    forward,
+    gate,
+    ownWrites,
+    account,
+    limits,
+    nowMs = () => performance.now(),
+  } = parts;
   let inFlight = 0;
 
   function begin(req: IncomingMessage, res: ServerResponse, clientAwaitsContinue: boolean): void {
@@ -178,7 +191,14 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
       attempts,
       tryOne: (instance, side) => {
         const patience = side === 'service' && monolithCouldServe ? 'short' : 'usual';
-        return forward(req, res, outgoing, instance, disclosedHeaders(decision, side, instance), patience);
+        return forward(
+          req,
+          res,
+          outgoing,
+          instance,
+          addToAnswer(decision, side, instance, accepted.facts, ownWrites),
+          patience,
+        );
       },
     });
     if (tried.kind === 'answered' && tried.staleEpoch !== undefined) sendAnew(way, accepted, decision);

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { canaryStandingSchema } from './canary.ts';
 
 /** The name under which every proxy registers in Consul; its `meta.admin` is the address of its admin port. */
 export const proxyServiceName = 'strangler-proxy';
@@ -71,6 +72,10 @@ export const proxyStatusSchema = z.object({
   membership: z.enum(['none', 'member', 'cut-off']).optional(),
   /** Holds that all workers have acknowledged. */
   acknowledged: z.array(z.object({ slice: z.string(), epoch: z.number(), changeId: z.string() })).optional(),
+  /** Slices at stage `canary`, whether this proxy steers them, and where they stand; null until somebody has judged it. */
+  canaries: z
+    .array(z.object({ slice: z.string(), steers: z.boolean(), standing: canaryStandingSchema.nullable() }))
+    .optional(),
 });
 
 export type ProxyStatus = z.infer<typeof proxyStatusSchema>;

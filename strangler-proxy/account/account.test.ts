@@ -22,6 +22,8 @@ const decision: Decision = {
   route: '/api/products/:id',
   monolithMayServe: true,
   epoch: 1,
+  changeId: 'c1',
+  ownWrite: null,
   setCookie: null,
   disclose: false,
 };

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { type FlagDocument, initialFlagDocument } from '@strangler/platform/contracts/flag-document.ts';
-import type { Slice } from '@strangler/platform/contracts/slice-file.ts';
+import { defaultCanaryBounds, type Slice } from '@strangler/platform/contracts/slice-file.ts';
 import fc from 'fast-check';
 import { buildRouteTable } from '../routes/route-table.ts';
 import { createDecide } from './decide.ts';
@@ -16,6 +16,7 @@ const catalog: Slice = {
   ],
   stickyBy: ['jwt.sub', 'cookie.session'],
   tables: [],
+  gates: { canary: defaultCanaryBounds },
 };
 const change = { id: 'c1', by: 'ada', at: '2026-01-01T00:00:00.000Z', reason: '' };
 const base = initialFlagDocument('catalog', change);
@@ -26,6 +27,7 @@ const decideWith = (flag: FlagDocument | undefined) =>
     flagOf: (slice) => (slice === 'catalog' ? flag : undefined),
     newStickyId: () => 'fresh-id',
     secureCookie: false,
+    ownWrites: null,
   });
 const withReads = (percent: number, cohorts: FlagDocument['reads']['cohorts'] = []): FlagDocument => ({
   ...base,
@@ -92,6 +94,7 @@ describe('a read of a slice', () => {
           flagOf: () => withReads(hundredths / 100),
           newStickyId: () => id,
           secureCookie: false,
+          ownWrites: null,
         });
         const first = decide(request());
         expect(first.setCookie).toMatch(/^strangler_sid=[^;]+; Path=\/; Max-Age=31536000; HttpOnly; SameSite=Lax$/);

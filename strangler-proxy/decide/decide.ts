@@ -2,6 +2,7 @@ import { bucketsPerPercent, type Cohort, type FlagDocument } from '@strangler/pl
 import type { ClaimedRoute, RouteTable } from '../routes/route-table.ts';
 import { bucketOf } from './bucket.ts';
 import type { Access, Decide, Decision, RequestFacts, Side } from './decision.ts';
+import type { OwnWrites } from './own-writes.ts';
 import { cookieValue, stickyCookie, stickyKeyOf, userOf } from './sticky-key.ts';
 
 export type DecideOptions = {
@@ -12,14 +13,24 @@ export type DecideOptions = {
   newStickyId: () => string;
   /** Whether the sticky cookie is for TLS connections only. */
   secureCookie: boolean;
+  /** Who has just written what; null: nobody is asked, and a user may read what is older than what they wrote. */
+  ownWrites: Pick<OwnWrites, 'sideOf'> | null;
 };
 
 /** Makes the function that says, for one request, which side serves it and why. It does no I/O and never throws. */
-export const createDecide = ({ routes, flagOf, newStickyId, secureCookie }: DecideOptions): Decide => {
+export const createDecide = ({ routes, flagOf, newStickyId, secureCookie, ownWrites }: DecideOptions): Decide => {
   const stickyCookieFor = (id: string): string =>
     `${stickyCookie}=${id}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax${secureCookie ? '; Secure' : ''}`;
 
   const decideRead = (facts: RequestFacts, route: ClaimedRoute, flag: FlagDocument): Decision => {
+    const decided = decideByFlag(facts, route, flag);
+    // Only from the service's copy to the monolith that owns the writes; once the service owns them it has the newest.
+    if (decided.side === 'monolith' || decided.reason === 'forced' || ownerOf(flag) === 'service') return decided;
+    if (ownWrites?.sideOf(route.slice, route.stickyBy, facts) !== 'monolith') return decided;
+    return { ...decision(facts, route, flag, 'monolith', 'own-write'), setCookie: decided.setCookie };
+  };
+
+  const decideByFlag = (facts: RequestFacts, route: ClaimedRoute, flag: FlagDocument): Decision => {
     // Once the service takes the writes the monolith's copy follows it and may be behind: nobody reads there.
     if (ownerOf(flag) === 'service') return decision(facts, route, flag, 'service', 'all-service');
     if (facts.forcedSide !== null) return decision(facts, route, flag, facts.forcedSide, 'forced');
@@ -49,12 +60,20 @@ export const createDecide = ({ routes, flagOf, newStickyId, secureCookie }: Deci
     if (route.access === 'read') return decideRead(facts, route, flag);
     // A write goes to its one owner, whoever asks: a forced write would give a row two owners.
     if (flag.writes.owner === 'held') return decision(facts, route, flag, flag.writes.from, 'held');
-    return decision(facts, route, flag, flag.writes.owner, 'write-owner');
+    const decided = decision(facts, route, flag, flag.writes.owner, 'write-owner');
+    if (ownWrites !== null && flag.writes.owner === 'monolith' && servesReads(flag)) {
+      decided.ownWrite = { stickyBy: route.stickyBy };
+    }
+    return decided;
   };
 };
 
 /** Who has the newest data: while writes are held, still the side that they are being moved from. */
 const ownerOf = ({ writes }: FlagDocument): Side => (writes.owner === 'held' ? writes.from : writes.owner);
+
+/** Whether the service answers reads of some, or soon may. */
+const servesReads = ({ stage, reads }: FlagDocument): boolean =>
+  stage === 'canary' || stage === 'reads' || reads.percent > 0 || reads.cohorts.length > 0;
 
 const uniform = (facts: RequestFacts, route: ClaimedRoute, flag: FlagDocument): Decision =>
   flag.reads.percent === 0
@@ -74,8 +93,11 @@ const decision = (
   slice: route.slice,
   service: route.service,
   route: route.template,
-  monolithMayServe: side === 'service' && route.access === 'read' && flag?.writes.owner === 'monolith',
+  // While writes are held the side that they move from has them all.
+  monolithMayServe: side === 'service' && route.access === 'read' && flag !== null && ownerOf(flag) === 'monolith',
   epoch: flag?.epoch ?? null,
+  changeId: flag?.change.id ?? null,
+  ownWrite: null,
   setCookie: null,
   disclose: facts.operator,
 });
@@ -89,6 +111,8 @@ const unclaimed = (facts: RequestFacts): Decision => ({
   route: null,
   monolithMayServe: false,
   epoch: null,
+  changeId: null,
+  ownWrite: null,
   setCookie: null,
   disclose: facts.operator,
 });

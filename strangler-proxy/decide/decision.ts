@@ -10,6 +10,7 @@ export type DecisionReason =
   | 'forced'
   | 'cohort'
   | 'percentage'
+  | 'own-write'
   | 'all-monolith'
   | 'all-service'
   | 'write-owner'
@@ -30,6 +31,10 @@ export type Decision = {
   monolithMayServe: boolean;
   /** The owner's epoch, sent with writes; null where no flag document is known. */
   epoch: number | null;
+  /** `change.id` of the flag document that was obeyed; null where none is known. */
+  changeId: string | null;
+  /** A write after which its user reads where it was taken, once it is answered well: what the user is known by; else null. */
+  ownWrite: { stickyBy: readonly string[] } | null;
   /** A `Set-Cookie` value to add to the answer, so that an anonymous user stays on one side; else null. */
   setCookie: string | null;
   /** Whether the caller may see side and reason in the answer's headers. */

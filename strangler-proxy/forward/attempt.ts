@@ -6,7 +6,7 @@ import { lingerOverBody } from '../accept/linger.ts';
 import type { OutgoingRequest } from '../accept/outgoing.ts';
 import { answerHop, sendAnswerHead } from './answer-head.ts';
 import type { Timed } from './deadlines.ts';
-import type { AnswerHeaders, ConnectionAge, FailurePhase, ForwardError, ForwardResult } from './forwarder.ts';
+import type { AddToAnswer, ConnectionAge, FailurePhase, ForwardError, ForwardResult } from './forwarder.ts';
 import { copyTrailers } from './trailers.ts';
 import { limitIdleTime } from './upstream-agent.ts';
 
@@ -37,7 +37,7 @@ export type AttemptParts = {
   req: IncomingMessage;
   res: ServerResponse;
   outgoing: OutgoingRequest;
-  addToAnswer: AnswerHeaders;
+  addToAnswer: AddToAnswer;
   times: ForwardTimes;
   maxBodyBytes: number;
   onEnd(result: ForwardResult): void;
@@ -135,7 +135,8 @@ export class Attempt implements Timed {
     const hop = answerHop(answer);
     if (hop.keepAlive !== null) limitIdleTime(answer.socket, hop.keepAlive);
     try {
-      sendAnswerHead(answer, hop, res, addToAnswer);
+      const add = typeof addToAnswer === 'function' ? addToAnswer(answer.statusCode!) : addToAnswer;
+      sendAnswerHead(answer, hop, res, add);
     } catch (error) {
       queueMicrotask(() => this.#refuseAnswer(answer, error as Error));
       return;

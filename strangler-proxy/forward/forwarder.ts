@@ -59,6 +59,9 @@ export type ForwardResult =
 /** What to add to the answer before its head is sent on: names and values in turn. */
 export type AnswerHeaders = readonly string[];
 
+/** The same, where it depends on the answer's status. */
+export type AddToAnswer = AnswerHeaders | ((status: number) => AnswerHeaders);
+
 /** How long an instance may take to begin its answer: `short` where somebody else could answer just as well. */
 export type Patience = 'usual' | 'short';
 
@@ -72,6 +75,6 @@ export type Forward = (
   res: ServerResponse,
   outgoing: OutgoingRequest,
   instance: Instance,
-  addToAnswer: AnswerHeaders,
+  addToAnswer: AddToAnswer,
   patience: Patience,
 ) => Promise<ForwardResult>;

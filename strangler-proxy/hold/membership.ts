@@ -28,6 +28,8 @@ export type Membership = {
   tried: Promise<void>;
   /** For how long this proxy is surely asked; 0 when it is not. */
   leftMs(): number;
+  /** The session by which Consul knows this proxy; null while it does not. */
+  session(): ConsulSession | null;
   /** Puts in Consul what the workers agree on, and takes out what they no longer do; tries until it is so. */
   acknowledge(agreed: ReadonlyMap<string, Agreed>): void;
   /** Ends the session, and with it all that it holds. Never throws. */
@@ -122,6 +124,7 @@ export const keepMembership = (options: MembershipOptions): Membership => {
   return {
     tried,
     leftMs: () => session?.leftMs() ?? 0,
+    session: () => session,
     acknowledge: acks.are,
     async leave() {
       stopping.abort();

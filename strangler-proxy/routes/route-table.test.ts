@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import type { Slice, SliceRoute } from '@strangler/platform/contracts/slice-file.ts';
+import { defaultCanaryBounds, type Slice, type SliceRoute } from '@strangler/platform/contracts/slice-file.ts';
 import { buildRouteTable, RouteConflictError } from './route-table.ts';
 
 const slice = (name: string, ...routes: string[]): Slice => ({
@@ -11,6 +11,7 @@ const slice = (name: string, ...routes: string[]): Slice => ({
   }),
   stickyBy: ['ip'],
   tables: [],
+  gates: { canary: defaultCanaryBounds },
 });
 
 describe('the route table', () => {

@@ -56,6 +56,7 @@ export const startHeldProxy = async (wishes: {
     flagOf: (slice) => (slice === 'catalog' ? flag : undefined),
     newStickyId: () => crypto.randomUUID(),
     secureCookie: false,
+    ownWrites: null,
   });
   const proxy = await startTransparentProxy({
     monolith: wishes.monolith,

@@ -7,6 +7,7 @@ import { defaultLimits, type Limits } from '../accept/limits.ts';
 import { operatorTokens } from '../accept/operator.ts';
 import type { Finished } from '../account/account.ts';
 import type { Decide, Decision } from '../decide/decision.ts';
+import type { OwnWrites } from '../decide/own-writes.ts';
 import type { ForwardTimes } from '../forward/attempt.ts';
 import { createForward } from '../forward/hpm-forward.ts';
 import { defaultAgentLimits } from '../forward/upstream-agent.ts';
@@ -41,6 +42,8 @@ export type InProcessWishes = ProxyWishes & {
   decide?: Decide;
   /** Default: one that is always open. */
   gate?: WriteGate;
+  /** Default: nobody is kept to where they wrote. */
+  ownWrites?: OwnWrites;
   operatorToken?: string;
   maxRequestsInFlight?: number;
   maxTunnels?: number;
@@ -70,6 +73,8 @@ export const monolithDecision: Decision = {
   route: null,
   monolithMayServe: false,
   epoch: null,
+  changeId: null,
+  ownWrite: null,
   setCookie: null,
   disclose: false,
 };
@@ -117,7 +122,16 @@ export async function startTransparentProxy(wishes: InProcessWishes): Promise<In
       account: { held() {}, ended() {} },
       onQuiet() {},
     });
-  const handler = createRequestHandler({ accept, decide, upstreams, forward, gate, account, limits });
+  const handler = createRequestHandler({
+    accept,
+    decide,
+    upstreams,
+    forward,
+    gate,
+    ownWrites: wishes.ownWrites ?? null,
+    account,
+    limits,
+  });
   const upgrades = createUpgradeHandler({
     accept,
     decide,

@@ -2,6 +2,7 @@ import cluster, { type Worker } from 'node:cluster';
 import { nextBackoffMs, pause } from '@strangler/platform/backoff.ts';
 import type { WorkerStatus } from '@strangler/platform/contracts/proxy-status.ts';
 import type { Log } from '@strangler/platform/log.ts';
+import type { CountedReads } from '../canary/count-reads.ts';
 import type { Agreement } from '../hold/agreement.ts';
 import { isToPrimary, type ToWorker } from './messages.ts';
 
@@ -14,6 +15,8 @@ export type CrewOptions = {
   graceMs: number;
   /** What the workers say about holds; `counted` comes before a worker takes traffic. */
   agreement: Pick<Agreement, 'counted' | 'gone' | 'says'>;
+  /** What a worker has counted of slices at stage `canary`. */
+  onReads(reads: readonly CountedReads[]): void;
   /** What a worker that is counted is told at once. */
   standing(): ToWorker;
 };
@@ -35,7 +38,7 @@ const answerWithinMs = 1000;
 const restart = { baseMs: 100, capMs: 5000 };
 
 /** Starts workers, and starts another for each one that dies. */
-export const startCrew = ({ count, log, env, graceMs, agreement, standing }: CrewOptions): Crew => {
+export const startCrew = ({ count, log, env, graceMs, agreement, onReads, standing }: CrewOptions): Crew => {
   const listeners = new Set<Worker>();
   const alive = new Set<Worker>();
   const questions = new Map<number, (status: WorkerStatus, worker: Worker) => void>();
@@ -66,6 +69,9 @@ export const startCrew = ({ count, log, env, graceMs, agreement, standing }: Cre
           break;
         case 'hold':
           agreement.says(worker.id, message.slice, message.hold);
+          break;
+        case 'canary':
+          onReads(message.reads);
           break;
         case 'unusable':
           started.reject(new Error(message.why));

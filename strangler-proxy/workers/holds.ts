@@ -1,6 +1,9 @@
 import { pause } from '@strangler/platform/backoff.ts';
+import type { ConsulClient } from '@strangler/platform/consul/client.ts';
+import type { ConsulSession } from '@strangler/platform/consul/session.ts';
 import type { ProxyStatus } from '@strangler/platform/contracts/proxy-status.ts';
 import { openFlagStore } from '@strangler/platform/flags/open-store.ts';
+import type { FlagStore } from '@strangler/platform/flags/store.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { type Agreement, createAgreement } from '../hold/agreement.ts';
 import { keepMembership, type Membership } from '../hold/membership.ts';
@@ -23,6 +26,8 @@ export type Holds = {
   standing(): ToWorker;
   membership(): NonNullable<ProxyStatus['membership']>;
   acknowledged(): NonNullable<ProxyStatus['acknowledged']>;
+  /** What stands in Consul under this proxy's session goes through these; null where flags are not in Consul. */
+  member: { consul: ConsulClient; store: FlagStore; root: string; session(): ConsulSession | null } | null;
   stop(): Promise<void>;
 };
 
@@ -73,6 +78,15 @@ export const followHolds = (flagStore: string | null, options: HoldsOptions): Ho
     standing,
     membership: () => (membership === null ? 'none' : membership.leftMs() > 0 ? 'member' : 'cut-off'),
     acknowledged: () => [...agreement.agreed()].map(([slice, { epoch, changeId }]) => ({ slice, epoch, changeId })),
+    member:
+      opened?.consul == null
+        ? null
+        : {
+            consul: opened.consul,
+            store: opened.store,
+            root: opened.root!,
+            session: () => membership?.session() ?? null,
+          },
     async stop() {
       stopping.abort();
       clearInterval(telling);

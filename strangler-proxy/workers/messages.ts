@@ -1,4 +1,5 @@
 import type { WorkerStatus } from '@strangler/platform/contracts/proxy-status.ts';
+import type { CountedReads } from '../canary/count-reads.ts';
 import type { QuietHold } from '../hold/write-gate.ts';
 
 /** What the primary says to a worker. */
@@ -15,6 +16,8 @@ export type ToPrimary =
   /** The worker obeys flags, will take traffic next, and is to be asked about every hold from now on. */
   | { kind: 'knows-flags' }
   | { kind: 'hold'; slice: string; hold: QuietHold | null }
+  /** Reads of slices at stage `canary` since the last such message; sent every second while there are such slices. */
+  | { kind: 'canary'; reads: CountedReads[] }
   /** The worker cannot start, and another try would end the same. */
   | { kind: 'unusable'; why: string };
 
@@ -22,7 +25,7 @@ export type ToPrimary =
 export const isToWorker = (message: unknown): message is ToWorker =>
   hasKind(message, ['tell-status', 'stop', 'standing']);
 export const isToPrimary = (message: unknown): message is ToPrimary =>
-  hasKind(message, ['listening', 'status', 'knows-flags', 'hold', 'unusable']);
+  hasKind(message, ['listening', 'status', 'knows-flags', 'hold', 'canary', 'unusable']);
 
 const hasKind = (message: unknown, kinds: readonly string[]): boolean =>
   typeof message === 'object' && message !== null && 'kind' in message && kinds.includes(message.kind as string);

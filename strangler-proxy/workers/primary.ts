@@ -10,6 +10,7 @@ import promClient from 'prom-client';
 import { createAdminApp } from '../admin/admin-app.ts';
 import type { ProxyConfig } from '../config.ts';
 import { buildRouteTable } from '../routes/route-table.ts';
+import { followCanaries } from './canaries.ts';
 import { type Crew, startCrew } from './crew.ts';
 import { followHolds } from './holds.ts';
 
@@ -41,8 +42,12 @@ export const runPrimary = async (config: ProxyConfig, log: Log, env: NodeJS.Proc
         workers: (await crew?.statuses()) ?? [],
         membership: holds.membership(),
         acknowledged: holds.acknowledged(),
+        canaries: canaries.seen(),
       }),
-      metrics: async () => ({ contentType: clusterMetrics.contentType, text: await clusterMetrics.clusterMetrics() }),
+      metrics: async () => ({
+        contentType: clusterMetrics.contentType,
+        text: `${await clusterMetrics.clusterMetrics()}\n${await canaries.metrics()}`,
+      }),
     }),
     host: config.adminHost,
     port: config.adminPort,
@@ -58,7 +63,11 @@ export const runPrimary = async (config: ProxyConfig, log: Log, env: NodeJS.Proc
     log,
     tellWorkers: (message) => crew?.tellAll(message),
   });
-  lifecycle.onStop('close', 'membership', () => holds.stop());
+  const canaries = followCanaries({ id: config.id, slices, member: holds.member, log });
+  lifecycle.onStop('close', 'membership', async () => {
+    await canaries.stop();
+    await holds.stop();
+  });
   // Workers read their flags after this proxy is known: a hold that is not waited for is one that they will have read.
   await holds.ready;
   crew = startCrew({
@@ -67,6 +76,7 @@ export const runPrimary = async (config: ProxyConfig, log: Log, env: NodeJS.Proc
     env,
     graceMs,
     agreement: holds.agreement,
+    onReads: canaries.take,
     standing: holds.standing,
   });
   const started = crew;

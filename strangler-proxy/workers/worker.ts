@@ -19,10 +19,14 @@ import { createAccessLog } from '../account/access-log.ts';
 import type { Account } from '../account/account.ts';
 import { createFlagAccount, exposeFlags } from '../account/flag-metrics.ts';
 import { createHoldMetrics, exposeHolds } from '../account/hold-metrics.ts';
+import { createOwnWriteMetrics } from '../account/own-write-metrics.ts';
 import { createRequestMetrics } from '../account/request-metrics.ts';
 import { createUpstreamAccount, exposeUpstreams } from '../account/upstream-metrics.ts';
+import { createReadCounter, type ReadCounter } from '../canary/count-reads.ts';
+import { lookEveryMs } from '../canary/judge.ts';
 import type { ProxyConfig } from '../config.ts';
 import { createDecide } from '../decide/decide.ts';
+import { createOwnWrites, type OwnWrites } from '../decide/own-writes.ts';
 import { consulDiscovery } from '../discovery/consul-discovery.ts';
 import type { Discovery } from '../discovery/discovery.ts';
 import { type LastKnown, openLastKnown } from '../discovery/last-known.ts';
@@ -68,6 +72,13 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
   });
   lifecycle.onStop('close', 'forwarding agents', closeForward);
 
+  const flagOf = (slice: string) => flags?.follower.flagOf(slice);
+  const ownWrites = rememberOwnWrites(config, registry);
+  const reads = createReadCounter(
+    routes.slices.map(({ slice }) => slice),
+    flagOf,
+  );
+  tellReads(reads, lifecycle);
   const way = {
     accept: createAccept({
       limits,
@@ -76,14 +87,15 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
     }),
     decide: createDecide({
       routes,
-      flagOf: (slice) => flags?.follower.flagOf(slice),
+      flagOf,
       newStickyId: () => crypto.randomUUID(),
       secureCookie: false,
+      ownWrites,
     }),
     upstreams,
-    account: tellBoth(createRequestMetrics(registry), createAccessLog(log, config.accessLog)),
+    account: tellAll([createRequestMetrics(registry), createAccessLog(log, config.accessLog), reads]),
   };
-  const handler = createRequestHandler({ ...way, forward, gate, limits });
+  const handler = createRequestHandler({ ...way, forward, gate, ownWrites, limits });
   const upgrades = createUpgradeHandler({ ...way, limits: { ...defaultUpgradeLimits, ...config.upgrades } });
 
   const status = (): WorkerStatus => ({
@@ -244,12 +256,35 @@ const openDiscovery = (config: ProxyConfig, log: Log, lifecycle: Lifecycle): Dis
 
 const nothingKept: LastKnown = { read: async () => undefined, write: async () => {}, written: async () => {} };
 
-const tellBoth = (one: Account, other: Account): Account => ({
+const tellAll = (accounts: readonly Account[]): Account => ({
   finished(request) {
-    one.finished(request);
-    other.finished(request);
+    for (const account of accounts) account.finished(request);
   },
 });
+
+/** Users that one worker remembers beside the cookie. */
+const mostRemembered = 10_000;
+
+const rememberOwnWrites = ({ readYourWritesMs }: ProxyConfig, registry: Registry): OwnWrites | null => {
+  const ownWrites = createOwnWrites({
+    windowMs: readYourWritesMs,
+    maxUsers: mostRemembered,
+    secureCookie: false,
+    nowMs: Date.now,
+    onForgotten: () => metrics.forgotten(),
+  });
+  const metrics = createOwnWriteMetrics(registry, ownWrites.size);
+  return readYourWritesMs === 0 ? null : ownWrites;
+};
+
+/** Tells the primary every second what was counted, while there is a canary. */
+const tellReads = (counter: ReadCounter, lifecycle: Lifecycle): void => {
+  const telling = setInterval(() => {
+    const reads = counter.take();
+    if (reads.length > 0) tellPrimary({ kind: 'canary', reads });
+  }, lookEveryMs);
+  lifecycle.onStop('close', 'figures of canaries', () => clearInterval(telling));
+};
 
 const obeyPrimary = (lifecycle: Lifecycle, log: Log, status: () => WorkerStatus): void => {
   const stop = (reason: string): void => void lifecycle.stop(reason).then(({ exitCode }) => process.exit(exitCode));

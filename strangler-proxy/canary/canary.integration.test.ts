@@ -1,0 +1,233 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { pause } from '@strangler/platform/backoff.ts';
+import { type ConsulClient, createConsul } from '@strangler/platform/consul/client.ts';
+import { canaryKeys, parseCanaryStanding } from '@strangler/platform/contracts/canary.ts';
+import type { FlagDocument } from '@strangler/platform/contracts/flag-document.ts';
+import { changeFlag } from '@strangler/platform/flags/change-flag.ts';
+import { createConsulFlagStore } from '@strangler/platform/flags/consul-store.ts';
+import type { FlagStore } from '@strangler/platform/flags/store.ts';
+import { createLog } from '@strangler/platform/log.ts';
+import { eventually, testServers } from '@strangler/platform/testing/servers.ts';
+import { type ProxyProgram, startProxyProgram } from '../testing/proxy-program.ts';
+
+const log = createLog({ name: 'test', level: 'silent' });
+
+type Side = { url: string; server: Server; fail(failing: boolean): void };
+const startSide = async (name: string): Promise<Side> => {
+  let failing = false;
+  const server = createServer((_req, res) => {
+    res.statusCode = failing ? 500 : 200;
+    res.end(name);
+  }).listen(0, '127.0.0.1');
+  await new Promise((listening) => server.once('listening', listening));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return {
+    url,
+    server,
+    fail: (now) => {
+      failing = now;
+    },
+  };
+};
+
+describe('a canary', () => {
+  let folder: string;
+  let root: string;
+  let monolith: Side;
+  let service: Side;
+  let consul: ConsulClient;
+  let store: FlagStore;
+  let cleanUp: (() => unknown)[];
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'canary-'));
+    root = `test/canary-${crypto.randomUUID()}`;
+    monolith = await startSide('monolith');
+    service = await startSide('service');
+    consul = createConsul({ url: testServers().consulUrl, log });
+    store = createConsulFlagStore({ consul, root });
+    cleanUp = [];
+    await mkdir(join(folder, 'slices/catalog'), { recursive: true });
+    await writeFile(
+      join(folder, 'slices/catalog/slice.yaml'),
+      // Latencies of two servers on a busy machine say nothing about either; errors do.
+      `slice: catalog
+service: catalog
+routes: [ GET /api/products, POST /api/products ]
+stickyBy: [ header.x-user ]
+gates: { canary: { steps: [ 5, 25, 50, 100 ], bake: 1s, minSamples: 20, maxP99Ratio: 100 } }
+`,
+    );
+  });
+  afterEach(async () => {
+    for (const step of cleanUp.reverse()) await step();
+    for (const { server } of [monolith, service]) {
+      server.closeAllConnections();
+      server.close();
+    }
+    for (const key of (await consul.kv.list(root)).keys()) await consul.kv.delete(key);
+    consul.close();
+    await rm(folder, { recursive: true });
+  });
+
+  const start = async (id: string, more: Record<string, string> = {}): Promise<ProxyProgram> => {
+    const program = await startProxyProgram({
+      MONOLITH_URL: monolith.url,
+      SERVICES: `catalog=${service.url}`,
+      STRANGLER_SLICES: join(folder, 'slices'),
+      STRANGLER_FLAGS: `consul://${new URL(testServers().consulUrl).host}/${root}`,
+      SERVICE_ID: id,
+      ACCESS_LOG: 'none',
+      DRAIN_GRACE: '1000',
+      ...more,
+    });
+    cleanUp.push(() => program.stop('SIGKILL'));
+    return program;
+  };
+  const startTwo = () => Promise.all([start('proxy-1', { WORKERS: '2' }), start('proxy-2')]);
+  const setPercent = (percent: number) =>
+    changeFlag(store, 'catalog', (flag) => ({ ...flag, stage: 'canary', reads: { percent, cohorts: [] } }), {
+      by: 'ada',
+      reason: 'shall bake',
+    });
+  const flag = async (): Promise<FlagDocument> => (await store.get('catalog'))!.document;
+  const standing = async () => {
+    const entry = await consul.kv.get(canaryKeys(root).standing('catalog'));
+    return entry === undefined ? null : parseCanaryStanding(entry.value);
+  };
+  /** Users read through all proxies, each time another one, until the test is over. */
+  const drive = (programs: readonly ProxyProgram[]): void => {
+    const stopping = new AbortController();
+    let user = 0;
+    const read = async (program: ProxyProgram) => {
+      while (!stopping.signal.aborted) {
+        user += 1;
+        await fetch(`${program.url}/api/products`, { headers: { 'x-user': `${user}` } })
+          .then((answer) => answer.arrayBuffer())
+          .catch(() => {});
+        await pause(10, stopping.signal);
+      }
+    };
+    const reading = programs.flatMap((program) => [read(program), read(program), read(program)]);
+    cleanUp.push(async () => {
+      stopping.abort();
+      await Promise.all(reading);
+    });
+  };
+  /** Every step of a canary takes its time, and the machine may be busy. */
+  const patienceMs = 120_000;
+  const within = { withinMs: 90_000 };
+
+  test(
+    'that does well goes through its percentages to 100 % by itself',
+    async () => {
+      await setPercent(5);
+      const programs = await startTwo();
+      drive(programs);
+      await eventually(async () => {
+        expect(await standing()).toMatchObject({ percent: 100, state: 'baked', lacks: [], proxies: 2 });
+      }, within);
+      const changes = await store.history('catalog', 10);
+      expect(changes.map(({ change, reads }) => `${change.by} ${reads.percent}`)).toEqual([
+        'canary 100',
+        'canary 50',
+        'canary 25',
+        'ada 5',
+      ]);
+      expect(changes[0]!.change.reason).toMatch(/^up from 50 % to 100 %: service 0 of \d+ reads .* baked for \d+ s$/);
+
+      const seen = (await Promise.all(programs.map((program) => program.status()))).map(
+        ({ canaries }) => canaries![0]!,
+      );
+      expect(seen.map(({ steers }) => steers).sort()).toEqual([false, true]);
+      for (const one of seen) expect(one.standing).toMatchObject({ percent: 100, good: [5, 25, 50] });
+      const metrics = (await Promise.all(programs.map((program) => program.metrics()))).join('\n');
+      expect(metrics).toMatch(/strangler_canary_steps_total\{.*direction="up".*\} 3/);
+      expect(metrics).toMatch(/strangler_canary_state\{.*state="baked".*\} 1/);
+    },
+    patienceMs,
+  );
+
+  test(
+    'whose service begins to fail at 25 % is stepped back within seconds, and stays until somebody says more',
+    async () => {
+      await setPercent(5);
+      drive(await startTwo());
+      await eventually(async () => expect((await flag()).reads.percent).toBe(25), within);
+      service.fail(true);
+      const back = await eventually(async () => {
+        const now = await flag();
+        expect(now.reads.percent).toBeLessThan(25);
+        return now;
+      }, within);
+      expect(back.change).toMatchObject({ by: 'canary' });
+      expect(back.change.reason).toMatch(
+        /^back from 25 % to 5 %: the service failed \d+ of \d+ reads .*, the monolith 0 of/,
+      );
+
+      // Users at 5 % still meet the failing service: down to the last percentage.
+      await eventually(async () => expect((await flag()).reads.percent).toBe(0), within);
+      await eventually(async () => expect(await standing()).toMatchObject({ percent: 0, state: 'stopped' }), within);
+      service.fail(false);
+      const { change } = await flag();
+      const { seq } = (await standing())!;
+      await eventually(async () => expect((await standing())!.seq).toBeGreaterThan(seq + 3), within);
+      expect((await flag()).change).toEqual(change);
+
+      await setPercent(5);
+      await eventually(async () => expect(await flag()).toMatchObject({ reads: { percent: 25 } }), within);
+    },
+    patienceMs,
+  );
+
+  test(
+    'goes on when the proxy that steers it is killed with -9',
+    async () => {
+      await setPercent(25);
+      const programs = await startTwo();
+      drive(programs);
+      await eventually(async () => expect((await flag()).reads.percent).toBe(50), within);
+      const first = (await standing())!.steering;
+      await programs[Number(first.at(-1)) - 1]!.stop('SIGKILL');
+      await eventually(async () => {
+        expect(await standing()).toMatchObject({ percent: 100, steering: first === 'proxy-1' ? 'proxy-2' : 'proxy-1' });
+      }, within);
+      expect((await standing())!.good).toEqual([25, 50]);
+    },
+    patienceMs,
+  );
+
+  test(
+    'with little traffic stands still and says what it lacks',
+    async () => {
+      await setPercent(5);
+      await start('proxy-1');
+      await eventually(async () => {
+        const now = (await standing())!;
+        expect(now).toMatchObject({ percent: 5, state: 'waiting' });
+        expect(now.lacks).toContain('20 more reads at the service (0 of 20)');
+      }, within);
+      expect((await flag()).change.by).toBe('ada');
+    },
+    patienceMs,
+  );
+
+  test(
+    'is not steered where flags are in a file, which is said once',
+    async () => {
+      const file = join(folder, 'flags.json');
+      const document = await setPercent(5);
+      await writeFile(file, JSON.stringify({ catalog: document }));
+      const program = await start('proxy-1', { STRANGLER_FLAGS: `file://${file}` });
+      const said = () => program.log.filter(({ msg }) => String(msg).startsWith('a canary is not steered'));
+      await eventually(() => expect(said()).toHaveLength(1), within);
+      expect((await program.status()).canaries).toEqual([]);
+    },
+    patienceMs,
+  );
+});
