@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { healthRouter } from '@strangler/platform/http/health.ts';
+import { type HealthCheck, healthRouter } from '@strangler/platform/http/health.ts';
 import { httpMetrics, metricsRoute } from '@strangler/platform/http/metrics.ts';
 import { noSuchRoute, problemResponder } from '@strangler/platform/http/problem.ts';
 import { requestContext } from '@strangler/platform/http/request-context.ts';
@@ -20,7 +20,7 @@ export type ShopApp = {
 /** The whole shop as one Express application. It listens to nothing and starts nothing by itself. */
 export function createApp(
   deps: ModuleDeps,
-  { checks, draining }: { checks: Record<string, () => Promise<void>>; draining: () => boolean },
+  { checks, draining }: { checks: Record<string, HealthCheck>; draining: () => boolean },
 ): ShopApp {
   const app = express();
   app.disable('x-powered-by');

@@ -1,4 +1,5 @@
 import { durationMs, flag, integer, loadConfig, port, url } from '@strangler/platform/config.ts';
+import { fenceWaitMs } from '@strangler/platform/ownership/within-fence.ts';
 import { z } from 'zod';
 import { defaultPaymentTimings, type PaymentTimings } from './modules/payments/timings.ts';
 
@@ -17,6 +18,15 @@ const schema = z.object({
   REDIS_PREFIX: z.string().default('shop:'),
   /** Without Consul the process does not register itself. */
   CONSUL_URL: url(['http', 'https']).optional(),
+  /** consul://host:port or file://path: who owns the catalogue's writes. Unset: the shop itself. */
+  STRANGLER_FLAGS: z.string().min(1).optional(),
+  CONSUL_HTTP_TOKEN: z.string().min(1).optional(),
+  /** Folder in which the last known flags are kept; unset: a start without the flag store knows none. */
+  DATA_DIRECTORY: z.string().min(1).optional(),
+  /** The catalogue service; unset: Consul is asked for `catalog`. */
+  CATALOG_URL: url(['http', 'https']).optional(),
+  /** How long a write that meets a closed fence waits for the ownership to be moved. */
+  FENCE_WAIT: durationMs({ min: 1, max: 60_000 }).default(fenceWaitMs),
   /** Runs pending schema migrations before the first request is taken. */
   AUTO_MIGRATE: flag().default(false),
   DRAIN_GRACE: durationMs().default(10_000),
@@ -57,6 +67,11 @@ export type MonolithConfig = {
   redisUrl: string | undefined;
   redisPrefix: string;
   consulUrl: string | undefined;
+  flags: string | undefined;
+  consulToken: string | undefined;
+  dataDirectory: string | undefined;
+  catalogUrl: string | undefined;
+  fenceWaitMs: number;
   autoMigrate: boolean;
   drainGraceMs: number;
   jwtPrivateKey: string | undefined;
@@ -85,6 +100,11 @@ export function monolithConfig(env: NodeJS.ProcessEnv = process.env): MonolithCo
     redisUrl: c.REDIS_URL,
     redisPrefix: c.REDIS_PREFIX,
     consulUrl: c.CONSUL_URL,
+    flags: c.STRANGLER_FLAGS,
+    consulToken: c.CONSUL_HTTP_TOKEN,
+    dataDirectory: c.DATA_DIRECTORY,
+    catalogUrl: c.CATALOG_URL,
+    fenceWaitMs: c.FENCE_WAIT,
     autoMigrate: c.AUTO_MIGRATE,
     drainGraceMs: c.DRAIN_GRACE,
     jwtPrivateKey: c.JWT_PRIVATE_KEY,

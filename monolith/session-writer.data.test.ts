@@ -75,7 +75,7 @@ describe.each([1, 3])('with %i sessions, a write', (poolMax) => {
   test('by the price job bears its name', async () => {
     await shop.deps.models.Product.update({ rating_count: 5, rating_average: 1 }, { where: { id: productId } });
     await run('DELETE FROM written');
-    await runPriceJob({ sequelize: shop.deps.sequelize, now: shop.clock.now() });
+    await runPriceJob({ writes: shop.deps.catalogue.writes });
     await touch();
     expect(await written()).toEqual([
       { product_id: productId, request: 'price-job', traceparent: expect.stringMatching(/^00-/) },

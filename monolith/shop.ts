@@ -1,9 +1,11 @@
 import { type ConsulClient, createConsul } from '@strangler/platform/consul/client.ts';
 import { register } from '@strangler/platform/consul/register.ts';
+import type { HealthCheck } from '@strangler/platform/http/health.ts';
 import { createMetrics } from '@strangler/platform/http/metrics.ts';
 import { type RunningServer, startHttpServer } from '@strangler/platform/http/server.ts';
 import { createLifecycle, type Lifecycle } from '@strangler/platform/lifecycle.ts';
 import type { Log } from '@strangler/platform/log.ts';
+import { type OwnerFollower, openOwner, ownershipText } from '@strangler/platform/ownership/owner-follower.ts';
 import { createRedis } from '@strangler/platform/redis.ts';
 import { createApp, type ShopApp } from './app.ts';
 import { createAccessTokens } from './auth/access-token.ts';
@@ -14,6 +16,7 @@ import type { MonolithConfig } from './config.ts';
 import { type Database, databaseMigrations, openDatabase } from './database.ts';
 import { createEventRecorder } from './events/event-recorder.ts';
 import { schedulePriceJob } from './jobs/price-job.ts';
+import { createCatalogue } from './modules/catalogue/catalogue.ts';
 import type { ModuleDeps } from './modules/module.ts';
 
 export type RunningShop = {
@@ -75,6 +78,15 @@ async function start({
   const accessTokens = createAccessTokens({ keys: signingKeys, clock, ttlMs: config.accessTokenTtlMs });
   const auth = createAuth({ accessTokens });
   const events = createEventRecorder(sequelize);
+  const consul = config.consulUrl === undefined ? undefined : createConsul({ url: config.consulUrl, log });
+  if (consul) lifecycle.onStop('close', 'consul', () => consul.close());
+  const owner = await followCatalogue({ config, log, lifecycle });
+  const { catalogUrl, fenceWaitMs: waitMs } = config;
+  const catalogue = createCatalogue({
+    ...{ sequelize, models, clock, accessTokens, metrics, log, owner, consul, catalogUrl, waitMs },
+    service: 'catalog',
+  });
+  lifecycle.onStop('close', 'catalogue service', () => catalogue.close());
   const deps: ModuleDeps = {
     sequelize,
     models,
@@ -87,9 +99,10 @@ async function start({
     auth,
     signingKeys,
     accessTokens,
+    catalogue,
   };
 
-  const app = createApp(deps, { checks: { database: database.ping }, draining: lifecycle.draining });
+  const app = createApp(deps, { checks: checksOf(database, owner), draining: lifecycle.draining });
   await startModules(app, lifecycle);
 
   const server = await startHttpServer({
@@ -102,14 +115,36 @@ async function start({
   });
   lifecycle.onStop('drain', 'http server', ({ graceMs }) => server.drain(graceMs));
 
-  const priceJob = schedulePriceJob({ at: config.priceJobAt, sequelize, clock, log });
+  const priceJob = schedulePriceJob({ at: config.priceJobAt, writes: catalogue.writes, clock, log });
   lifecycle.onStop('finish', 'price job', () => priceJob.stop());
 
-  if (config.consulUrl !== undefined) {
-    await registerInstance(createConsul({ url: config.consulUrl, log }), { config, server, lifecycle });
-  }
+  if (consul) await registerInstance(consul, { config, server, lifecycle });
   log.info({ url: server.url }, 'the monolith is listening');
   return { server, app, database, deps, lifecycle };
+}
+
+/** Without a flag store everything of the catalogue is here. */
+async function followCatalogue({
+  config,
+  log,
+  lifecycle,
+}: {
+  config: MonolithConfig;
+  log: Log;
+  lifecycle: Lifecycle;
+}): Promise<OwnerFollower | undefined> {
+  if (config.flags === undefined) return undefined;
+  const { flags: address, consulToken: token, dataDirectory: directory } = config;
+  const { owner, close } = await openOwner({ address, token, slice: 'catalog', directory, log });
+  lifecycle.onStop('close', 'flags', async () => close());
+  return owner;
+}
+
+function checksOf(database: Database, owner: OwnerFollower | undefined): Record<string, HealthCheck> {
+  return {
+    database: database.ping,
+    ...(owner === undefined ? {} : { ownership: async () => ownershipText(owner) }),
+  };
 }
 
 async function startModules({ modules }: ShopApp, lifecycle: Lifecycle): Promise<void> {

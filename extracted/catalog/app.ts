@@ -3,6 +3,8 @@ import { httpMetrics, metricsRoute } from '@strangler/platform/http/metrics.ts';
 import { noSuchRoute, problemResponder } from '@strangler/platform/http/problem.ts';
 import { requestContext } from '@strangler/platform/http/request-context.ts';
 import type { Log } from '@strangler/platform/log.ts';
+import { epochGuard, fencedWriteResponder } from '@strangler/platform/ownership/epoch-guard.ts';
+import type { OwnerFollower } from '@strangler/platform/ownership/owner-follower.ts';
 import express, { type Express, Router } from 'express';
 import type { Registry } from 'prom-client';
 import type { Auth } from './auth/auth.ts';
@@ -11,6 +13,9 @@ import { addCategoryRoutes } from './categories/category-routes.ts';
 import type { CategoryService } from './categories/category-service.ts';
 import { databaseAway } from './http/database-away.ts';
 import { openApiDocument } from './openapi.ts';
+import { addInternalProductRoutes } from './products/internal-product-routes.ts';
+import { addPriceRuleRoutes } from './products/price-rule-routes.ts';
+import type { PriceRules } from './products/price-rules.ts';
 import type { ProductReader } from './products/product-reader.ts';
 import { addProductRoutes } from './products/product-routes.ts';
 import type { ProductService } from './products/product-service.ts';
@@ -20,14 +25,16 @@ import type { ReviewService } from './reviews/review-service.ts';
 
 export type CatalogParts = {
   auth: Auth;
-  products: { reader: ProductReader; service: ProductService };
+  /** Undefined: nobody tells who owns the writes. */
+  owner: OwnerFollower | undefined;
+  products: { reader: ProductReader; service: ProductService; priceRules: PriceRules };
   categories: { reader: CategoryReader; service: CategoryService };
   reviews: { reader: ReviewReader; service: ReviewService };
 };
 
 /** The catalogue as one Express application. It listens to nothing and starts nothing by itself. */
 export function createApp(
-  { auth, products, categories, reviews }: CatalogParts,
+  { auth, owner, products, categories, reviews }: CatalogParts,
   {
     log,
     metrics,
@@ -52,12 +59,16 @@ export function createApp(
 
   // The order of routes is that of the methods in the answer to OPTIONS.
   const routes = Router();
+  routes.use(epochGuard({ owner }));
   addProductRoutes(routes, { auth, reader: products.reader, products: products.service });
   addCategoryRoutes(routes, { auth, reader: categories.reader, categories: categories.service });
   addReviewRoutes(routes, { auth, reader: reviews.reader, reviews: reviews.service });
+  addInternalProductRoutes(routes, { auth, reader: products.reader });
+  addPriceRuleRoutes(routes, { auth, priceRules: products.priceRules });
   app.use(routes);
 
   app.use(noSuchRoute());
+  app.use(fencedWriteResponder());
   app.use(databaseAway());
   app.use(problemResponder(log));
   return app;

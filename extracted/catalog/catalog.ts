@@ -6,6 +6,9 @@ import { type RunningServer, startHttpServer } from '@strangler/platform/http/se
 import { createLifecycle, type Lifecycle } from '@strangler/platform/lifecycle.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
+import { closedFence } from '@strangler/platform/ownership/closed-fence.ts';
+import { type OwnerFollower, openOwner, ownershipText } from '@strangler/platform/ownership/owner-follower.ts';
+import { withinFence } from '@strangler/platform/ownership/within-fence.ts';
 import { connect } from '@strangler/platform/rabbit.ts';
 import { createRedis } from '@strangler/platform/redis.ts';
 import type { Pool } from 'mysql2/promise';
@@ -22,8 +25,10 @@ import { createCategoryReader } from './categories/category-reader.ts';
 import { createCategoryService } from './categories/category-service.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { CatalogConfig } from './config.ts';
-import { migrateUp } from './database.ts';
+import { migrateUp, select } from './database.ts';
+import type { Fenced } from './fenced.ts';
 import { startCatalogGrpc } from './grpc/server.ts';
+import { createPriceRules } from './products/price-rules.ts';
 import { createProductReader } from './products/product-reader.ts';
 import { createProductService } from './products/product-service.ts';
 import { createReviewReader } from './reviews/review-reader.ts';
@@ -70,24 +75,32 @@ async function start({
   const auth = createAuth({
     accessTokens: createAccessTokens({ keys: createPublicKeys({ jwksUrl: config.jwksUrl }), clock }),
   });
+  const owner = await followWrites({ config, log, lifecycle });
+  const closed = owner && closedFence((sql, slice) => select(pool, sql, [slice]), config.slice);
+  const fenced: Fenced = (write) => withinFence(write, { owner, self: 'service', closed, waitMs: config.fenceWaitMs });
+  const writing = { pool, invalidation, fenced, clock };
   const authorNames = createAuthorNames({ accountsUrl: config.accountsUrl, pool, log });
   const products = {
     reader: createProductReader({ pool, cache }),
-    service: createProductService({ pool, invalidation, clock }),
+    service: createProductService(writing),
+    priceRules: createPriceRules(writing),
   };
   const categories = {
     reader: createCategoryReader({ pool, cache }),
-    service: createCategoryService({ pool, invalidation, clock }),
+    service: createCategoryService(writing),
   };
   const reviews = {
     reader: createReviewReader({ pool, cache }),
-    service: createReviewService({ pool, invalidation, authorNames, clock }),
+    service: createReviewService({ ...writing, authorNames }),
   };
   // Redis and RabbitMQ are not among the checks: without them everything works.
-  const checks = { database: async () => void (await pool.query('SELECT 1')) };
+  const checks = {
+    database: async () => void (await pool.query('SELECT 1')),
+    ...(owner === undefined ? {} : { ownership: async () => ownershipText(owner) }),
+  };
 
   const app = createApp(
-    { auth, products, categories, reviews },
+    { auth, owner, products, categories, reviews },
     { log, metrics, checks, draining: lifecycle.draining },
   );
   const server = await startHttpServer({ handler: app, host: config.host, port: config.port, log, metrics });
@@ -99,6 +112,23 @@ async function start({
     await registerInstance(config.consulUrl, { config, server, grpc, lifecycle, log });
   log.info({ url: server.url, grpc: grpc.address, cache: link ? 'redis' : 'none' }, 'the catalogue is listening');
   return { server, grpc, pool, invalidation, metrics, lifecycle };
+}
+
+/** Without a flag store nobody is followed, and writes are taken as they come. */
+async function followWrites({
+  config,
+  log,
+  lifecycle,
+}: {
+  config: CatalogConfig;
+  log: Log;
+  lifecycle: Lifecycle;
+}): Promise<OwnerFollower | undefined> {
+  if (config.flags === undefined) return undefined;
+  const { flags: address, consulToken: token, slice, dataDirectory: directory } = config;
+  const { owner, close } = await openOwner({ address, token, slice, directory, log });
+  lifecycle.onStop('close', 'flags', async () => close());
+  return owner;
 }
 
 function openCache({

@@ -1,4 +1,5 @@
 import { durationMs, flag, integer, loadConfig, port, url } from '@strangler/platform/config.ts';
+import { fenceWaitMs } from '@strangler/platform/ownership/within-fence.ts';
 import { z } from 'zod';
 
 const schema = z.object({
@@ -40,6 +41,18 @@ const schema = z.object({
   JWKS_URL: url(['http', 'https']).default('http://127.0.0.1:3000/.well-known/jwks.json'),
   /** Where `/api/accounts/me` is; unset: the origin of JWKS_URL. */
   ACCOUNTS_URL: url(['http', 'https']).optional(),
+  /** consul://host:port or file://path. Unset: nobody tells who owns the writes, and no epoch is looked at. */
+  STRANGLER_FLAGS: z.string().min(1).optional(),
+  CONSUL_HTTP_TOKEN: z.string().min(1).optional(),
+  /** The slice whose writes are taken here. */
+  SLICE: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{0,63}$/, 'must be the name of a slice: lower-case letters, digits and hyphens')
+    .default('catalog'),
+  /** How long a write that meets a closed fence waits for it to open. */
+  FENCE_WAIT: durationMs({ min: 1, max: 60_000 }).default(fenceWaitMs),
+  /** Folder in which the last known flags are kept; unset: a start without the flag store knows none. */
+  DATA_DIRECTORY: z.string().min(1).optional(),
   DRAIN_GRACE: durationMs().default(10_000),
 });
 
@@ -61,6 +74,11 @@ export type CatalogConfig = {
   cacheQueue: string;
   jwksUrl: string;
   accountsUrl: string;
+  flags: string | undefined;
+  consulToken: string | undefined;
+  slice: string;
+  fenceWaitMs: number;
+  dataDirectory: string | undefined;
   drainGraceMs: number;
 };
 
@@ -85,6 +103,11 @@ export function catalogConfig(env: NodeJS.ProcessEnv = process.env): CatalogConf
     cacheQueue: c.CACHE_QUEUE,
     jwksUrl: c.JWKS_URL,
     accountsUrl: c.ACCOUNTS_URL ?? new URL(c.JWKS_URL).origin,
+    flags: c.STRANGLER_FLAGS,
+    consulToken: c.CONSUL_HTTP_TOKEN,
+    slice: c.SLICE,
+    fenceWaitMs: c.FENCE_WAIT,
+    dataDirectory: c.DATA_DIRECTORY,
     drainGraceMs: c.DRAIN_GRACE,
   };
 }

@@ -32,6 +32,11 @@ export function identityOf(request: Request): Identity {
   return identity;
 }
 
+/** For whom a request is made, with the header that proves it: for what is asked of another service in the same name. */
+export function callerOf(request: Request): { identity: Identity; authorization: string } {
+  return { identity: identityOf(request), authorization: request.headers.authorization ?? '' };
+}
+
 export function createAuth({ accessTokens }: { accessTokens: AccessTokens }): Auth {
   const verify = async (token: string): Promise<Identity> => {
     const identity = await accessTokens.verify(token);

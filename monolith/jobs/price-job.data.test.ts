@@ -29,7 +29,7 @@ test('prices change by rule, in one statement a rule, and readers see it at once
   const plain = await add('PLAIN', { stars: 3, count: 100 });
   const before = await shop.client.get(poor);
   const { result, statements } = await countStatements(shop.database.sequelize, () =>
-    runPriceJob({ sequelize: shop.database.sequelize, now: shop.clock.now() }),
+    runPriceJob({ writes: shop.deps.catalogue.writes }),
   );
   expect(statements).toHaveLength(nightlyRules.length);
   expect(result).toEqual([
@@ -45,7 +45,7 @@ test('prices change by rule, in one statement a rule, and readers see it at once
 test('an admin who has read the old price cannot overwrite the new one unaware', async () => {
   const path = await add('RACE', { stars: 1, count: 5 });
   const { headers } = await shop.client.get(path);
-  await runPriceJob({ sequelize: shop.database.sequelize, now: shop.clock.now() });
+  await runPriceJob({ writes: shop.deps.catalogue.writes });
   const stale = await admin.client.patch(
     path,
     { price_cents: 1 },

@@ -1,27 +1,20 @@
+import { randomUUID } from 'node:crypto';
 import { runAsJob } from '@strangler/platform/http/request-context.ts';
 import type { Log } from '@strangler/platform/log.ts';
-import { QueryTypes, type Sequelize } from 'sequelize';
 import type { Clock } from '../clock.ts';
-
-/** A rule by which prices change overnight. Percentages are of the present price; 100 leaves it as it is. */
-export type PriceRule = {
-  name: string;
-  percent: number;
-  /** SQL over the columns of `products p`, written by us and never by a client. */
-  where: string;
-};
+import type { CatalogueWrites } from '../modules/catalogue/owner/catalogue-writes.ts';
+import type { PriceRule } from '../modules/catalogue/price-rule.ts';
 
 /** What the shop has agreed on: what lies about gets cheaper, what is praised gets dearer. Never below one euro. */
 export const nightlyRules: PriceRule[] = [
-  {
-    name: 'clearance',
-    percent: 90,
-    where: 'p.rating_count >= 3 AND p.rating_average < 2 AND p.price_cents >= 112',
-  },
+  { name: 'clearance', percent: 90, ratingCountAtLeast: 3, ratingAverageBelow: 2, priceCentsAtLeast: 112 },
   {
     name: 'favourites',
     percent: 103,
-    where: 'p.rating_count >= 10 AND p.rating_average >= 4.5 AND p.price_cents BETWEEN 100 AND 90000000',
+    ratingCountAtLeast: 10,
+    ratingAverageAtLeast: 4.5,
+    priceCentsAtLeast: 100,
+    priceCentsAtMost: 90_000_000,
   },
 ];
 
@@ -29,29 +22,20 @@ export const nightlyRules: PriceRule[] = [
 export type PriceJobResult = { rule: string; changed: number }[];
 
 /**
- * Changes prices by rule, with one UPDATE a rule straight on the table: nothing of the API has a part in it. Each row's
- * version grows, as with every change of a product.
+ * Changes prices by rule, one rule after another, wherever the products are: a rule is applied wholly on one side, and once.
+ * Nothing of the API has a part in it. Each product's version grows, as with every change.
  */
 export async function runPriceJob({
-  sequelize,
-  now,
+  writes,
   rules = nightlyRules,
 }: {
-  sequelize: Sequelize;
-  now: Date;
+  writes: Pick<CatalogueWrites, 'applyPriceRule'>;
   rules?: PriceRule[];
 }): Promise<PriceJobResult> {
   return runAsJob('price-job', async () => {
+    const run = randomUUID();
     const result: PriceJobResult = [];
-    for (const rule of rules) {
-      const [, changed] = await sequelize.query(
-        `UPDATE products p
-            SET p.price_cents = ROUND(p.price_cents * :percent / 100), p.version = p.version + 1, p.updated_at = :now
-          WHERE p.archived_at IS NULL AND ${rule.where}`,
-        { type: QueryTypes.UPDATE, replacements: { percent: rule.percent, now } },
-      );
-      result.push({ rule: rule.name, changed });
-    }
+    for (const rule of rules) result.push({ rule: rule.name, changed: await writes.applyPriceRule(run, rule) });
     return result;
   });
 }
@@ -61,12 +45,12 @@ export type Schedule = { stop(): Promise<void> };
 /** Runs the price job each day at `at` (`HH:MM`, UTC); does nothing when `at` is undefined. */
 export function schedulePriceJob({
   at,
-  sequelize,
+  writes,
   clock,
   log,
 }: {
   at: string | undefined;
-  sequelize: Sequelize;
+  writes: Pick<CatalogueWrites, 'applyPriceRule'>;
   clock: Clock;
   log: Log;
 }): Schedule {
@@ -85,7 +69,7 @@ export function schedulePriceJob({
   };
   const run = async () => {
     try {
-      const result = await runPriceJob({ sequelize, now: clock.now() });
+      const result = await runPriceJob({ writes });
       log.info({ result }, 'the price job has run');
     } catch (error) {
       log.error({ err: error }, 'the price job failed; it runs again tomorrow');

@@ -12,6 +12,7 @@ import type { Clock } from '../clock.ts';
 import type { MonolithConfig } from '../config.ts';
 import type { EventRecorder } from '../events/event-recorder.ts';
 import type { Models } from '../models/index.ts';
+import type { Catalogue } from './catalogue/catalogue.ts';
 
 export type Redis = ReturnType<typeof createRedis>;
 
@@ -29,6 +30,7 @@ export type ModuleDeps = {
   auth: Auth;
   accessTokens: AccessTokens;
   signingKeys: SigningKeys;
+  catalogue: Catalogue;
 };
 
 /** A module of the shop: its routes, and what it runs beside them. */

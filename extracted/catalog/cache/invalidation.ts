@@ -1,3 +1,5 @@
+import { pause } from '@strangler/platform/backoff.ts';
+import { readFenceRefusal } from '@strangler/platform/contracts/fence-refusal.ts';
 import { Problem } from '@strangler/platform/http/problem.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { Gauge, type Registry } from 'prom-client';
@@ -16,8 +18,8 @@ import { everythingScope, type Scope } from './scope.ts';
 export type CacheInvalidation = {
   /**
    * Runs `write`, which commits a change of these scopes, so that whoever asks after it returned is not answered with
-   * what was true before. `more` names scopes that are known only afterwards. A write that throws a Problem has changed
-   * nothing, and leaves the cache as it was.
+   * what was true before. `more` names scopes that are known only afterwards. A write that throws a Problem or that the
+   * fence refuses has changed nothing, and leaves the cache as it was.
    */
   around<T>(scopes: readonly Scope[], write: () => Promise<T>, more?: (result: T) => readonly Scope[]): Promise<T>;
   /** Says that these scopes have changed already. */
@@ -31,6 +33,10 @@ export type CacheInvalidation = {
 const MOST_OWED = 1_000;
 
 const RETRY_MS = 50;
+
+/** How often, and how far apart, Redis is told of a change before the change is owed. */
+const SETTLE_TRIES = 8;
+const SETTLE_PAUSE_MS = 25;
 
 /** Takes an announcement back, unless somebody else has written there since. */
 const RETRACT = `
@@ -78,6 +84,16 @@ export function createInvalidation({
     return done !== undefined;
   };
 
+  /** Other instances believe the cache until it is told: a write waits for that a while, where a read would not. */
+  const putPatiently = async (scopes: readonly Scope[]): Promise<boolean> => {
+    // Redis is known to be away while something is owed; waiting for it again would make each write slow.
+    for (let left = owed.size === 0 ? SETTLE_TRIES : 1; ; left -= 1) {
+      if (await put(scopes)) return true;
+      if (left <= 1) return false;
+      await pause(SETTLE_PAUSE_MS);
+    }
+  };
+
   /** Best effort: it only matters when this process dies before `settle`. */
   const announce = (scopes: readonly Scope[]): Promise<Announced[] | undefined> | undefined =>
     link?.run((client) =>
@@ -108,7 +124,7 @@ export function createInvalidation({
 
   const settle = async (scopes: readonly Scope[]): Promise<void> => {
     if (link === undefined || scopes.length === 0) return;
-    if (await put(scopes)) return;
+    if (await putPatiently(scopes)) return;
     if (owed.size === 0)
       log.warn({ scopes: scopes.length }, 'the cache could not be told of a change; reading past it');
     changes += 1;
@@ -149,8 +165,9 @@ export function createInvalidation({
       try {
         result = await write();
       } catch (error) {
-        // A Problem says that nothing was written; after any other failure nobody knows.
-        if (error instanceof Problem && announced) await retract(announced);
+        // A Problem and the fence say that nothing was written; after any other failure nobody knows.
+        const unwritten = error instanceof Problem || readFenceRefusal(error) !== undefined;
+        if (unwritten && announced) await retract(announced);
         else await settle(scopes);
         throw error;
       }

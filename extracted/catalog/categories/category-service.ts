@@ -6,6 +6,7 @@ import type { CacheInvalidation } from '../cache/invalidation.ts';
 import { everythingScope } from '../cache/scope.ts';
 import type { Clock } from '../clock.ts';
 import { change, type Executor, isDuplicate, select } from '../database.ts';
+import type { Fenced } from '../fenced.ts';
 import { invalid } from '../http/invalid.ts';
 import { lineOfText } from '../http/text.ts';
 import { type CategoryView, categoryView, wouldMakeCycle } from './category-tree.ts';
@@ -36,25 +37,29 @@ type Parents = ReadonlyMap<number, number | null>;
 export function createCategoryService({
   pool,
   invalidation,
+  fenced,
   clock,
 }: {
   pool: Pool;
   invalidation: CacheInvalidation;
+  fenced: Fenced;
   clock: Clock;
 }): CategoryService {
   /** Locks the whole (small) tree: two moves at the same time could make a cycle that neither sees. */
   const withTree = <T>(work: (executor: Executor, parents: Parents) => Promise<T>): Promise<T> =>
-    invalidation.around([everythingScope], () =>
-      withTransaction(pool, 'READ COMMITTED', async (connection) => {
-        const rows = await select<{ id: number; parent_id: number | null }>(
-          connection,
-          'SELECT id, parent_id FROM categories ORDER BY id FOR UPDATE',
-        );
-        const parents = rows.map(
-          (row) => [Number(row.id), row.parent_id === null ? null : Number(row.parent_id)] as const,
-        );
-        return work(connection, new Map(parents));
-      }),
+    fenced(() =>
+      invalidation.around([everythingScope], () =>
+        withTransaction(pool, 'READ COMMITTED', async (connection) => {
+          const rows = await select<{ id: number; parent_id: number | null }>(
+            connection,
+            'SELECT id, parent_id FROM categories ORDER BY id FOR UPDATE',
+          );
+          const parents = rows.map(
+            (row) => [Number(row.id), row.parent_id === null ? null : Number(row.parent_id)] as const,
+          );
+          return work(connection, new Map(parents));
+        }),
+      ),
     );
 
   return {

@@ -18,6 +18,8 @@ export type ProductReader = {
   page(query: ProductQuery): Promise<Representation>;
   /** The rows of these ids that are not archived, in no particular order, by one statement. */
   rows(ids: readonly number[]): Promise<ProductRow[]>;
+  /** As `rows`, archived ones included. */
+  anyRows(ids: readonly number[]): Promise<ProductRow[]>;
   /** Listed products by id, in batches, each read when the one before has been taken. */
   batches(filter: ProductFilter & { category: string | undefined }, size: number): AsyncGenerator<ProductRow[]>;
 };
@@ -66,6 +68,11 @@ export function createProductReader({ pool, cache }: { pool: Pool; cache: ReadTh
       if (ids.length === 0) return [];
       const sql = `SELECT ${productColumns} FROM products WHERE id IN (?) AND archived_at IS NULL`;
       return select<ProductRow>(pool, sql, [ids]);
+    },
+
+    async anyRows(ids) {
+      if (ids.length === 0) return [];
+      return select<ProductRow>(pool, `SELECT ${productColumns} FROM products WHERE id IN (?)`, [ids]);
     },
 
     async *batches({ category, ...filter }, size) {

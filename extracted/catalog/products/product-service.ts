@@ -5,6 +5,7 @@ import type { CacheInvalidation } from '../cache/invalidation.ts';
 import { listsScope, productScope } from '../cache/scope.ts';
 import type { Clock } from '../clock.ts';
 import { change, type Executor, isDuplicate, select } from '../database.ts';
+import type { Fenced } from '../fenced.ts';
 import { ifMatchMatches } from '../http/entity-tag.ts';
 import { invalid } from '../http/invalid.ts';
 import type { Representation } from '../http/representation.ts';
@@ -36,37 +37,41 @@ type Changes = Partial<Omit<ProductFields, 'attributes'>> & { attributes?: Produ
 export function createProductService({
   pool,
   invalidation,
+  fenced,
   clock,
 }: {
   pool: Pool;
   invalidation: CacheInvalidation;
+  fenced: Fenced;
   clock: Clock;
 }): ProductService {
   /** Writes what `changesOf` makes of the row, if it is still the row that the client has seen. */
   const update = (id: number, ifMatch: string, changesOf: (row: ProductRow) => Changes): Promise<ProductRow> =>
-    invalidation.around([productScope(id), listsScope], () =>
-      withTransaction(pool, 'READ COMMITTED', async (connection) => {
-        // `*` says "whatever it is now": the row is locked first, so that no other write can come between.
-        if (ifMatch.trim() === '*') await select(connection, 'SELECT id FROM products WHERE id = ? FOR UPDATE', [id]);
-        const row = await loadProduct(connection, id);
-        if (!ifMatchMatches(ifMatch, productRepresentation(row).entityTag)) throw stale(id);
-        const changes = changesOf(row);
-        const moved = changes.category_id !== undefined && changes.category_id !== Number(row.category_id);
-        if (moved) await requireCategory(connection, changes.category_id as number);
-        const columns = { ...changes, version: row.version + 1, updated_at: clock.now() };
-        const assigned = Object.entries(columns).filter(([, value]) => value !== undefined);
-        const { found } = await change(
-          connection,
-          `UPDATE products SET ${assigned.map(([column]) => `${column} = ?`).join(', ')} WHERE id = ? AND version = ?`,
-          [
-            ...assigned.map(([column, value]) => (column === 'attributes' ? JSON.stringify(value) : value)),
-            id,
-            row.version,
-          ],
-        ).catch(explainDuplicate(changes.sku));
-        if (found === 0) throw stale(id);
-        return changes.archived_at ? row : loadProduct(connection, id);
-      }),
+    fenced(() =>
+      invalidation.around([productScope(id), listsScope], () =>
+        withTransaction(pool, 'READ COMMITTED', async (connection) => {
+          // `*` says "whatever it is now": the row is locked first, so that no other write can come between.
+          if (ifMatch.trim() === '*') await select(connection, 'SELECT id FROM products WHERE id = ? FOR UPDATE', [id]);
+          const row = await loadProduct(connection, id);
+          if (!ifMatchMatches(ifMatch, productRepresentation(row).entityTag)) throw stale(id);
+          const changes = changesOf(row);
+          const moved = changes.category_id !== undefined && changes.category_id !== Number(row.category_id);
+          if (moved) await requireCategory(connection, changes.category_id as number);
+          const columns = { ...changes, version: row.version + 1, updated_at: clock.now() };
+          const assigned = Object.entries(columns).filter(([, value]) => value !== undefined);
+          const { found } = await change(
+            connection,
+            `UPDATE products SET ${assigned.map(([column]) => `${column} = ?`).join(', ')} WHERE id = ? AND version = ?`,
+            [
+              ...assigned.map(([column, value]) => (column === 'attributes' ? JSON.stringify(value) : value)),
+              id,
+              row.version,
+            ],
+          ).catch(explainDuplicate(changes.sku));
+          if (found === 0) throw stale(id);
+          return changes.archived_at ? row : loadProduct(connection, id);
+        }),
+      ),
     );
 
   return {
@@ -90,7 +95,9 @@ export function createProductService({
           return loadProduct(connection, id);
         });
       // Somebody may have been told that there is no product of the id that this one gets.
-      const row = await invalidation.around([listsScope], insert, (made) => [productScope(Number(made.id))]);
+      const row = await fenced(() =>
+        invalidation.around([listsScope], insert, (made) => [productScope(Number(made.id))]),
+      );
       return { ...productRepresentation(row), id: Number(row.id) };
     },
 

@@ -8,6 +8,7 @@ import type { CacheInvalidation } from '../cache/invalidation.ts';
 import { listsScope, productScope } from '../cache/scope.ts';
 import type { Clock } from '../clock.ts';
 import { change, type Executor, isDuplicate, select } from '../database.ts';
+import type { Fenced } from '../fenced.ts';
 import { lineOfText, paragraphs } from '../http/text.ts';
 import type { ProductRow } from '../products/product-row.ts';
 import { noSuchProduct } from '../products/product-service.ts';
@@ -37,26 +38,30 @@ export type ReviewService = {
 export function createReviewService({
   pool,
   invalidation,
+  fenced,
   authorNames,
   clock,
 }: {
   pool: Pool;
   invalidation: CacheInvalidation;
+  fenced: Fenced;
   authorNames: AuthorNames;
   clock: Clock;
 }): ReviewService {
   /** Locks the product's row, so that its rating is counted by one transaction at a time. */
   const withProduct = <T>(id: number, work: (executor: Executor, product: RatedProduct) => Promise<T>): Promise<T> =>
-    invalidation.around([productScope(id), listsScope], () =>
-      withTransaction(pool, 'READ COMMITTED', async (connection) => {
-        const [product] = await select<RatedProduct>(
-          connection,
-          'SELECT id, rating_sum, rating_count, version FROM products WHERE id = ? AND archived_at IS NULL FOR UPDATE',
-          [id],
-        );
-        if (!product) throw noSuchProduct(id);
-        return work(connection, product);
-      }),
+    fenced(() =>
+      invalidation.around([productScope(id), listsScope], () =>
+        withTransaction(pool, 'READ COMMITTED', async (connection) => {
+          const [product] = await select<RatedProduct>(
+            connection,
+            'SELECT id, rating_sum, rating_count, version FROM products WHERE id = ? AND archived_at IS NULL FOR UPDATE',
+            [id],
+          );
+          if (!product) throw noSuchProduct(id);
+          return work(connection, product);
+        }),
+      ),
     );
 
   const writeRating = async (executor: Executor, { id, version }: RatedProduct, rating: Rating): Promise<void> => {

@@ -2,6 +2,7 @@ import type { Sequelize, Transaction } from 'sequelize';
 import type { Clock } from '../../clock.ts';
 import type { Models } from '../../models/index.ts';
 import { inTransaction } from '../../transaction.ts';
+import type { ProductReader } from '../catalogue/owner/product-reader.ts';
 
 /**
  * Whether a line could be bought now. `short`: some are left, but fewer than wanted; `withdrawn`: the product is no longer sold.
@@ -35,11 +36,23 @@ export class LocalCarts implements Carts {
   readonly #sequelize: Sequelize;
   readonly #models: Models;
   readonly #clock: Clock;
+  readonly #products: ProductReader;
 
-  constructor({ sequelize, models, clock }: { sequelize: Sequelize; models: Models; clock: Clock }) {
+  constructor({
+    sequelize,
+    models,
+    clock,
+    catalogue,
+  }: {
+    sequelize: Sequelize;
+    models: Models;
+    clock: Clock;
+    catalogue: { productReader: ProductReader };
+  }) {
     this.#sequelize = sequelize;
     this.#models = models;
     this.#clock = clock;
+    this.#products = catalogue.productReader;
   }
 
   async lockForSale(accountId: number, transaction: Transaction): Promise<CartLine[]> {
@@ -51,47 +64,41 @@ export class LocalCarts implements Carts {
     await this.#models.CartItem.destroy({ where: { account_id: accountId }, transaction });
   }
 
-  /** The lines of a cart with the products' present names, prices and stock, in one statement. */
+  /** The lines of a cart with the products' present names, prices and stock. */
   async lines(accountId: number, transaction?: Transaction): Promise<CartLine[]> {
-    const { CartItem, Product, StockLevel } = this.#models;
+    const { CartItem, StockLevel } = this.#models;
     const items = await CartItem.findAll({
       where: { account_id: accountId },
-      include: [
-        {
-          model: Product,
-          as: 'product',
-          attributes: ['name', 'price_cents', 'currency', 'active', 'archived_at'],
-          include: [{ model: StockLevel, as: 'stock', attributes: ['available'] }],
-        },
-      ],
+      include: [{ model: StockLevel, as: 'stock', attributes: ['available'] }],
       order: [['product_id', 'ASC']],
       ...(transaction ? { transaction } : {}),
     });
-    return items.map(({ product_id, quantity, product }) => {
+    const products = await this.#products.byIds(
+      items.map(({ product_id }) => product_id),
+      transaction,
+    );
+    return items.map(({ product_id, quantity, stock }) => {
+      const product = products.get(product_id);
       if (!product) throw new Error(`product ${product_id} in the cart of account ${accountId} has no row`);
-      const left = product.stock?.available ?? 0;
+      const left = stock?.available ?? 0;
       return {
         productId: product_id,
         name: product.name,
-        unitPriceCents: product.price_cents,
+        unitPriceCents: product.priceCents,
         currency: product.currency,
         quantity,
-        availability: availabilityOf({ sold: product.active && product.archived_at === null, left, wanted: quantity }),
+        availability: availabilityOf({ sold: product.active && !product.archived, left, wanted: quantity }),
       };
     });
   }
 
   /** Sets how many of a product are in the cart. */
   async put(accountId: number, productId: number, quantity: number): Promise<PutOutcome> {
-    const { Cart, CartItem, Product } = this.#models;
+    const { Cart, CartItem } = this.#models;
     return inTransaction(this.#sequelize, async (transaction) => {
       const now = this.#clock.now();
-      const product = await Product.findOne({
-        where: { id: productId, active: true, archived_at: null },
-        attributes: ['id'],
-        transaction,
-      });
-      if (!product) return { kind: 'no_such_product' };
+      const product = (await this.#products.byIds([productId], transaction)).get(productId);
+      if (!product?.active || product.archived) return { kind: 'no_such_product' };
       await Cart.upsert({ account_id: accountId, updated_at: now }, { transaction });
       // Not by what UPDATE says it changed: MySQL counts no row where the quantity stays the same.
       const line = await CartItem.findOne({

@@ -1,15 +1,16 @@
 import { parseBody, parseParams } from '@strangler/platform/http/validate.ts';
 import type { Router } from 'express';
-import type { Auth } from '../../auth/auth.ts';
+import { type Auth, callerOf } from '../../auth/auth.ts';
 import { entityTag } from '../../http/entity-tag.ts';
 import { idParams } from '../../http/id.ts';
 import { jsonBody } from '../../http/json-body.ts';
 import { sendRepresentation } from '../../http/representation.ts';
 import { type CategoryService, wholeCategory } from './category-service.ts';
+import type { CatalogueWrites } from './owner/catalogue-writes.ts';
 
 export function addCategoryRoutes(
   routes: Router,
-  { auth, categories }: { auth: Auth; categories: CategoryService },
+  { auth, categories, writes }: { auth: Auth; categories: Pick<CategoryService, 'tree'>; writes: CatalogueWrites },
 ): void {
   const admin = auth.requireRole('admin');
 
@@ -19,17 +20,17 @@ export function addCategoryRoutes(
   });
 
   routes.post('/api/categories', admin, jsonBody(), async (request, response) => {
-    response.status(201).json(await categories.create(parseBody(wholeCategory, request)));
+    response.status(201).json(await writes.createCategory(parseBody(wholeCategory, request), callerOf(request)));
   });
 
   routes.put('/api/categories/:id', admin, jsonBody(), async (request, response) => {
     const { id } = parseParams(idParams, request);
-    response.json(await categories.replace(id, parseBody(wholeCategory, request)));
+    response.json(await writes.replaceCategory(id, parseBody(wholeCategory, request), callerOf(request)));
   });
 
   routes.delete('/api/categories/:id', admin, async (request, response) => {
     const { id } = parseParams(idParams, request);
-    await categories.remove(id);
+    await writes.removeCategory(id, callerOf(request));
     response.status(204).end();
   });
 }

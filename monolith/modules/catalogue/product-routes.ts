@@ -1,16 +1,20 @@
 import { problems } from '@strangler/platform/http/problem.ts';
 import { parseBody, parseParams } from '@strangler/platform/http/validate.ts';
 import type { Request, Router } from 'express';
-import type { Auth } from '../../auth/auth.ts';
+import { type Auth, callerOf } from '../../auth/auth.ts';
 import { entityTag } from '../../http/entity-tag.ts';
 import { idParams } from '../../http/id.ts';
 import { jsonBody } from '../../http/json-body.ts';
 import { sendRepresentation, sendWritten } from '../../http/representation.ts';
+import type { CatalogueWrites } from './owner/catalogue-writes.ts';
 import { productPatch, wholeProduct } from './product-fields.ts';
 import { productQuery } from './product-list.ts';
 import type { ProductService } from './product-service.ts';
 
-export function addProductRoutes(routes: Router, { auth, products }: { auth: Auth; products: ProductService }): void {
+export function addProductRoutes(
+  routes: Router,
+  { auth, products, writes }: { auth: Auth; products: Pick<ProductService, 'list' | 'get'>; writes: CatalogueWrites },
+): void {
   const admin = auth.requireRole('admin');
   const patchBody = jsonBody({ types: ['application/json', 'application/merge-patch+json'] });
 
@@ -26,7 +30,7 @@ export function addProductRoutes(routes: Router, { auth, products }: { auth: Aut
   });
 
   routes.post('/api/products', admin, jsonBody(), async (request, response) => {
-    const created = await products.create(parseBody(wholeProduct, request));
+    const created = await writes.createProduct(parseBody(wholeProduct, request), callerOf(request));
     response.setHeader('Location', `/api/products/${created.id}`);
     sendWritten(response, 201, created);
   });
@@ -34,18 +38,20 @@ export function addProductRoutes(routes: Router, { auth, products }: { auth: Aut
   routes.put('/api/products/:id', admin, jsonBody(), async (request, response) => {
     const { id } = parseParams(idParams, request);
     const ifMatch = requireIfMatch(request);
-    sendWritten(response, 200, await products.replace(id, ifMatch, parseBody(wholeProduct, request)));
+    const fields = parseBody(wholeProduct, request);
+    sendWritten(response, 200, await writes.replaceProduct(id, ifMatch, fields, callerOf(request)));
   });
 
   routes.patch('/api/products/:id', admin, patchBody, async (request, response) => {
     const { id } = parseParams(idParams, request);
     const ifMatch = requireIfMatch(request);
-    sendWritten(response, 200, await products.patch(id, ifMatch, parseBody(productPatch, request)));
+    const patch = parseBody(productPatch, request);
+    sendWritten(response, 200, await writes.patchProduct(id, ifMatch, patch, callerOf(request)));
   });
 
   routes.delete('/api/products/:id', admin, async (request, response) => {
     const { id } = parseParams(idParams, request);
-    await products.archive(id, requireIfMatch(request));
+    await writes.archiveProduct(id, requireIfMatch(request), callerOf(request));
     response.status(204).end();
   });
 }

@@ -2,6 +2,7 @@ import { QueryTypes, type Sequelize, type Transaction } from 'sequelize';
 import type { Clock } from '../../clock.ts';
 import type { Models } from '../../models/index.ts';
 import { inTransaction } from '../../transaction.ts';
+import type { ProductReader } from '../catalogue/owner/product-reader.ts';
 import type { StockAdjustment, StockLevel } from './models.ts';
 
 /** How much of a product an order takes. */
@@ -43,11 +44,23 @@ export class LocalInventory implements Inventory {
   readonly #sequelize: Sequelize;
   readonly #models: Models;
   readonly #clock: Clock;
+  readonly #products: ProductReader;
 
-  constructor({ sequelize, models, clock }: { sequelize: Sequelize; models: Models; clock: Clock }) {
+  constructor({
+    sequelize,
+    models,
+    clock,
+    catalogue,
+  }: {
+    sequelize: Sequelize;
+    models: Models;
+    clock: Clock;
+    catalogue: { productReader: ProductReader };
+  }) {
     this.#sequelize = sequelize;
     this.#models = models;
     this.#clock = clock;
+    this.#products = catalogue.productReader;
   }
 
   async takeStock(lines: StockLine[], cause: StockCause, transaction: Transaction): Promise<TakeOutcome> {
@@ -72,12 +85,8 @@ export class LocalInventory implements Inventory {
 
   /** The stock of a product; undefined where there is no such product. */
   async find(productId: number): Promise<StockView | undefined> {
-    const product = await this.#models.Product.findOne({
-      where: { id: productId, archived_at: null },
-      attributes: ['id'],
-      include: [{ model: this.#models.StockLevel, as: 'stock' }],
-    });
-    return product ? viewOf(productId, product.stock ?? null) : undefined;
+    if (!(await this.#isThere(productId))) return undefined;
+    return viewOf(productId, await this.#models.StockLevel.findByPk(productId));
   }
 
   /**
@@ -93,14 +102,10 @@ export class LocalInventory implements Inventory {
   }): Promise<AdjustOutcome> {
     const { productId, delta, reason, accountId, isExpected } = request;
     return inTransaction(this.#sequelize, async (transaction) => {
+      if (!(await this.#isThere(productId, transaction))) return { kind: 'no_such_product' };
       await this.#ensureRow(productId, transaction);
       const level = await this.#models.StockLevel.findByPk(productId, { lock: transaction.LOCK.UPDATE, transaction });
-      const product = await this.#models.Product.findOne({
-        where: { id: productId, archived_at: null },
-        attributes: ['id'],
-        transaction,
-      });
-      if (!level || !product) return { kind: 'no_such_product' };
+      if (!level) return { kind: 'no_such_product' };
       if (isExpected && !isExpected(viewOf(productId, level))) return { kind: 'changed_meanwhile' };
       if (level.available + delta < 0) return { kind: 'below_zero', left: level.available };
       if (level.available + delta > mostAvailable) return { kind: 'too_much', most: mostAvailable };
@@ -136,10 +141,14 @@ export class LocalInventory implements Inventory {
     return level?.available ?? 0;
   }
 
+  async #isThere(productId: number, transaction?: Transaction): Promise<boolean> {
+    const product = (await this.#products.byIds([productId], transaction)).get(productId);
+    return product !== undefined && !product.archived;
+  }
+
   async #ensureRow(productId: number, transaction: Transaction): Promise<void> {
     await this.#sequelize.query(
-      `INSERT INTO stock_levels (product_id, available, version, updated_at)
-       SELECT id, 0, 1, :now FROM products WHERE id = :productId
+      `INSERT INTO stock_levels (product_id, available, version, updated_at) VALUES (:productId, 0, 1, :now)
        ON DUPLICATE KEY UPDATE product_id = stock_levels.product_id`,
       { type: QueryTypes.INSERT, replacements: { productId, now: this.#clock.now() }, transaction },
     );

@@ -1,5 +1,4 @@
 import { DataTypes, type Model, type ModelStatic, type Optional, type Sequelize } from 'sequelize';
-import type { Product } from '../catalogue/models.ts';
 import type { Payment } from '../payments/models.ts';
 
 /**
@@ -32,7 +31,7 @@ export type OrderItemRow = {
   quantity: number;
 };
 
-export type OrderItem = Model<OrderItemRow, OrderItemRow> & OrderItemRow & { product?: Product };
+export type OrderItem = Model<OrderItemRow, OrderItemRow> & OrderItemRow;
 export type Order = Model<OrderRow, Optional<OrderRow, 'id' | 'cancel_reason' | 'version'>> &
   OrderRow & {
     items?: OrderItem[];

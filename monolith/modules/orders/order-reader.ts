@@ -1,5 +1,6 @@
 import { Op } from 'sequelize';
 import type { Models } from '../../models/index.ts';
+import type { ProductReader, SoldProduct } from '../catalogue/owner/product-reader.ts';
 import { paymentJson } from '../payments/representation.ts';
 import type { Order, OrderStatus } from './models.ts';
 
@@ -9,12 +10,17 @@ export type OrderFilter = {
   status: OrderStatus | undefined;
 };
 
+/** An order, and the products of its lines as they are today. */
+export type OrderInFull = { order: Order; products: ReadonlyMap<number, SoldProduct> };
+
 /** Reads orders as the API shows them, in a number of statements that does not grow with the number of orders. */
 export class OrderReader {
   readonly #models: Models;
+  readonly #products: ProductReader;
 
-  constructor({ models }: { models: Models }) {
+  constructor({ models, catalogue }: { models: Models; catalogue: { productReader: ProductReader } }) {
     this.#models = models;
+    this.#products = catalogue.productReader;
   }
 
   /** Orders from below `beforeId` on, newest first. */
@@ -38,29 +44,18 @@ export class OrderReader {
   }
 
   /** One order with the present state of what it names: products, their categories, its payment, its customer. */
-  find(orderId: number, accountId: number | undefined): Promise<Order | null> {
-    const { Order, OrderItem, Payment, Account, Product, Category } = this.#models;
-    return Order.findOne({
+  async find(orderId: number, accountId: number | undefined): Promise<OrderInFull | null> {
+    const { Order, OrderItem, Payment, Account } = this.#models;
+    const order = await Order.findOne({
       where: { id: orderId, ...(accountId === undefined ? {} : { account_id: accountId }) },
       include: [
         { model: Payment, as: 'payment' },
         { model: Account, as: 'customer', attributes: ['id', 'display_name', 'email'] },
-        {
-          model: OrderItem,
-          as: 'items',
-          separate: true,
-          order: [['product_id', 'ASC']],
-          include: [
-            {
-              model: Product,
-              as: 'product',
-              attributes: ['id', 'sku', 'name', 'price_cents', 'currency', 'active', 'archived_at'],
-              include: [{ model: Category, as: 'category', attributes: ['id', 'name', 'slug'] }],
-            },
-          ],
-        },
+        { model: OrderItem, as: 'items', separate: true, order: [['product_id', 'ASC']] },
       ],
     });
+    if (!order) return null;
+    return { order, products: await this.#products.byIds((order.items ?? []).map((item) => item.product_id)) };
   }
 }
 
@@ -79,7 +74,7 @@ export function orderSummaryJson(order: Order) {
 }
 
 /** An order with all that belongs to it. `product` of a line is the product as it is today. */
-export function orderDetailJson(order: Order) {
+export function orderDetailJson({ order, products }: OrderInFull) {
   return {
     ...orderHeadJson(order),
     items: (order.items ?? []).map((item) => ({
@@ -88,20 +83,15 @@ export function orderDetailJson(order: Order) {
       unit_price_cents: item.unit_price_cents,
       quantity: item.quantity,
       line_total_cents: item.unit_price_cents * item.quantity,
-      product: item.product
-        ? {
-            sku: item.product.sku,
-            name: item.product.name,
-            price_cents: item.product.price_cents,
-            currency: item.product.currency,
-            on_sale: Boolean(item.product.active) && item.product.archived_at === null,
-            category: item.product.category
-              ? { id: item.product.category.id, name: item.product.category.name, slug: item.product.category.slug }
-              : null,
-          }
-        : null,
+      product: productJson(products.get(item.product_id)),
     })),
   };
+}
+
+function productJson(product: SoldProduct | undefined) {
+  if (!product) return null;
+  const { sku, name, priceCents: price_cents, currency, active, archived, category } = product;
+  return { sku, name, price_cents, currency, on_sale: active && !archived, category };
 }
 
 function orderHeadJson(order: Order) {

@@ -128,7 +128,7 @@ describe('one order', () => {
       const counted = await countStatements(shop.deps.sequelize, () => customer.client.get(`/api/orders/${orderId}`));
       counts.push(counted.statements.length);
     }
-    expect(counts).toEqual([2, 2]);
+    expect(counts).toEqual([3, 3]);
   });
 
   test('is not there for anyone else', async () => {

@@ -1,0 +1,177 @@
+import { requestIdHeader, traceparentHeader } from '@strangler/platform/contracts/headers.ts';
+import { Problem, problems } from '@strangler/platform/http/problem.ts';
+import { currentRequest } from '@strangler/platform/http/request-context.ts';
+import { Counter, type Registry } from 'prom-client';
+import { Agent, request } from 'undici';
+import type { Instances } from './instances.ts';
+
+export type CatalogueRequest = {
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /** With the query. */
+  path: string;
+  headers?: Record<string, string>;
+  /** Sent as JSON. */
+  body?: unknown;
+};
+
+export type CatalogueAnswer = {
+  status: number;
+  headers: Record<string, string | string[] | undefined>;
+  text: string;
+};
+
+/** Speaks HTTP with an instance of the catalogue service. */
+export type CatalogueClient = {
+  /**
+   * The answer, whatever its status. A request that cannot have been received is sent to the next instance; a read also
+   * where its answer did not come. Throws CatalogueAway or CatalogueOutcomeUnknown.
+   */
+  send(request: CatalogueRequest): Promise<CatalogueAnswer>;
+  close(): Promise<void>;
+};
+
+/** No instance could be reached, and nothing was done: 503. */
+export class CatalogueAway extends Problem {
+  constructor(cause: unknown) {
+    const detail = 'The catalogue cannot be reached just now; try again.';
+    super({ status: 503, detail, headers: { 'retry-after': '1' }, cause });
+    this.name = 'CatalogueAway';
+  }
+}
+
+/** The answer to a write did not come: it may have been done. 502, without Retry-After: to repeat it may be to do it twice. */
+export class CatalogueOutcomeUnknown extends Problem {
+  constructor(cause: unknown) {
+    const detail = 'The catalogue did not answer: the change may have been made. Read before you repeat it.';
+    super({ status: 502, detail, cause });
+    this.name = 'CatalogueOutcomeUnknown';
+  }
+}
+
+/** Longer than the service lets a write wait before its fence. */
+const ANSWER_TIMEOUT_MS = 15_000;
+const CONNECT_TIMEOUT_MS = 1_000;
+const MOST_ANSWER_BYTES = 16 * 1024 * 1024;
+
+const notSentCodes = new Set([
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
+
+export function createCatalogueClient({
+  instances,
+  metrics,
+}: {
+  instances: Instances;
+  metrics: Registry;
+}): CatalogueClient {
+  const timeouts = {
+    connect: { timeout: CONNECT_TIMEOUT_MS },
+    headersTimeout: ANSWER_TIMEOUT_MS,
+    bodyTimeout: ANSWER_TIMEOUT_MS,
+    maxResponseSize: MOST_ANSWER_BYTES,
+  };
+  const reads = new Agent({ ...timeouts, connections: 32 });
+  // A connection for each write: one that is closed by the other side just as it is used again leaves the outcome unknown.
+  const writes = new Agent({ ...timeouts, pipelining: 0 });
+  const calls = new Counter({
+    name: 'shop_catalogue_service_calls_total',
+    help: 'Requests sent to the catalogue service, by what became of them',
+    labelNames: ['method', 'outcome'],
+    registers: [metrics],
+  });
+
+  const once = async (origin: string, { method, path, headers = {}, body }: CatalogueRequest) => {
+    const answer = await request(`${origin}${path}`, {
+      method,
+      headers: {
+        accept: 'application/json',
+        ...ofThisRequest(),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      dispatcher: method === 'GET' ? reads : writes,
+    });
+    return { status: answer.statusCode, headers: answer.headers, text: await answer.body.text() };
+  };
+
+  return {
+    async send(wanted) {
+      const { method } = wanted;
+      let away: unknown;
+      for (const origin of await instances.inTurn()) {
+        try {
+          const answer = await once(origin, wanted);
+          calls.inc({ method, outcome: `${Math.floor(answer.status / 100)}xx` });
+          return answer;
+        } catch (error) {
+          const unsent = notSentCodes.has(String((error as NodeJS.ErrnoException).code));
+          calls.inc({ method, outcome: unsent ? 'unreachable' : 'unanswered' });
+          if (!unsent && method !== 'GET') throw new CatalogueOutcomeUnknown(error);
+          away = error;
+        }
+      }
+      throw new CatalogueAway(away ?? new Error('no instance of the catalogue service is known'));
+    },
+    close: async () => {
+      await Promise.all([reads.close(), writes.close()]);
+    },
+  };
+}
+
+/** What a 2xx answer says; every other becomes the problem that it tells of. */
+export function textOf(answer: CatalogueAnswer): string {
+  if (answer.status >= 200 && answer.status < 300) return answer.text;
+  throw problemOf(answer);
+}
+
+function problemOf({ status, headers, text }: CatalogueAnswer): Problem {
+  const told = parseObject(text);
+  if (status < 400 || typeof told?.title !== 'string') {
+    return new Problem({ status: 502, detail: `The catalogue answered ${status}, which was not expected.` });
+  }
+  const { type, title, detail, errors, status: _status, ...extensions } = told;
+  const kept = ['retry-after', 'www-authenticate'].flatMap((name) => {
+    const value = headers[name];
+    return typeof value === 'string' ? [[name, value] as const] : [];
+  });
+  return new Problem({
+    status,
+    title,
+    ...(typeof type === 'string' ? { type } : {}),
+    ...(typeof detail === 'string' ? { detail } : {}),
+    ...(Array.isArray(errors) ? { errors } : {}),
+    headers: Object.fromEntries(kept),
+    extensions,
+  });
+}
+
+function parseObject(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function ofThisRequest(): Record<string, string> {
+  const context = currentRequest();
+  return context ? { [requestIdHeader]: context.requestId, [traceparentHeader]: context.traceparent } : {};
+}
+
+/** What there is no service for: neither CATALOG_URL nor Consul say where it is. */
+export const noCatalogueClient: CatalogueClient = {
+  send: async () => {
+    throw problems.unavailable(
+      1,
+      'The flags give this to the catalogue service, and neither CATALOG_URL nor CONSUL_URL says where that is.',
+    );
+  },
+  close: async () => {},
+};

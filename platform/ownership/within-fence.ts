@@ -1,0 +1,82 @@
+import { type Backoff, nextBackoffMs, pause } from '../backoff.ts';
+import { type FenceOwner, type FenceRefusal, readFenceRefusal } from '../contracts/fence-refusal.ts';
+import { Problem } from '../http/problem.ts';
+import { type ClosedFence, disbelieved } from './closed-fence.ts';
+import type { OwnerFollower, Ownership } from './owner-follower.ts';
+
+/** How long a write that met a closed fence waits to be let through. */
+export const fenceWaitMs = 5_000;
+
+const retryAfterSeconds = 1;
+
+const backoff: Backoff = { baseMs: 10, capMs: 100 };
+
+/** A write was refused by the fence for as long as it could wait, and nothing of it was done: 503 with Retry-After. */
+export class FencedWrite extends Problem {
+  /** The epoch that is known to be in force. */
+  readonly knownEpoch: number;
+
+  constructor(refusal: Pick<FenceRefusal, 'slice' | 'epoch' | 'owner'>, known: Ownership | undefined, cause: unknown) {
+    const owner = known?.owner ?? refusal.owner;
+    super({
+      status: 503,
+      title: 'Write not taken here',
+      detail: `The writes of ${refusal.slice} ${owner === 'held' ? 'are being moved' : `are the ${owner}’s`}; nothing was done. Send it again.`,
+      headers: { 'retry-after': `${retryAfterSeconds}` },
+      cause,
+    });
+    this.name = 'FencedWrite';
+    this.knownEpoch = Math.max(refusal.epoch, known?.epoch ?? 0);
+  }
+}
+
+export type WithinFenceOptions = {
+  /** Undefined: nobody tells who owns, and the fence is tried again until the time is over. */
+  owner: OwnerFollower | undefined;
+  /** Who this process is. */
+  self: FenceOwner;
+  /** Given: a refusal (a Problem below 500) is given only where the fence is open. */
+  closed?: ClosedFence | undefined;
+  /** 5000 ms unless told. */
+  waitMs?: number;
+};
+
+/**
+ * Runs a write. One that a closed fence refuses, rolled back by then, is run again until the fence is open: after short
+ * jittered pauses, and at once when the flags change. `run` must have no effect outside of its transaction.
+ * @throws FencedWrite at the bound, or as soon as the ownership has moved to another while it waited; else what `run` throws.
+ */
+export async function withinFence<T>(
+  run: () => Promise<T>,
+  { owner, self, closed, waitMs = fenceWaitMs }: WithinFenceOptions,
+): Promise<T> {
+  const began = owner?.now();
+  const untilMs = performance.now() + waitMs;
+  let delayMs: number | undefined;
+  for (;;) {
+    const seen = owner?.now();
+    try {
+      return await run();
+    } catch (error) {
+      const refusal = readFenceRefusal(error) ?? (await disbelieved(error, closed));
+      if (refusal === undefined) throw error;
+      const leftMs = untilMs - performance.now();
+      const said = owner?.now();
+      const movedAway =
+        said !== undefined && said.owner !== self && said.owner !== 'held' && said.epoch > (began?.epoch ?? said.epoch);
+      if (leftMs <= 0 || movedAway) throw new FencedWrite(refusal, said, error);
+      delayMs = nextBackoffMs(delayMs, backoff);
+      await changeOr(owner, seen, Math.min(delayMs, leftMs));
+    }
+  }
+}
+
+/** Waits until the flags say something else than `seen`, or the time is over. */
+export async function changeOr(
+  owner: OwnerFollower | undefined,
+  seen: Ownership | undefined,
+  ms: number,
+): Promise<void> {
+  if (owner === undefined) await pause(ms);
+  else await owner.until((said) => said?.epoch !== seen?.epoch || said?.owner !== seen?.owner, ms);
+}
