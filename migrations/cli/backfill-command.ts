@@ -8,7 +8,7 @@ import { CliError, exitCodes } from './exit-codes.ts';
 import { timeSpanMs, wholeNumber } from './option-values.ts';
 import { type OpenPipe, type PipeOptions, withPipe, withPipeOptions } from './pipe-options.ts';
 import { createProgressView, formatRows, formatTook, type ProgressView, type TableProgress } from './progress-view.ts';
-import { pickTables, requireCaptured } from './slice-tables.ts';
+import { pickTables, requireCaptured, requireOwnedByMonolith } from './slice-tables.ts';
 import { formatTable } from './table.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -50,6 +50,7 @@ export const addBackfillCommand = (program: Command, terminal: Terminal): void =
         maxRunning: wholeNumber('--max-running', options.maxRunning, 1),
       };
       await withPipe(options, terminal, slice, async (pipe) => {
+        await requireOwnedByMonolith(pipe);
         const all = await pipe.tables();
         const tables = pickTables(all, options.table);
         await requireCaptured(pipe, all);

@@ -15,12 +15,16 @@ import { RowTooLarge } from '../engine/backfill/read-chunk.ts';
 import { BackfillRefused } from '../engine/backfill/write-chunk.ts';
 import { EpochError } from '../engine/capture/capture-state.ts';
 import { TableBusyError } from '../engine/capture/lock-table.ts';
+import { CutoverCalledOff, CutoverInterrupted, CutoverRefused } from '../engine/cutover/cutover-work.ts';
+import { FenceEpochError, FenceOutcomeUnknown } from '../engine/fence/move-fence.ts';
+import { KeysExhaustedError } from '../engine/fence/raise-auto-increment.ts';
 import { SliceNotMappable } from '../engine/pipe/open-databases.ts';
 import { OperationLockLost, OperationUnderWay } from '../engine/pipe/operation-lock.ts';
 import { KeyArgumentError } from '../engine/repair/key-argument.ts';
 import { NotCaptured } from '../engine/repair/touch.ts';
 import { TransformError } from '../engine/row/load-transform.ts';
 import { NoDatabaseError } from '../engine/schema/read-server.ts';
+import { NothingRetired } from '../engine/stages/retire-tables.ts';
 import { GateShut, StageInterrupted, StageRefused } from '../engine/stages/stage-work.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
 import type { Terminal } from './terminal.ts';
@@ -41,11 +45,24 @@ const spokenFor: readonly (readonly [exitCode: number, ...classes: (new (...args
     RowTooLarge,
     ParkingFull,
     BackfillRefused,
+    CutoverCalledOff,
+    CutoverInterrupted,
+    FenceOutcomeUnknown,
+    KeysExhaustedError,
   ],
   [exitCodes.usage, NoDatabaseError, KeyArgumentError],
-  [exitCodes.conflict, FlagConflictError, OperationUnderWay, OperationLockLost, CheckpointMoved],
+  [exitCodes.conflict, FlagConflictError, FenceEpochError, OperationUnderWay, OperationLockLost, CheckpointMoved],
   [exitCodes.unreachable, RabbitAway],
-  [exitCodes.refused, SliceNotMappable, NotCaptured, EpochError, GateShut, StageRefused],
+  [
+    exitCodes.refused,
+    SliceNotMappable,
+    NotCaptured,
+    EpochError,
+    GateShut,
+    StageRefused,
+    CutoverRefused,
+    NothingRetired,
+  ],
   [exitCodes.interrupted, StageInterrupted],
 ];
 

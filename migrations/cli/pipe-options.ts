@@ -5,7 +5,9 @@ import { checkMysqlUrl } from '@strangler/platform/mysql/pool.ts';
 import { connect, RabbitAway, type RabbitConnection } from '@strangler/platform/rabbit.ts';
 import type { Command } from 'commander';
 import { isServerAway } from '../engine/apply/sql-errors.ts';
+import { readFence } from '../engine/fence/fence-state.ts';
 import { defaultExchange } from '../engine/pipe/apply-consumer.ts';
+import type { Direction } from '../engine/pipe/direction.ts';
 import { openPipeDatabases, type PipeDatabases } from '../engine/pipe/open-databases.ts';
 import { rowsOf } from '../engine/schema/queryable.ts';
 import { addressOf } from './addresses.ts';
@@ -48,17 +50,24 @@ export const withBrokerOptions = (command: Command): Command =>
  * Opens both databases of a slice and sees that they answer; close it.
  * @throws CliError: usage for an option or slice that is not there, unreachable for a database that does not answer
  */
-export const openPipe = async (options: PipeOptions, terminal: Terminal, sliceName: string): Promise<OpenPipe> => {
+export const openPipe = async (
+  options: PipeOptions,
+  terminal: Terminal,
+  sliceName: string,
+  direction: Direction = 'forward',
+): Promise<OpenPipe> => {
   const { environment } = terminal;
   const sourceUrl = databaseUrl(options.source ?? environment.STRANGLER_SOURCE, 'source');
   const targetUrl = databaseUrl(options.target ?? environment.STRANGLER_TARGET, 'target');
   const slices = setting(options.slices ?? environment.STRANGLER_SLICES, '--slices <folder>', 'STRANGLER_SLICES');
   const slice = await findSlice(slices, sliceName);
   const folder = join(slices, slice.slice);
-  const pipe = openPipeDatabases({ slice, folder, sourceUrl, targetUrl });
+  const pipe = openPipeDatabases({ slice, folder, sourceUrl, targetUrl, direction });
+  const [monolith, service] =
+    direction === 'forward' ? [pipe.source.read, pipe.target.read] : [pipe.target.read, pipe.source.read];
   try {
-    await checkAnswers(pipe.source.read, 'source', sourceUrl);
-    await checkAnswers(pipe.target.read, 'target', targetUrl);
+    await checkAnswers(monolith, 'source', sourceUrl);
+    await checkAnswers(service, 'target', targetUrl);
   } catch (error) {
     await pipe.close();
     throw error;
@@ -80,6 +89,27 @@ export const withPipe = async <T>(
     await pipe.close();
   }
 };
+
+/**
+ * The same, with the pipe that flows from the side that owns the slice's writes. The monolith's fence says who that is:
+ * it is closed as long as the service does.
+ */
+export const withOwnersPipe = async <T>(
+  options: PipeOptions,
+  terminal: Terminal,
+  sliceName: string,
+  work: (pipe: OpenPipe) => Promise<T>,
+): Promise<T> =>
+  withPipe(options, terminal, sliceName, async (forward) => {
+    const fence = await readFence(forward.source.read, forward.sliceName);
+    if (fence?.state !== 'closed') return await work(forward);
+    const reverse = await openPipe(options, terminal, sliceName, 'reverse');
+    try {
+      return await work(reverse);
+    } finally {
+      await reverse.close();
+    }
+  });
 
 /** The exchange that these options name. */
 export const exchangeOf = ({ exchange }: BrokerOptions, { environment }: Terminal): string =>

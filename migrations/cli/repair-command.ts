@@ -10,7 +10,7 @@ import { lookAtRows, type RowLook } from '../engine/verify/look-at-rows.ts';
 import { verifyTable } from '../engine/verify/verify.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
 import { timeSpanMs, wholeNumber } from './option-values.ts';
-import { type OpenPipe, type PipeOptions, withPipe, withPipeOptions } from './pipe-options.ts';
+import { type OpenPipe, type PipeOptions, withOwnersPipe, withPipeOptions } from './pipe-options.ts';
 import { createProgressView, formatCount, formatRows, type ProgressView } from './progress-view.ts';
 import { pickTables, requireInstalled } from './slice-tables.ts';
 import { formatTable } from './table.ts';
@@ -36,9 +36,7 @@ const touchedAtOnce = 100;
 /** `strangler repair`. */
 export const addRepairCommand = (program: Command, terminal: Terminal): void => {
   withPipeOptions(program.command('repair <slice>'))
-    .description(
-      "send rows through the pipe again, as the monolith has them, over whatever the service's database holds",
-    )
+    .description('send rows through the pipe again, as the side that owns them has them, over whatever the other holds')
     .option('--table <name>', 'the table of the rows; needed with --key where the slice has several')
     .option('--key <key>', 'a row: the values of its key columns joined by /; again for more', collect, [])
     .option('--differences', 'every row that differs now')
@@ -51,7 +49,7 @@ export const addRepairCommand = (program: Command, terminal: Terminal): void => 
       const limit = wholeNumber('--limit', options.limit, 1);
       const waitMs = timeSpanMs('--wait', options.wait);
       const reason = checkOptions(options);
-      await withPipe(options, terminal, slice, async (pipe) => {
+      await withOwnersPipe(options, terminal, slice, async (pipe) => {
         const tables = pickTables(await pipe.tables(), options.table);
         await requireInstalled(pipe);
         const view = createProgressView(terminal, { json: options.json === true });
@@ -104,7 +102,7 @@ const chooseByKey = async (
 };
 
 const findDifferent = async (
-  { slice, source, target }: OpenPipe,
+  { sliceName, source, target }: OpenPipe,
   tables: readonly MappedTable[],
   limit: number,
   view: ProgressView,
@@ -128,8 +126,8 @@ const findDifferent = async (
       view.ended(event, `${event.table}: ${formatRows(keys.length)} differ of ${formatCount(event.rowsCompared)}`);
       if (event.complete) continue;
       throw new CliError(
-        `${slice.slice}: expected at most ${formatCount(limit)} rows that differ, found more; nothing was changed. ` +
-          `Look into why with "strangler verify ${slice.slice}", then say how many you mean with --limit`,
+        `${sliceName}: expected at most ${formatCount(limit)} rows that differ, found more; nothing was changed. ` +
+          `Look into why with "strangler verify ${sliceName}", then say how many you mean with --limit`,
         exitCodes.refused,
       );
     }
@@ -158,7 +156,7 @@ const tellPlan = async (pipe: OpenPipe, chosen: readonly Chosen[], view: Progres
           ['TABLE', 'KEY', 'WOULD RECORD', 'NOW'],
           planned.map(({ table, key, op, now }) => [table, key, op, now]),
         );
-  view.result({ kind: 'summary', slice: pipe.slice.slice, outcome: 'planned', rows: planned }, text);
+  view.result({ kind: 'summary', slice: pipe.sliceName, outcome: 'planned', rows: planned }, text);
 };
 
 type Mending = {
@@ -172,7 +170,7 @@ type TouchedTable = { table: MappedTable; rows: (Touched & { key: KeyPlace })[] 
 
 const mend = async (pipe: OpenPipe, chosen: readonly Chosen[], how: Mending): Promise<void> => {
   const { view, signal } = how;
-  const { slice } = pipe.slice;
+  const { sliceName: slice } = pipe;
   const touched: TouchedTable[] = [];
   for (const one of chosen) {
     touched.push(await touchAll(pipe, one, how));
@@ -246,7 +244,7 @@ const waitUntilMended = async (
     pending = still;
     const at = { kind: 'waiting', left: left.length };
     view.progress(at, {
-      table: pipe.slice.slice,
+      table: pipe.sliceName,
       rows: all - left.length,
       rowsEstimate: all,
       rowsPerSecond: 0,

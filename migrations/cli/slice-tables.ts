@@ -3,13 +3,16 @@ import { ownTables } from '../engine/apply/own-tables.ts';
 import type { MappedTable } from '../engine/apply/row-shape.ts';
 import { findDrift } from '../engine/capture/drift.ts';
 import { captureStateTable } from '../engine/capture/record-row.ts';
+import { readFence } from '../engine/fence/fence-state.ts';
+import { isCanary } from '../engine/pipe/canary.ts';
 import { type Queryable, rowsOf } from '../engine/schema/queryable.ts';
 import { capturePlans } from '../engine/stages/measure.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
 import type { OpenPipe } from './pipe-options.ts';
 
 /** The slice's table of that name, in the source or in the target; all of them without a name. @throws CliError */
-export const pickTables = (tables: readonly MappedTable[], name: string | undefined): readonly MappedTable[] => {
+export const pickTables = (all: readonly MappedTable[], name: string | undefined): readonly MappedTable[] => {
+  const tables = all.filter((table) => !isCanary(table));
   if (name === undefined) return tables;
   const found = tables.filter(({ mapping }) => mapping.source === name || mapping.target === name);
   if (found.length > 0) return found;
@@ -18,15 +21,27 @@ export const pickTables = (tables: readonly MappedTable[], name: string | undefi
 };
 
 /** Sees that what the pipe needs beside the slice's own tables is in both databases. @throws CliError, refused */
-export const requireInstalled = async ({ slice, source, target }: OpenPipe): Promise<void> => {
+export const requireInstalled = async ({ sliceName, direction, source, target }: OpenPipe): Promise<void> => {
+  const [here, there] = direction === 'forward' ? ["monolith's", "service's"] : ["service's", "monolith's"];
   const missing = [
-    ...(await missingTables(source.read, [outboxTable, captureStateTable])).map((name) => `${name} in the monolith's`),
-    ...(await missingTables(target.read, ownTables)).map((name) => `${name} in the service's`),
+    ...(await missingTables(source.read, [outboxTable, captureStateTable])).map((name) => `${name} in the ${here}`),
+    ...(await missingTables(target.read, ownTables)).map((name) => `${name} in the ${there}`),
   ];
   if (missing.length === 0) return;
   throw new CliError(
-    `${slice.slice}: expected its pipe to be installed, found no ${missing.join(' and no ')} database; ` +
-      `type "strangler advance ${slice.slice}", which installs it`,
+    `${sliceName}: expected its pipe to be installed, found no ${missing.join(' and no ')} database; ` +
+      `type "strangler advance ${sliceName}", which installs it`,
+    exitCodes.refused,
+  );
+};
+
+/** Sees that the monolith owns the slice's tables: only then is there anything to copy. @throws CliError, refused */
+export const requireOwnedByMonolith = async ({ sliceName, source }: OpenPipe): Promise<void> => {
+  const fence = await readFence(source.read, sliceName);
+  if (fence?.state !== 'closed') return;
+  throw new CliError(
+    `${sliceName}: expected tables that the monolith owns, found them owned by the ${fence.owner} since epoch ${fence.epoch}; ` +
+      `what differs is mended with "strangler repair ${sliceName} --differences"`,
     exitCodes.refused,
   );
 };

@@ -9,7 +9,10 @@ import type { Terminal } from './terminal.ts';
 /** Shows a stage change as it goes. */
 export type StageView = {
   show(event: StageEvent): void;
-  end(result: { from: string; to: string; text: string }): void;
+  /** One line that stays. */
+  note(event: object, text: string): void;
+  gates(event: object, verdicts: readonly ShownVerdict[]): void;
+  end(result: { from: string; to: string; text: string } & Record<string, unknown>): void;
   close(): void;
 };
 
@@ -65,13 +68,18 @@ export const createStageView = (terminal: Terminal, json: boolean): StageView =>
       else if (event.kind === 'step') view.note(event, `${event.where}: ${event.what}`);
       else view.note(event, `flags: the stage of ${event.document.slice} is ${event.document.stage}`);
     },
+    note: (event, text) => view.note(event, text),
+    gates: (event, verdicts) => view.note(event, describeGates(verdicts)),
     end: ({ text, ...result }) => view.result({ kind: 'end', ...result }, text),
     close: view.close,
   };
 };
 
+/** Of any kind of gate. */
+export type ShownVerdict = Omit<Verdict, 'gate'> & { gate: string };
+
 /** Gates as a table, one a line. */
-export const describeGates = (verdicts: readonly Verdict[]): string =>
+export const describeGates = (verdicts: readonly ShownVerdict[]): string =>
   formatTable(
     ['GATE', 'STATE', 'FOUND', 'BOUND'],
     verdicts.map(({ gate, state, found, bound }) => [gate, state, found, bound]),

@@ -5,11 +5,13 @@ import type { FlagStore } from '@strangler/platform/flags/store.ts';
 import type { Command } from 'commander';
 import { readProgress, type SliceProgress } from '../engine/stages/progress-board.ts';
 import { askProxies } from './ask-proxies.ts';
+import { readCanaryStanding } from './canary-standing.ts';
 import { documentInForce } from './document-in-force.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
 import { listInstances } from './list-instances.ts';
 import {
   type BrokerOptions,
+  openPipe,
   type PipeOptions,
   withBroker,
   withBrokerOptions,
@@ -40,7 +42,7 @@ export const addStatusCommand = (program: Command, terminal: Terminal): void => 
     .option('--watch', 'show every change until Ctrl-C')
     .option('--json', 'print JSON: one object, or with --watch one a line')
     .action(async (slice: string | undefined, options: StatusOptions) => {
-      const { store, consul, close } = openStore(options, terminal);
+      const { store, consul, root, close } = openStore(options, terminal);
       const overview = async (): Promise<string> => {
         const asked = await askProxies(await proxyAddresses(consul, options.proxy));
         const status = summarise(await store.list(), asked, await progressOf(store, consul));
@@ -49,13 +51,23 @@ export const addStatusCommand = (program: Command, terminal: Terminal): void => 
       try {
         if (slice === undefined) await showChanges(overview, options, terminal);
         else {
-          await withPipe(options, terminal, slice, (databases) =>
-            withBroker(options, terminal, async (rabbit) => {
+          await withBroker(options, terminal, (rabbit) =>
+            withPipe(options, terminal, slice, async (forward) => {
+              const reverse = await openPipe(options, terminal, slice, 'reverse');
               const look = async (): Promise<string> => {
-                const report = await reportSlice(databases, rabbit, await documentInForce(store, slice));
+                const document = await documentInForce(store, slice);
+                const { writes } = document;
+                const owner = writes.owner === 'held' ? writes.from : writes.owner;
+                const standing = consul === null ? null : await readCanaryStanding(consul.kv, root ?? '', slice);
+                const databases = owner === 'service' ? reverse : forward;
+                const report = await reportSlice(databases, rabbit, document, standing);
                 return options.json ? JSON.stringify(report) : formatSliceReport(report, new Date());
               };
-              await showChanges(look, options, terminal);
+              try {
+                await showChanges(look, options, terminal);
+              } finally {
+                await reverse.close();
+              }
             }),
           );
         }

@@ -13,6 +13,8 @@ export type Terminal = {
   log: Log;
   /** Aborted by Ctrl-C. */
   signal: AbortSignal;
+  /** Asks somebody who is there to type something; left out where nobody is. */
+  ask?(question: string): Promise<string>;
   /** Where progress is drawn; left out where nobody looks on, and progress is told line by line. */
   screen?: Screen;
 };

@@ -7,7 +7,7 @@ import { isEqual, recordVerification, type Verification } from '../engine/verify
 import { describeDifference, differenceEvent } from './difference-text.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
 import { timeSpanMs, wholeNumber } from './option-values.ts';
-import { type OpenPipe, type PipeOptions, withPipe, withPipeOptions } from './pipe-options.ts';
+import { type OpenPipe, type PipeOptions, withOwnersPipe, withPipeOptions } from './pipe-options.ts';
 import {
   createProgressView,
   formatCount,
@@ -49,7 +49,7 @@ export const addVerifyCommand = (program: Command, terminal: Terminal): void => 
         patienceMs: timeSpanMs('--patience', options.patience),
         full: options.full === true,
       };
-      await withPipe(options, terminal, slice, async (pipe) => {
+      await withOwnersPipe(options, terminal, slice, async (pipe) => {
         const tables = pickTables(await pipe.tables(), options.table);
         await requireInstalled(pipe);
         const view = createProgressView(terminal, { json: options.json === true });
@@ -77,7 +77,7 @@ const compareTables = async (
   how: Comparison,
   signal: AbortSignal,
 ): Promise<void> => {
-  const { slice, source, target } = pipe;
+  const { sliceName, source, target } = pipe;
   /** The last result of each table. */
   const results = new Map<string, Verification>();
   let rounds = 0;
@@ -103,17 +103,17 @@ const compareTables = async (
     results.set(table, result);
     if (how.continuous && table === tables.at(-1)?.mapping.target) {
       rounds += 1;
-      tellResults(slice.slice, 'round', tables, results, view);
+      tellResults(sliceName, 'round', tables, results, view);
     }
   }
   const interrupted = results.size < tables.length || (signal.aborted && !how.continuous);
-  if (how.continuous) view.result({ kind: 'summary', slice: slice.slice, rounds }, `${rounds} rounds`);
+  if (how.continuous) view.result({ kind: 'summary', slice: sliceName, rounds }, `${rounds} rounds`);
   else {
     if (!interrupted) await tellOrphans(target.read, tables, view);
-    tellResults(slice.slice, 'summary', tables, results, view);
+    tellResults(sliceName, 'summary', tables, results, view);
   }
   const bad = [...results.values()].filter((result) => !isEqual(result));
-  if (bad.length > 0) throw new CliError(sayUnequal(slice.slice, bad));
+  if (bad.length > 0) throw new CliError(sayUnequal(sliceName, bad));
   if (interrupted) throw new CliError('stopped before every table was compared', exitCodes.interrupted);
 };
 

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { observedWriters } from '../engine/writers/observed-writers.ts';
 import { wholeNumber } from './option-values.ts';
-import { type PipeOptions, withPipe, withPipeOptions } from './pipe-options.ts';
+import { type PipeOptions, withOwnersPipe, withPipeOptions } from './pipe-options.ts';
 import { requireInstalled } from './slice-tables.ts';
 import { formatTable } from './table.ts';
 import type { Terminal } from './terminal.ts';
@@ -16,9 +16,9 @@ export const addWritersCommand = (program: Command, terminal: Terminal): void =>
     .option('--json', 'print a JSON list')
     .action(async (slice: string, options: WritersOptions) => {
       const newest = wholeNumber('--newest', options.newest, 1);
-      await withPipe(options, terminal, slice, async (pipe) => {
+      await withOwnersPipe(options, terminal, slice, async (pipe) => {
         await requireInstalled(pipe);
-        const writers = await observedWriters(pipe.source.read, { slice, newest });
+        const writers = await observedWriters(pipe.source.read, { slice: pipe.slice.slice, newest });
         if (options.json) return terminal.out(JSON.stringify(writers));
         if (writers.length === 0) return terminal.out(`${slice}: none of its tables was seen to be written`);
         terminal.out(

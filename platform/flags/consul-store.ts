@@ -45,7 +45,8 @@ export const createConsulFlagStore = ({
       if (!(error instanceof OutcomeUnknown)) throw error;
       if (!(await wasWritten(document))) return 'conflict';
     }
-    await dropOldest(slice);
+    // While writes are held somebody waits for this change. What is not dropped now, the next one drops.
+    void dropOldest(slice).catch(() => {});
     return 'written';
   };
 

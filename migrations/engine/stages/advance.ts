@@ -1,101 +1,86 @@
 import { type FlagDocument, type Stage, stages } from '@strangler/platform/contracts/flag-document.ts';
-import { changeFlag } from '@strangler/platform/flags/change-flag.ts';
 import type { MappedTable } from '../apply/row-shape.ts';
 import { backfillSlice } from './backfill-slice.ts';
+import { changeStage, forcedPast, passGates } from './change-stage.ts';
 import { enterSync } from './enter-sync.ts';
 import { judgeShadow, judgeSync, standingGates, type Verdict } from './gates.ts';
 import { measurePipe, measureSync, verifyAll, waitForLag } from './measure.ts';
-import { GateShut, StageInterrupted, StageRefused, type StageWork } from './stage-work.ts';
+import { StageInterrupted, StageRefused, type StageWork } from './stage-work.ts';
 
 export type AdvanceOptions = {
   /** Goes past gates that may be forced; they are named in the change's reason. */
   force: boolean;
   /** Leaves the copying to `backfill`. */
   skipBackfill: boolean;
+  /** How the canary stands, judged when it is asked for. */
+  judgeCanary(): Promise<Verdict[]>;
 };
 
-/** The stage after the one in which a slice stands. @throws StageRefused where there is none to go to by this way. */
-export const nextStage = (stage: Stage, slice: string): 'sync' | 'shadow' => {
+/** Stages that are entered without moving who owns the writes. */
+export const readStages = ['sync', 'shadow', 'canary', 'reads'] as const;
+export type ReadStage = (typeof readStages)[number];
+
+/** The stage after the one in which a slice stands. @throws StageRefused after the last */
+export const nextStage = (stage: Stage, slice: string): Exclude<Stage, 'monolith'> => {
   const next = stages[stages.indexOf(stage) + 1];
-  if (next === 'sync' || next === 'shadow') return next;
-  throw new StageRefused(
-    `${slice}: expected a slice at monolith or sync, found it at ${stage}; from here its reads move with "strangler flag set ${slice} --reads <percent>"`,
-  );
+  if (next !== undefined && next !== 'monolith') return next;
+  throw new StageRefused(`${slice}: expected a slice with a stage before it, found it at ${stage}, the last one`);
 };
 
-/** Takes a slice one stage on, if the gate is open. @returns the document that is in force then. */
-export async function advance(work: StageWork, from: FlagDocument, options: AdvanceOptions): Promise<FlagDocument> {
-  const { slice } = work.databases.slice;
-  const next = nextStage(from.stage, slice);
-  return next === 'sync' ? await advanceToSync(work, from, options) : await advanceToShadow(work, from, options);
+/**
+ * Takes a slice one stage on, up to `reads`, if the gate is open.
+ * @returns the document that is in force then
+ */
+export async function advance(
+  work: StageWork,
+  from: FlagDocument,
+  to: ReadStage,
+  options: AdvanceOptions,
+): Promise<FlagDocument> {
+  if (to === 'sync') return await advanceToSync(work, from, options);
+  const tables = await work.databases.tables();
+  const verdicts = [
+    ...(to === 'reads' ? await options.judgeCanary() : []),
+    ...(await judgePipe(work, tables, options.force)),
+  ];
+  passGates(work, to, verdicts, options.force);
+  refuseInterrupted(work);
+  return await changeStage(work, from, (now) => ({ stage: to, reads: readsAt(work, to, now) }), forcedPast(verdicts));
 }
 
+const readsAt = ({ databases }: StageWork, to: ReadStage, { reads }: FlagDocument): FlagDocument['reads'] => {
+  if (to === 'reads') return { ...reads, percent: 100 };
+  if (to !== 'canary') return reads;
+  return { ...reads, percent: databases.slice.gates.canary.steps[0] ?? 0 };
+};
+
 async function advanceToSync(work: StageWork, from: FlagDocument, options: AdvanceOptions): Promise<FlagDocument> {
-  const { databases, signal } = work;
+  const { databases } = work;
   const verdicts = judgeSync(await measureSync(work), work.bounds);
-  pass(work, 'sync', verdicts, options.force);
+  passGates(work, 'sync', verdicts, options.force);
   const tables = await databases.tables();
   await enterSync(work, tables, from);
-  if (signal.aborted) throw interrupted(databases.slice.slice);
-  const document = await change(work, from, 'sync', forced(verdicts));
+  refuseInterrupted(work);
+  const document = await changeStage(work, from, () => ({ stage: 'sync' }), forcedPast(verdicts));
   if (!options.skipBackfill) await backfillSlice(work, tables);
   return document;
 }
 
-async function advanceToShadow(work: StageWork, from: FlagDocument, { force }: AdvanceOptions): Promise<FlagDocument> {
-  const tables = await work.databases.tables();
-  const verdicts = await judgePipe(work, tables, force);
-  pass(work, 'shadow', verdicts, force);
-  if (work.signal.aborted) throw interrupted(work.databases.slice.slice);
-  return await change(work, from, 'shadow', forced(verdicts));
-}
-
-/** Measures and judges the gates into `shadow`; rows are compared once nothing else stands in the way. */
+/** Measures and judges the pipe; rows are compared once nothing else stands in the way. */
 async function judgePipe(work: StageWork, tables: readonly MappedTable[], force: boolean): Promise<Verdict[]> {
   await waitForLag(work);
   const figures = await measurePipe(work, tables);
   const others = judgeShadow(figures, work.bounds).filter(({ gate }) => gate !== 'verify');
   if (standingGates(others, force).length > 0) return judgeShadow(figures, work.bounds);
   const verified = await verifyAll(work, tables);
-  if (work.signal.aborted) throw interrupted(work.databases.slice.slice);
+  refuseInterrupted(work);
   // What was measured before the comparison may have changed while it went on.
   return judgeShadow({ ...(await measurePipe(work, tables)), verified }, work.bounds);
 }
 
-function pass({ databases, tell }: StageWork, stage: Stage, verdicts: Verdict[], force: boolean): void {
-  tell({ kind: 'gates', verdicts });
-  const standing = standingGates(verdicts, force);
-  if (standing.length > 0) throw new GateShut(databases.slice.slice, stage, standing);
-}
-
-const forced = (verdicts: readonly Verdict[]): string[] =>
-  verdicts.filter(({ state }) => state === 'shut').map(({ gate, found }) => `${gate} (${found})`);
-
-async function change(
-  { store, author, databases, tell }: StageWork,
-  from: FlagDocument,
-  stage: Stage,
-  past: readonly string[],
-): Promise<FlagDocument> {
-  const { slice } = databases.slice;
-  const reason = past.length === 0 ? author.reason : `${author.reason} [forced past ${past.join(', ')}]`.trim();
-  const document = await changeFlag(
-    store,
-    slice,
-    (now) => {
-      // Somebody may have moved it while this one measured.
-      if (now.stage !== from.stage) {
-        throw new StageRefused(
-          `${slice}: expected it at ${from.stage} still, found ${now.change.by} has taken it to ${now.stage}; look with "strangler status ${slice}"`,
-        );
-      }
-      return { ...now, stage };
-    },
-    { by: author.by, reason: reason.slice(0, 1000) },
+function refuseInterrupted({ signal, databases }: StageWork): void {
+  if (!signal.aborted) return;
+  throw new StageInterrupted(
+    `stopped before the stage was changed; "strangler advance ${databases.slice.slice}" begins anew where it can`,
   );
-  tell({ kind: 'stage', document });
-  return document;
 }
-
-const interrupted = (slice: string): StageInterrupted =>
-  new StageInterrupted(`stopped before the stage was changed; "strangler advance ${slice}" begins anew where it can`);

@@ -14,7 +14,17 @@ export type GateName =
   | 'applier'
   | 'parked'
   | 'dead-letters'
-  | 'verify';
+  | 'verify'
+  /** How the canary fares. */
+  | 'canary'
+  /** Every proxy that lives is known, and answers. */
+  | 'proxies'
+  /** The fences of both databases are as installed. */
+  | 'fence'
+  /** No transaction stays open that has written the slice's tables. */
+  | 'writers'
+  /** What flows back once ownership has moved: its relay and its applier, shown by a row that went round. */
+  | 'way-back';
 
 /** One measured condition. */
 export type Verdict = {
@@ -169,6 +179,10 @@ export const judgeShadow = (figures: ShadowFigures, { maxLagMs } = defaultGateBo
     }),
   ];
 };
+
+/** As `judgeShadow`, but for what a copy of rows that stood before has to do with: there is none on the way back. */
+export const judgeFlow = (figures: ShadowFigures, bounds = defaultGateBounds): Verdict[] =>
+  judgeShadow(figures, bounds).filter(({ gate }) => gate !== 'backfill');
 
 /** Gates that stand in the way; with `force`, those that may not be forced. */
 export const standingGates = (verdicts: readonly Verdict[], force: boolean): Verdict[] =>

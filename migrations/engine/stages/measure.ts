@@ -9,6 +9,7 @@ import { readCheckpoint } from '../backfill/checkpoint.ts';
 import { planCapture } from '../capture/capture-plan.ts';
 import { findDrift } from '../capture/drift.ts';
 import { readBrokerFigures } from '../pipe/broker-figures.ts';
+import { isCanary } from '../pipe/canary.ts';
 import { readLag } from '../pipe/lag.ts';
 import { quoteName } from '../schema/identifiers.ts';
 import { rowsOf } from '../schema/queryable.ts';
@@ -72,7 +73,7 @@ export async function measurePipe(
   const database = tables[0]?.source.database ?? '';
   const drift = await findDrift(source.read, database, slice.slice, capturePlans(slice.slice, tables));
   const backfill: BackfilledTable[] = [];
-  for (const { mapping } of tables) {
+  for (const { mapping } of tables.filter((table) => !isCanary(table))) {
     const checkpoint = await readCheckpoint(target.read, mapping.target);
     backfill.push({
       table: mapping.target,
@@ -131,7 +132,7 @@ export async function verifyAll(
 ): Promise<VerifiedTable[]> {
   const { source, target } = databases;
   const verified: VerifiedTable[] = [];
-  for (const table of tables) {
+  for (const table of tables.filter((one) => !isCanary(one))) {
     const startedAt = new Date();
     for await (const event of verifyTable({ table, source: source.read, target: target.read, signal })) {
       tell({ kind: 'verify', event });

@@ -9,6 +9,7 @@ import type { Finding } from '../preflight/finding.ts';
 import { quoteName, quoteTable } from '../schema/identifiers.ts';
 import { nextStage } from './advance.ts';
 import { capturePlans } from './measure.ts';
+import { retiredName } from './retired-name.ts';
 import { previousStage } from './rollback.ts';
 import type { StageWork, StepPlace } from './stage-work.ts';
 
@@ -38,7 +39,13 @@ export async function planAdvance(
   const { slice } = databases.slice;
   const to = nextStage(stage, slice);
   const tables = await databases.tables();
-  if (to === 'shadow') return { slice, from: stage, to, steps: shadowSteps(tables), warnings: [] };
+  const moved = databases.slice.tables.filter(({ reference }) => !reference);
+  if (to === 'complete') return { slice, from: stage, to, steps: completeSteps(moved), warnings: [] };
+  if (to === 'writes') return { slice, from: stage, to, steps: cutoverSteps('monolith', 'service'), warnings: [] };
+  if (to !== 'sync') {
+    const steps = [...compareSteps(tables), ...readSteps(to, databases.slice.gates.canary.steps)];
+    return { slice, from: stage, to, steps, warnings: [] };
+  }
   const { findings } = await databases.preflight();
   const warnings = findings.filter(({ level }) => level === 'warn');
   return { slice, from: stage, to, steps: await syncSteps(work, tables), warnings };
@@ -87,15 +94,79 @@ async function syncSteps(
   return steps;
 }
 
-const shadowSteps = (tables: readonly MappedTable[]): PlannedStep[] => [
-  ...tables.map(
-    ({ mapping }): PlannedStep => ({
-      where: 'target',
-      what: `compare every row of ${mapping.source} with ${mapping.target}; reads only`,
-      statements: [],
+const compareSteps = (tables: readonly MappedTable[]): PlannedStep[] =>
+  tables.map(({ mapping }) => ({
+    where: 'target',
+    what: `compare every row of ${mapping.source} with ${mapping.target}; reads only`,
+    statements: [],
+  }));
+
+const flagStep = (what: string): PlannedStep => ({ where: 'flags', what, statements: [] });
+
+const readSteps = (to: 'shadow' | 'canary' | 'reads', steps: readonly number[]): PlannedStep[] => {
+  if (to === 'shadow') return [flagStep('set the stage to shadow')];
+  if (to === 'reads') return [flagStep('set the stage to reads, its reads to 100 % on the service')];
+  const [first, ...others] = steps;
+  return [
+    flagStep(`set the stage to canary, its reads to ${first} % on the service`),
+    flagStep(
+      `from then on the proxies step up by themselves (${others.map((percent) => `${percent} %`).join(', ')}), and back when a bound breaks`,
+    ),
+  ];
+};
+
+const reviveSteps = (moved: readonly { source: string }[]): PlannedStep[] => [
+  ...moved.map(
+    ({ source }): PlannedStep => ({
+      where: 'source',
+      what: `give ${source} its name back, and its foreign keys`,
+      statements: [`RENAME TABLE ${quoteName(retiredName(source))} TO ${quoteName(source)}`],
     }),
   ),
-  { where: 'flags', what: 'set the stage to shadow', statements: [] },
+  { where: 'source', what: 'fence these tables, capture them again', statements: [] },
+  { where: 'target', what: 'capture what the service writes, and touch every row that differs', statements: [] },
+  flagStep('set the stage to writes'),
+];
+
+/** In the words of the owner's side and of the other. */
+const cutoverSteps = (from: 'monolith' | 'service', to: 'monolith' | 'service'): PlannedStep[] => {
+  const [old, next]: [StepPlace, StepPlace] = from === 'monolith' ? ['source', 'target'] : ['target', 'source'];
+  const step = (where: StepPlace, what: string): PlannedStep => ({ where, what, statements: [] });
+  return [
+    step(
+      next,
+      `install what flows back from the ${to} to the ${from}: capture, queues, and fences on both sides; clients notice nothing`,
+    ),
+    step(next, `raise AUTO_INCREMENT of the ${to}'s tables above the ${from}'s`),
+    step(next, 'send a row round the way back, and see it arrive'),
+    step(old, 'see that no transaction stays open that has written these tables'),
+    step('flags', 'hold: every proxy keeps new writes waiting, and says when its own are done'),
+    step(old, `fence: the ${from}'s tables refuse every write from now on, whoever it comes from`),
+    step(next, 'drain: every change that was captured has arrived'),
+    step(
+      'flags',
+      `commit: the ${to} owns the writes, under a new epoch; until here every fault leads back, from here on forward`,
+    ),
+    step(next, `release: the fence of the ${to}'s tables opens, and the writes that waited are sent`),
+  ];
+};
+
+const completeSteps = (moved: readonly { source: string }[]): PlannedStep[] => [
+  flagStep('set the stage to complete: the monolith asks the service also where it has joined these tables'),
+  {
+    where: 'source',
+    what: 'stop capturing, drop the fence, drop foreign keys into these tables and out of them',
+    statements: [],
+  },
+  ...moved.map(
+    ({ source }): PlannedStep => ({
+      where: 'source',
+      what: `rename ${source}, and keep it until somebody drops it by hand`,
+      statements: [`RENAME TABLE ${quoteName(source)} TO ${quoteName(retiredName(source))}`],
+    }),
+  ),
+  { where: 'target', what: 'stop capturing, drop the fence', statements: [] },
+  { where: 'broker', what: 'delete the queues of both directions', statements: [] },
 ];
 
 /** What `rollback` does next. Does none of it. */
@@ -104,7 +175,22 @@ export async function planRollback(
   { stage }: Pick<FlagDocument, 'stage'>,
 ): Promise<Plan> {
   const { slice, source } = databases;
-  const to = previousStage(stage, slice.slice);
+  const to = previousStage(stage);
+  const plan = (planned: PlannedStep[]): Plan => ({
+    slice: slice.slice,
+    from: stage,
+    to,
+    steps: planned,
+    warnings: [],
+  });
+  if (stage === 'complete') return plan(reviveSteps(slice.tables.filter(({ reference }) => !reference)));
+  if (stage === 'writes') return plan(cutoverSteps('service', 'monolith'));
+  if (stage === 'reads') {
+    const below = slice.gates.canary.steps.filter((percent) => percent < 100).at(-1) ?? 0;
+    return plan([
+      flagStep(`set the stage to canary, its reads to ${below} % on the service; the canary goes on from there`),
+    ]);
+  }
   const steps: PlannedStep[] = [
     {
       where: 'flags',
@@ -112,7 +198,7 @@ export async function planRollback(
       statements: [],
     },
   ];
-  if (to === 'sync') return { slice: slice.slice, from: stage, to, steps, warnings: [] };
+  if (to === 'sync' || to === 'shadow') return plan(steps);
   const [{ name } = { name: '' }] = (await source.read.query('SELECT DATABASE() AS name'))[0] as { name: string }[];
   for (const trigger of await readCaptureTriggers(source.read, name, slice.slice)) {
     steps.push({
@@ -133,5 +219,5 @@ export async function planRollback(
   if ((await outboxInstaller(source.read)) === 'strangler') {
     steps.push({ where: 'source', what: 'drop the outbox, if no other slice is captured', statements: [] });
   }
-  return { slice: slice.slice, from: stage, to, steps, warnings: [] };
+  return plan(steps);
 }

@@ -143,10 +143,21 @@ describe('a slice on its way from monolith to shadow and back', () => {
     await pipe.empty();
     expect(await goods(pipe.target.pool)).toEqual(await asGoods(pipe.source.pool));
     expect((await goods(pipe.target.pool)).length).toBeGreaterThan(seedRows);
-    expect(await run(pipe, 'advance SLICE')).toMatchObject({ status: exitCodes.refused });
+    const flag = async () => JSON.parse((await run(pipe, 'flag show SLICE --json')).out);
+    expect((await run(pipe, 'advance SLICE')).status).toBe(exitCodes.done);
+    expect(await flag()).toMatchObject({ stage: 'canary', reads: { percent: 1 }, writes: { owner: 'monolith' } });
+    // Nobody steers it here.
+    const shut = await run(pipe, 'advance SLICE');
+    expect(shut).toMatchObject({ status: exitCodes.refused, err: expect.stringMatching(/canary: expected 100 %/) });
+    expect((await run(pipe, 'advance SLICE --force --reason known')).status).toBe(exitCodes.done);
+    expect(await flag()).toMatchObject({ stage: 'reads', reads: { percent: 100 }, writes: { owner: 'monolith' } });
+    expect((await run(pipe, 'rollback SLICE')).status).toBe(exitCodes.done);
+    expect(await flag()).toMatchObject({ stage: 'canary', reads: { percent: 50 } });
+    expect((await run(pipe, 'rollback SLICE')).status).toBe(exitCodes.done);
+    expect(await flag()).toMatchObject({ stage: 'shadow', reads: { percent: 0 } });
     const report = JSON.parse((await run(pipe, 'status SLICE --json')).out);
     expect(report).toMatchObject({
-      flag: { stage: 'shadow', change: { by: 'ada', reason: 'second' } },
+      flag: { stage: 'shadow', change: { by: 'ada' } },
       pipe: { drift: [], deadLetters: 0, lag: { lagMs: 0 }, tables: [{ table: 'goods', backfill: { state: 'done' } }] },
     });
   });

@@ -1,0 +1,127 @@
+import { pause } from '@strangler/platform/backoff.ts';
+import type { FlagDocument } from '@strangler/platform/contracts/flag-document.ts';
+import { changeFlag } from '@strangler/platform/flags/change-flag.ts';
+import { deleteConsumer } from '@strangler/platform/outbox/declare.ts';
+import { removeCapture } from '../capture/install-capture.ts';
+import { type CutoverWork, fencePool } from '../cutover/cutover-work.ts';
+import { removeFence } from '../fence/install-fence.ts';
+import { applyConsumer } from '../pipe/apply-consumer.ts';
+import type { PipeDatabases } from '../pipe/open-databases.ts';
+import { type Queryable, rowsOf } from '../schema/queryable.ts';
+import { forcedPast, passGates } from './change-stage.ts';
+import { judgeFlow, standingGates } from './gates.ts';
+import { measurePipe, verifyAll, waitForLag } from './measure.ts';
+import { retireTables } from './retire-tables.ts';
+import { StageInterrupted, StageRefused, type StageWork } from './stage-work.ts';
+
+export type CompleteOptions = {
+  force: boolean;
+  /** How long the monolith's processes have to stop reading the tables, once the flag says so. */
+  settleMs: number;
+};
+
+/** What one direction's pipe works with. */
+export const onPipe = (work: CutoverWork, databases: PipeDatabases): StageWork => ({ ...work, databases });
+
+/** Source tables of a slice that move, as the monolith names them. */
+export const movedSources = ({ forward }: Pick<CutoverWork, 'forward'>): string[] =>
+  forward.slice.tables.filter(({ reference }) => !reference).map(({ source }) => source);
+
+/**
+ * Ends a slice's move: the service keeps its tables for itself, and those of the monolith are kept under other names,
+ * with nothing of the pipe on them, until somebody drops them. Interrupted, it is run again; `revive` undoes it.
+ * @throws GateShut, StageRefused, TableBusyError
+ */
+export async function complete(
+  work: CutoverWork,
+  from: FlagDocument,
+  { force, settleMs }: CompleteOptions,
+): Promise<FlagDocument> {
+  const { forward, signal } = work;
+  const slice = forward.sliceName;
+  let document = from;
+  if (from.stage !== 'complete') {
+    const past = await passCompleteGates(work, force);
+    if (signal.aborted) throw new StageInterrupted(`${slice}: stopped before the stage was changed`);
+    document = await toComplete(work, from, past);
+    // Whoever joins these tables asks the service from now on; what is under way may end.
+    await pause(settleMs, signal);
+  }
+  await takeAway(work);
+  return document;
+}
+
+async function passCompleteGates(work: CutoverWork, force: boolean): Promise<string[]> {
+  const back = onPipe(work, work.reverse);
+  const tables = await work.reverse.tables();
+  await waitForLag(back);
+  const figures = await measurePipe(back, tables);
+  const others = judgeFlow(figures, work.bounds).filter(({ gate }) => gate !== 'verify');
+  const verified = standingGates(others, force).length > 0 ? null : await verifyAll(back, tables);
+  const verdicts = judgeFlow({ ...(await measurePipe(back, tables)), verified }, work.bounds);
+  passGates(back, 'complete', verdicts, force);
+  return forcedPast(verdicts);
+}
+
+async function toComplete(work: CutoverWork, from: FlagDocument, past: readonly string[]): Promise<FlagDocument> {
+  const { store, author, tell, forward } = work;
+  const slice = forward.sliceName;
+  const reason = past.length === 0 ? author.reason : `${author.reason} [forced past ${past.join(', ')}]`.trim();
+  const document = await changeFlag(
+    store,
+    slice,
+    (now) => {
+      if (now.stage === 'writes' && now.writes.owner === 'service' && now.epoch === from.epoch) {
+        return { ...now, stage: 'complete' };
+      }
+      throw new StageRefused(
+        `${slice}: expected it at writes with the service as owner still, found ${now.change.by} has taken it to ${now.stage} with writes on ${now.writes.owner}; look with "strangler status ${slice}"`,
+      );
+    },
+    { by: author.by, reason: reason.slice(0, 1000) },
+  );
+  tell({ kind: 'stage', document });
+  return document;
+}
+
+/** Everything of the pipes but the outboxes and what they know of versions: ids and epochs must go on where they are. */
+async function takeAway(work: CutoverWork): Promise<void> {
+  const { forward, reverse, rabbit, exchange, signal, tell } = work;
+  const slice = forward.sliceName;
+  const monolith = await nameOf(forward.source.write);
+  const service = await nameOf(reverse.source.write);
+  const retired = await retireTables(
+    forward.source.write,
+    { slice, database: monolith, tables: movedSources(work) },
+    { signal },
+  );
+  for (const { table, name } of retired.droppedKeys) {
+    tell({ kind: 'step', where: 'source', what: `the foreign key ${name} of ${table} is dropped` });
+  }
+  for (const { table, to } of retired.renamed) {
+    tell({ kind: 'step', where: 'source', what: `${table} is kept as ${to}` });
+  }
+  for (const { pipe, where, database } of [
+    { pipe: forward, where: 'source', database: monolith },
+    { pipe: reverse, where: 'target', database: service },
+  ] as const) {
+    for (const { table } of await removeCapture(pipe.source.write, { slice: pipe.slice.slice, database }, { signal })) {
+      tell({ kind: 'step', where, what: `${table} is captured no more` });
+    }
+    await deleteConsumer(rabbit, exchange, applyConsumer(pipe.slice));
+    tell({ kind: 'step', where: 'broker', what: `the queues of ${pipe.slice.slice}'s applier are deleted` });
+  }
+  for (const [side, where, database] of [
+    ['monolith', 'source', monolith],
+    ['service', 'target', service],
+  ] as const) {
+    for (const { table } of await removeFence(fencePool(work, side), { slice, database }, { signal })) {
+      tell({ kind: 'step', where, what: `${table} is fenced no more` });
+    }
+  }
+}
+
+export const nameOf = async (db: Queryable): Promise<string> => {
+  const [row] = await rowsOf<{ name: string }>(db, 'SELECT DATABASE() AS name');
+  return row?.name ?? '';
+};
