@@ -1,14 +1,17 @@
 import { parseArgs } from 'node:util';
 import { wholeNumberOf } from '@strangler/e2e/options/whole-number.ts';
+import { benchCutover } from './cutover/bench-cutover.ts';
 import { benchPipe } from './pipe/bench-pipe.ts';
 import { benchProxy } from './proxy/bench-proxy.ts';
 
 const usage = `Usage: npm run bench -- proxy [--rounds 5] [--seconds 4] [--connections 32] [--json]
        npm run bench -- pipe [--rounds 5] [--rows 500000] [--quick] [--json]
+       npm run bench -- cutover [--cutovers 40] [--rate 500] [--json]
 
 proxy: the front door beside other proxies. pipe: relay, backfill, verify and capture beside what the servers do by
 themselves, and from commit to applied; on real servers of its own (STACK_INSTANCE names another instance, STACK_DB=mariadb
-takes the other engine); --quick makes 2 rounds of few rows.
+takes the other engine); --quick makes 2 rounds of few rows. cutover: how long clients
+who write so many times a second wait while the ownership of the writes moves, and for what; on a system of its own.
 
 Measures ours and its peers on the same work in the same run and prints ratios. With --json the last line of
 standard output is one JSON object. Nothing is asserted: a figure that falls short is printed as it is.`;
@@ -24,6 +27,8 @@ const parse = () => {
         seconds: { type: 'string', default: '4' },
         connections: { type: 'string', default: '32' },
         rows: { type: 'string' },
+        cutovers: { type: 'string', default: '40' },
+        rate: { type: 'string', default: '500' },
         quick: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
@@ -62,9 +67,21 @@ if (values.help) {
       say,
     }),
   );
+} else if (bench === 'cutover') {
+  const interrupted = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => interrupted.abort(new Error(`stopped by ${signal}`)));
+  const { table, json } = await benchCutover({
+    cutovers: number(values.cutovers, 'cutovers', 10_000),
+    writesPerSecond: number(values.rate, 'rate', 5_000),
+    say,
+    signal: interrupted.signal,
+  });
+  if (values.json) say(table);
+  print({ table, json });
 } else {
   process.stderr.write(
-    `bench: expected the name of a bench (proxy, pipe), found "${positionals.join(' ')}"\n${usage}\n`,
+    `bench: expected the name of a bench (proxy, pipe, cutover), found "${positionals.join(' ')}"\n${usage}\n`,
   );
   process.exitCode = 2;
 }

@@ -4,12 +4,15 @@ import { formatBounds } from './bounds.ts';
 import { createProgress } from './progress.ts';
 import { runFlagsScenario } from './scenarios/flags.ts';
 import { runPipeScenario } from './scenarios/pipe.ts';
+import { runStoryScenario } from './scenarios/story.ts';
 
-const usage = `Usage: npm run demo -- [--scenario flags|pipe] [--rate 60] [--size 500] [--seconds 4] [--json] [--keep]
+const usage = `Usage: npm run demo -- [--scenario story|flags|pipe] [--rate 60] [--size 500] [--seconds 4] [--json] [--keep]
 
 Brings real servers and the whole shop up, drives shoppers through two proxies, and shows what the kit does under them.
 
-  --scenario flags   catalogue reads 0 → 10 → 50 → 100 → 0 %, service instances killed on the way (unless told)
+  --scenario story   the catalogue all the way to its service and part of the way back, writes included, while one of each
+                     kind of process is killed; every acknowledged write is looked for on both sides (unless told)
+  --scenario flags   catalogue reads 0 → 10 → 50 → 100 → 0 %, service instances killed on the way
   --scenario pipe    the catalogue's data copied and kept in step while shop and customers change it, and while a relay,
                      an applier and the broker are killed; both sides found equal in the end
   --rate <number>    requests a second (60; pipe: 40, as many more of them write)
@@ -21,6 +24,7 @@ Brings real servers and the whole shop up, drives shoppers through two proxies, 
 Exit status 0 only if every bound was kept.`;
 
 const scenarios = {
+  story: { run: runStoryScenario, rate: '60', products: '500' },
   flags: { run: runFlagsScenario, rate: '60', products: '500' },
   pipe: { run: runPipeScenario, rate: '40', products: '2000' },
 };
@@ -36,7 +40,7 @@ const parse = () => {
   try {
     return parseArgs({
       options: {
-        scenario: { type: 'string', default: 'flags' },
+        scenario: { type: 'string', default: 'story' },
         rate: { type: 'string' },
         size: { type: 'string' },
         seconds: { type: 'string', default: '4' },

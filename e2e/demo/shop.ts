@@ -20,6 +20,8 @@ export type ShopOptions = {
   products: number;
   /** What the catalogue is brought to before anybody comes; `shadow` unless told. */
   stage?: StartStage;
+  /** Default: migrations/slices. */
+  slicesFolder?: string;
   /** Leave everything running on `close`, and say where. */
   keep: boolean;
   progress: Progress;
@@ -32,7 +34,10 @@ export const openShop = async (options: ShopOptions): Promise<Shop> => {
   let system: System;
   try {
     const stack = await upStack({ instance, log: progress.say, signal });
-    system = await startSystem({ instance, stack, seedSize: products, stage, fresh: true, log: progress.say, signal });
+    system = await startSystem({
+      ...{ instance, stack, seedSize: products, stage, fresh: true, log: progress.say, signal },
+      ...(options.slicesFolder === undefined ? {} : { slicesFolder: options.slicesFolder }),
+    });
   } catch (error) {
     await downStack(instance);
     throw error;

@@ -69,7 +69,10 @@ type OptionSchema = {
   type?: string;
   minItems?: number;
   maxItems?: number;
+  minimum?: number;
+  maximum?: number;
   items?: Partial<ObjectSchema>;
+  properties?: ObjectSchema['properties'];
   additionalProperties?: unknown;
 };
 type ObjectSchema = { properties: Record<string, OptionSchema>; required?: string[] };
@@ -78,21 +81,24 @@ function optionsTable(schema: ObjectSchema): string {
   return ['| option | value | required | meaning |', '|---|---|---|---|', ...optionRows(schema, '')].join('\n');
 }
 
-/** One row an option; those of a list's items follow it as `list[].option`. */
+/** One row an option; those of a list's items follow it as `list[].option`, those of an object as `object.option`. */
 function optionRows({ properties, required = [] }: ObjectSchema, before: string): string[] {
   return Object.entries(properties).flatMap(([name, option]) => {
     const path = `${before}${name}`;
-    const { items, description = '' } = option;
+    const { items, properties: own, description = '' } = option;
     const row = `| \`${path}\` | ${describeValue(option)} | ${required.includes(name) ? 'yes' : 'no'} | ${description} |`;
+    if (own !== undefined) return [row, ...optionRows({ properties: own, required: [] }, `${path}.`)];
     return items?.properties === undefined
       ? [row]
       : [row, ...optionRows({ properties: items.properties, required: items.required ?? [] }, `${path}[].`)];
   });
 }
 
-function describeValue({ type, minItems = 0, maxItems }: OptionSchema): string {
+function describeValue({ type, minItems = 0, maxItems, minimum, maximum, properties }: OptionSchema): string {
   if (type === 'array') return `list of ${minItems} to ${maxItems ?? 'any number'}`;
   if (type === 'boolean') return 'true or false';
+  if (type === 'number' || type === 'integer') return `${minimum} to ${maximum}`;
+  if (properties !== undefined) return 'options below';
   return type === 'object' ? 'names and values' : 'text';
 }
 

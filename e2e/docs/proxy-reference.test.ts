@@ -5,8 +5,10 @@ import * as headers from '@strangler/platform/contracts/headers.ts';
 import { createServerMetrics } from '@strangler/platform/http/server-metrics.ts';
 import { createLog } from '@strangler/platform/log.ts';
 import { repositoryRoot } from '@strangler/stack/home/paths.ts';
+import { createCanaryMetrics, exposeCanaries } from '@strangler/strangler-proxy/account/canary-metrics.ts';
 import { createFlagAccount, exposeFlags } from '@strangler/strangler-proxy/account/flag-metrics.ts';
 import { createHoldMetrics, exposeHolds } from '@strangler/strangler-proxy/account/hold-metrics.ts';
+import { createOwnWriteMetrics } from '@strangler/strangler-proxy/account/own-write-metrics.ts';
 import { createRequestMetrics } from '@strangler/strangler-proxy/account/request-metrics.ts';
 import { createUpstreamAccount, exposeUpstreams } from '@strangler/strangler-proxy/account/upstream-metrics.ts';
 import { environment, options, usage } from '@strangler/strangler-proxy/config.ts';
@@ -64,6 +66,9 @@ describe('docs/reference/proxy.md', () => {
     );
     createHoldMetrics(registry);
     exposeHolds(registry, { waiting: () => [], status: () => [] });
+    createOwnWriteMetrics(registry, () => 0);
+    createCanaryMetrics(registry);
+    exposeCanaries(registry, () => []);
     createServerMetrics(registry, 'proxy');
     type Described = { name: string; labelNames?: string[]; constructor: { name: string } };
     const actual = (registry.getMetricsAsArray() as unknown as Described[]).map((metric) => [

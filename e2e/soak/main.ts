@@ -3,10 +3,11 @@ import { downStack, upStack } from '@strangler/stack/servers.ts';
 import { formatBounds } from '../demo/bounds.ts';
 import { createProgress, type Progress } from '../demo/progress.ts';
 import { wholeNumberOf } from '../options/whole-number.ts';
+import { soakCutover } from './cutover/soak-cutover.ts';
 import { type SoakPipeReport, soakPipe } from './pipe/soak-pipe.ts';
 import { soakFlags } from './soak-flags.ts';
 
-const usage = `Usage: npm run soak -- [--scenario flags|pipe] [--faults 60] [--seed 1] [--json]
+const usage = `Usage: npm run soak -- [--scenario flags|pipe|cutover] [--faults 60] [--seed 1] [--json]
 
 The long form of the fault tests: faults by the dozen under traffic. The same seed makes the same faults.
 
@@ -15,7 +16,11 @@ The long form of the fault tests: faults by the dozen under traffic. The same se
   --scenario pipe     writers on a database whose rows are copied to another, while relays, appliers, copies and servers
                       die or freeze and messages come again; then every invariant of the pipe is checked from outside
                       [--minutes 0] at least, [--writers 6], [--size 5000] rows; STACK_DB says on which engine
-  --faults <number>   how many faults, one after the other (60, or as many as the minutes take)
+  --scenario cutover  the ownership of the catalogue's writes moved there and back under clients that log what they do, through
+                      the proxies and past them, while the coordinator, processes and servers die; then every write looked
+                      for on both sides: [--cutovers 50], [--peace] nothing dies, and no request may fail,
+                      [--rate 60] requests a second, [--size 500] products
+  --faults <number>   how many faults, one after the other (60, or as many as the minutes take; cutover: one at each)
   --json              the last line of standard output is one JSON object
 
 Exit status 0 only if every bound was kept.`;
@@ -37,6 +42,8 @@ const parse = () => {
         rate: { type: 'string', default: '60' },
         size: { type: 'string' },
         minutes: { type: 'string' },
+        cutovers: { type: 'string', default: '50' },
+        peace: { type: 'boolean', default: false },
         writers: { type: 'string', default: '6' },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
@@ -81,7 +88,22 @@ const pipeScenario = async (common: Common) => {
   }
 };
 
-const scenarios = { flags: flagsScenario, pipe: pipeScenario };
+const cutoverScenario = async (common: Common) => {
+  const cutovers = wholeNumber(values.cutovers, 'cutovers', 10_000);
+  const report = await soakCutover({
+    ...common,
+    cutovers,
+    faults: values.peace ? 0 : values.faults === undefined ? cutovers : common.faults,
+    instance: process.env.STACK_INSTANCE ?? 'soak-cutover',
+    requestsPerSecond: wholeNumber(values.rate, 'rate', 2_000),
+    products: wholeNumber(values.size ?? '500', 'size'),
+  });
+  // Where things die, requests fail; that is no fault of anything.
+  const failures = values.peace ? report.failures.map(({ action, failure }) => `${action}: ${failure}`) : [];
+  return { report, faults: [...report.violations, ...failures] };
+};
+
+const scenarios = { flags: flagsScenario, pipe: pipeScenario, cutover: cutoverScenario };
 
 if (values.help) {
   process.stdout.write(`${usage}\n`);

@@ -11,6 +11,7 @@ const visit = (over: Partial<Visit> = {}): Visit => ({
   reason: 'percentage',
   status: 200,
   failure: null,
+  cutOff: false,
   startedAtMs: performance.timeOrigin + performance.now(),
   durationMs: 1,
   ...over,

@@ -1,0 +1,309 @@
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { exitCodes } from '@strangler/migrations/cli/exit-codes.ts';
+import { pause } from '@strangler/platform/backoff.ts';
+import { repositoryRoot } from '@strangler/stack/home/paths.ts';
+import type { CutoverFindings } from '../../checker/check-cutovers.ts';
+import { pauseOf } from '../../checker/pauses.ts';
+import { compareSides, deadLetterCount } from '../../soak/cutover/compare-sides.ts';
+import type { CutoverFault } from '../../soak/cutover/cutover-faults.ts';
+import { moveOwner } from '../../soak/cutover/move-owner.ts';
+import { openRig, type Rig, slice } from '../../soak/cutover/rig.ts';
+import { type Spread, spreadOf } from '../../soak/cutover/soak-cutover.ts';
+import { crashed, type Fault, killed } from '../../soak/faults.ts';
+import { startCrowd } from '../../traffic/crowd.ts';
+import { seededRandom } from '../../traffic/random.ts';
+import { spread } from '../../traffic/tally.ts';
+import type { Visit, Visitor } from '../../traffic/visitor.ts';
+import { atLeast, atMost, type Bound } from '../bounds.ts';
+import type { Progress } from '../progress.ts';
+import { inviteShoppers } from '../shoppers.ts';
+import { runStrangler, StranglerError } from '../strangler.ts';
+import type { PipeOptions } from './pipe.ts';
+
+export type StoryReport = {
+  ok: boolean;
+  bounds: Bound[];
+  requests: {
+    total: number;
+    failed: number;
+    reads: number;
+    writes: number;
+    /** Writes that were on their way through a proxy at the moment it was killed: nobody can know what became of them, and the checker looks. */
+    cutOff: number;
+  };
+  killed: string[];
+  /** Percentages that the canary took by itself. */
+  canarySteps: number[];
+  cutovers: number;
+  writePauseMs: Spread;
+  acknowledgedWrites: CutoverFindings['acknowledged'];
+  bothOwners: number;
+  refusedByFence: number;
+  resumed: number;
+  rows: { compared: number; different: number };
+  deadLettered: number;
+  findings: Omit<CutoverFindings, 'counterexamples'>;
+  violations: string[];
+  latencyMs: { p50: number; p99: number };
+  failures: { action: string; failure: string }[];
+};
+
+/** A canary that goes through its percentages while somebody watches; a real one takes its time. */
+const canaryGates = `gates:
+  canary: { steps: [5, 25, 100], bake: 2s, maxErrorRate: 0.01, maxP99Ratio: 20, minSamples: 20 }
+`;
+const gateOpensWithinMs = 60_000;
+const canaryWithinMs = 120_000;
+
+/**
+ * The whole way of a slice: from the monolith to the service, back, forward again, and to its end, under shoppers, admins,
+ * customers, a SQL session and a job that ignore the proxies, while one of each kind of process is killed. Afterwards an
+ * independent reader judges every write that somebody logged.
+ */
+export const runStoryScenario = async (options: PipeOptions): Promise<StoryReport> => {
+  const { instance, products, requestsPerSecond, keep, progress, signal } = options;
+  const folder = mkdtempSync(join(tmpdir(), 'demo-slices-'));
+  const cuts = watchCuts();
+  const random = seededRandom(42);
+  let shoppers: Visitor[] = [];
+  try {
+    const rig = await openRig({
+      ...{ instance, products, requestsPerSecond, keep, progress, signal, seed: 7 },
+      ...{ checkedProducts: 30, merchants: 8, reviewers: 4, readShare: 0.3, strays: true },
+      begin: 'monolith',
+      slicesFolder: withGates(folder),
+      async others(shop, dispatcher) {
+        shoppers = await inviteShoppers(shop, { accounts: 10, anonymous: 30, random, dispatcher });
+        return shoppers;
+      },
+      onVisit: cuts.see,
+    });
+    try {
+      return await drive({ rig, cuts, shoppers, random }, options);
+    } finally {
+      await rig.close();
+    }
+  } finally {
+    if (!keep) rmSync(folder, { recursive: true, force: true });
+  }
+};
+
+type Stage = { rig: Rig; cuts: CutWatch; shoppers: readonly Visitor[]; random: () => number };
+
+const drive = async ({ rig, cuts, shoppers, random }: Stage, options: PipeOptions): Promise<StoryReport> => {
+  const { requestsPerSecond, secondsPerStep, progress, signal } = options;
+  const { environment, shop } = rig;
+  const { system } = shop;
+  const command = { environment, signal };
+  const killedNames: string[] = [];
+  const watch = async (): Promise<void> => {
+    await pause(secondsPerStep * 1000, signal);
+    signal.throwIfAborted();
+    const { total, failed, writes } = rig.keeper.tally();
+    progress.say(`  ${total} requests, ${writes} of them writes, ${failed} failed so far`);
+  };
+  const kill = async (fault: Fault): Promise<void> => {
+    progress.say(`${fault.name} with -9`);
+    killedNames.push(fault.name);
+    await fault.begin();
+    await fault.end();
+  };
+  const advance = async (what: string): Promise<void> => {
+    progress.say(`strangler advance ${slice}: ${what}`);
+    await onceOpen(['advance', slice, '--reason', 'the demo'], command);
+  };
+
+  const customers = startCrowd({ shoppers, requestsPerSecond, onVisit: rig.keeper.add, random });
+  try {
+    await watch();
+    await advance('capture, and a copy of what was there before');
+  } finally {
+    await customers.stop();
+  }
+  // What is written from here on is captured, so that the checker can look for it.
+  await rig.invite();
+  rig.startTraffic();
+  await kill(killed(system.process('relay-1')));
+  await kill(killed(system.process('applier-catalog-1')));
+  await advance('both sides compared while traffic goes on');
+  await advance('the first users read from the service');
+  const canarySteps = await followCanary(rig, progress, signal);
+  progress.say('killing a proxy: its clients go to the other one, as behind a load balancer');
+  cuts.killing();
+  await kill(killed(system.process('proxy-1')));
+  await advance('every read goes to the service');
+  await kill(killed(system.process('catalog-1')));
+  await watch();
+
+  const moves = [await move(rig, null, options)];
+  await watch();
+  moves.push(await move(rig, { kind: 'coordinator', step: 'drain' }, options));
+  killedNames.push('the coordinator killed');
+  await watch();
+  await kill(crashed(system.instance, 'rabbitmq'));
+  await Promise.all(
+    system.processes.filter(({ kind }) => kind === 'relay' || kind === 'applier').map((one) => one.waitReady()),
+  );
+  moves.push(await move(rig, null, options));
+  await watch();
+
+  await rig.stopTraffic();
+  progress.say('those who write have stopped; every write that they logged is looked for on both sides');
+  const { counterexamples, ...findings } = await rig.judge();
+  for (const words of counterexamples) progress.say(`FOUND ${words}`);
+  const rows = await compareSides(slice, command);
+  const deadLettered = (await deadLetterCount(slice, command)) + (await deadLetterCount(`${slice}-reverse`, command));
+  progress.say(`verified: ${rows.compared} rows, ${rows.different} differ`);
+
+  progress.say(
+    `strangler advance ${slice} --confirm ${slice}: the monolith's tables are put away, while shoppers go on`,
+  );
+  const crowd = startCrowd({ shoppers, requestsPerSecond, onVisit: rig.keeper.add, random });
+  try {
+    await onceOpen(['advance', slice, '--confirm', slice, '--settle', '2s', '--reason', 'the demo'], command);
+    await watch();
+  } finally {
+    await crowd.stop();
+  }
+  const { stage } = await rig.flag();
+
+  const done = (await rig.journals()).filter(({ outcome }) => outcome === 'done');
+  const written = rig.history().filter(({ op }) => op !== 'sql update');
+  const pauses = done.flatMap((journal) => pauseOf(journal, written)?.gapMs ?? []);
+  const strayFailures = rig.strays.flatMap((stray) => stray.failures());
+  const { acknowledged, refused, unknown, bothOwners, differing, unexplained, notLinearisable } = findings;
+  const { total, failed, reads, writes, durationsMs, failures } = rig.keeper.tally();
+  const resumed = moves.reduce((sum, one) => sum + one.resumed, 0);
+  const bounds = [
+    atMost('failed requests', failed, 0),
+    atMost('rows that differ', rows.different, 0),
+    atMost('dead letters', deadLettered, 0),
+    atMost('acknowledged writes that are missing', acknowledged.missing, 0),
+    atMost('writes that were done twice', acknowledged.doubled, 0),
+    atMost('refused writes that are there', refused.present, 0),
+    atMost('writes of unknown outcome that are on one side only', unknown.split, 0),
+    atMost('keys that differ between the sides', differing, 0),
+    atMost('values that nobody has written', unexplained, 0),
+    atMost('keys whose history is not linearisable', notLinearisable, 0),
+    atMost('epochs of a key with two owners', bothOwners, 0),
+    atMost('errors of those who write past the proxies', strayFailures.length, 0),
+    atLeast('cut-overs', done.length, 3),
+    atLeast(
+      'writes that the fence refused',
+      rig.strays.reduce((sum, one) => sum + one.counts().refusedByFence, 0),
+      1,
+    ),
+    atLeast('cut-overs resumed after the coordinator died', resumed, 1),
+    atLeast('killed', killedNames.length, 6),
+    atLeast('steps of the canary', canarySteps.length, 2),
+    atLeast('slices at their end', stage === 'complete' ? 1 : 0, 1),
+  ];
+  return {
+    ok: bounds.every((bound) => bound.ok),
+    bounds,
+    requests: { total, failed, reads, writes, cutOff: cuts.count() },
+    killed: killedNames,
+    canarySteps,
+    cutovers: done.length,
+    writePauseMs: spreadOf(pauses),
+    acknowledgedWrites: acknowledged,
+    bothOwners,
+    refusedByFence: rig.strays.reduce((sum, one) => sum + one.counts().refusedByFence, 0),
+    resumed,
+    rows,
+    deadLettered,
+    findings,
+    violations: [...counterexamples, ...strayFailures],
+    latencyMs: spread(durationsMs),
+    failures: failures.map(({ action, failure }) => ({ action, failure })),
+  };
+};
+
+const move = async (rig: Rig, fault: CutoverFault | null, { progress, signal }: PipeOptions) => {
+  const { owner } = (await rig.flag()).writes;
+  const words = owner === 'monolith' ? 'advance' : 'rollback';
+  const died =
+    fault === null ? '' : fault.kind === 'coordinator' ? `, killed at ${fault.step}` : `, ${fault.fault.name}`;
+  progress.say(`strangler ${words} ${slice}: the writes move${died}`);
+  const moved = await moveOwner({ rig, fault, awayMs: 200, progress, signal });
+  const [last] = (await rig.journals()).slice(-1);
+  const gapMs = last === undefined ? undefined : pauseOf(last, rig.history())?.gapMs;
+  progress.say(
+    `  the ${moved.to} owns the writes${moved.resumed > 0 ? ', after a resume' : ''}; the longest time without an acknowledged write was ${Math.round(gapMs ?? 0)} ms`,
+  );
+  return moved;
+};
+
+/** Waits until the canary has come to 100 % by itself and has baked there; the percentages that it took. */
+const followCanary = async (rig: Rig, progress: Progress, signal: AbortSignal): Promise<number[]> => {
+  const steps: number[] = [];
+  const deadline = performance.now() + canaryWithinMs;
+  for (;;) {
+    signal.throwIfAborted();
+    const { percent } = (await rig.flag()).reads;
+    if (steps.at(-1) !== percent) {
+      steps.push(percent);
+      progress.say(`  canary at ${percent} %`);
+    }
+    const [report] = (await runStrangler(['status', slice], { environment: rig.environment, signal })) as [
+      { canary: { state: string; why: string; lacks: string[] } | null },
+    ];
+    if (report.canary?.state === 'baked') return steps;
+    if (performance.now() > deadline) {
+      const { state, why, lacks } = report.canary ?? { state: 'unknown', why: 'nobody steers', lacks: [] };
+      throw new Error(`the canary is not baked at 100 %: ${percent} %, ${state}: ${why} ${lacks.join('; ')}`);
+    }
+    await pause(500, signal);
+  }
+};
+
+type CutWatch = {
+  /** A proxy is killed now. */
+  killing(): void;
+  /** A write that was cut off at that moment has not failed: nobody knows. */
+  see(visit: Visit): Visit;
+  count(): number;
+};
+
+const watchCuts = (): CutWatch => {
+  let atMs = Number.POSITIVE_INFINITY;
+  let cut = 0;
+  return {
+    killing() {
+      atMs = performance.timeOrigin + performance.now();
+    },
+    see(visit) {
+      // A connection that is in use learns of the kill when it is used next.
+      const spans = visit.startedAtMs <= atMs + 1_000 && visit.startedAtMs + visit.durationMs >= atMs;
+      if (!visit.cutOff || !spans) return visit;
+      cut += 1;
+      return { ...visit, failure: null };
+    },
+    count: () => cut,
+  };
+};
+
+/** Tries again while the gate is shut: whoever was killed takes a moment to come back. */
+const onceOpen = async (words: readonly string[], command: Parameters<typeof runStrangler>[1]): Promise<void> => {
+  const deadline = performance.now() + gateOpensWithinMs;
+  for (;;) {
+    try {
+      await runStrangler(words, command);
+      return;
+    } catch (error) {
+      const isShut = error instanceof StranglerError && error.status === exitCodes.refused;
+      if (!isShut || performance.now() > deadline) throw error;
+      await pause(500, command.signal);
+    }
+  }
+};
+
+/** The slices of the repository, with the canary's gates put over the catalogue's. */
+const withGates = (folder: string): string => {
+  cpSync(join(repositoryRoot, 'migrations/slices'), folder, { recursive: true });
+  const file = join(folder, slice, 'slice.yaml');
+  writeFileSync(file, `${readFileSync(file, 'utf8')}${canaryGates}`);
+  return folder;
+};
