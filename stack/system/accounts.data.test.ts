@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { preflight } from '@strangler/migrations/engine/preflight/preflight.ts';
+import { preflightReverse } from '@strangler/migrations/engine/preflight/preflight-reverse.ts';
 import { parseSliceFile } from '@strangler/platform/contracts/slice-file.ts';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
 import { rotate } from '@strangler/platform/outbox/rotation.ts';
@@ -88,8 +89,12 @@ describe('the mover', () => {
   /** What preflight finds that an account with these rights lacks. */
   const lacking = async (rights: readonly string[]): Promise<string[]> => {
     await giveRights(rights);
-    const { findings } = await asUser(shop, (source) =>
-      asUser(catalog, (target) => preflight({ slice: slice!, folder: tmpdir(), source, target })),
+    const findings = await asUser(shop, (source) =>
+      asUser(catalog, async (target) => {
+        const there = await preflight({ slice: slice!, folder: tmpdir(), source, target });
+        const back = await preflightReverse({ slice: slice!, folder: tmpdir(), source: target, target: source });
+        return [...there.findings, ...back.findings];
+      }),
     );
     return findings.filter(({ rule }) => /privilege|barred/.test(rule)).map(({ reason }) => reason);
   };
@@ -112,6 +117,8 @@ describe('the mover', () => {
     for (const left of all) {
       // Without SELECT there is no table to be seen, which is said otherwise.
       if (left.startsWith('SELECT')) continue;
+      // Asked for where the end of a move is undone, by making foreign keys again.
+      if (left.startsWith('REFERENCES')) continue;
       const found = await lacking(all.filter((one) => one !== left));
       expect([left, found.length > 0]).toEqual([left, true]);
     }
