@@ -8,6 +8,9 @@ import { bothEnds, newestChanges } from './goods.fixture.ts';
 
 export const seed = Number(process.env.TEST_SEED ?? 20_261_121);
 
+/** A broker that makes or takes away sixteen quorum queues beside other tests takes its time. */
+const patience = { withinMs: 25_000 };
+
 export async function equalEnds(pipe: Pipe): Promise<void> {
   const [source, target] = await bothEnds(pipe);
   expect(target).toEqual(source);
@@ -17,21 +20,25 @@ export const allAnnounced = (pipe: Pipe, heard: readonly AppliedMessage[]) =>
   eventually(async () => {
     const announced = announcedChanges(heard);
     expect((await newestChanges(pipe)).filter((change) => !announced.has(change))).toEqual([]);
-  });
+  }, patience);
 
 export const isReady = (applier: PipeProcess | undefined) =>
-  eventually(async () =>
-    expect(await applier?.ready()).toEqual({
-      ready: true,
-      checks: { forward: expect.stringMatching(/^ok/), reverse: expect.stringMatching(/^ok/) },
-    }),
+  eventually(
+    async () =>
+      expect(await applier?.ready()).toEqual({
+        ready: true,
+        checks: { forward: expect.stringMatching(/^ok/), reverse: expect.stringMatching(/^ok/) },
+      }),
+    patience,
   );
 
 /** Until its health tells of this about a direction, and fails for it. */
 export const troubled = (applier: PipeProcess | undefined, pattern: RegExp, direction: Direction = 'forward') =>
-  eventually(async () =>
-    expect(await applier?.ready()).toMatchObject({
-      ready: false,
-      checks: { [direction]: expect.stringMatching(pattern) },
-    }),
+  eventually(
+    async () =>
+      expect(await applier?.ready()).toMatchObject({
+        ready: false,
+        checks: { [direction]: expect.stringMatching(pattern) },
+      }),
+    patience,
   );
