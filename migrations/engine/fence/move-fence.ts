@@ -210,8 +210,7 @@ class Mover {
     try {
       await this.#pool.query(`KILL ${id}`).catch(() => {});
       for (let looks = 0; ; looks += 1) {
-        const [alive] = await rowsOf(this.#pool, 'SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ?', [id]);
-        if (alive === undefined) break;
+        if (!(await isConnected(this.#pool, id))) break;
         if (looks >= 100) throw new Error(`the session ${id} is still there`);
         await pause(20);
       }
@@ -252,6 +251,19 @@ class Mover {
     return Math.max(0, this.#waitMs - (performance.now() - this.#startedMs));
   }
 }
+
+/** MySQL cannot tell its sessions while one of them runs a statement with characters beyond U+FFFF. */
+const cannotConvertString = 3854;
+
+const isConnected = async (pool: Pool, id: number): Promise<boolean> => {
+  try {
+    const [alive] = await rowsOf(pool, 'SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ?', [id]);
+    return alive !== undefined;
+  } catch (error) {
+    if ((error as { errno?: number }).errno !== cannotConvertString) throw error;
+    return true;
+  }
+};
 
 const moveSql = (to: FenceState, { slice, epoch, owner, reason = '' }: FenceMove, pass: string | null): Sql => [
   // Assignments see those before them.

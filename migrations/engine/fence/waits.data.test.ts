@@ -78,13 +78,16 @@ describe('closing waits', () => {
     await writer.query('UPDATE item SET n = 1 WHERE id = 1');
     const closing = db.close({ waitMs: 10_000 });
     await eventually(async () => (await waiting()) === 1);
-    const [closer] = await rowsOf<{ id: number }>(
-      db.admin,
-      `SELECT x.trx_mysql_thread_id AS id FROM information_schema.INNODB_TRX x
-       JOIN information_schema.PROCESSLIST p ON p.ID = x.trx_mysql_thread_id AND p.DB = DATABASE()
-       WHERE x.trx_state = 'LOCK WAIT'`,
-    );
-    await db.admin.query(`KILL ${closer!.id}`);
+    const closer = await eventually(async () => {
+      const [found] = await rowsOf<{ id: number }>(
+        db.admin,
+        `SELECT x.trx_mysql_thread_id AS id FROM information_schema.INNODB_TRX x
+         JOIN information_schema.PROCESSLIST p ON p.ID = x.trx_mysql_thread_id AND p.DB = DATABASE()
+         WHERE x.trx_state = 'LOCK WAIT'`,
+      );
+      return found ?? null;
+    });
+    await db.admin.query(`KILL ${closer.id}`);
     expect(await closing).toMatchObject({ kind: 'busy', fence: { state: 'open' } });
     await writer.commit();
     expect(await answerOf(other, 'UPDATE item SET n = 2 WHERE id = 1')).toBe('ok 1');
