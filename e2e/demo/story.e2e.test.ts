@@ -12,7 +12,8 @@ test('a slice goes to its service, back, forward and to its end under traffic wh
     timeout: 400_000,
     maxBuffer: 10_000_000,
   }).catch((error: Error & { stdout: string; stderr: string }) => {
-    throw new Error(`the demo failed:\n${error.stdout}\n${error.stderr}`, { cause: error });
+    const last = error.stderr.trim().split('\n').at(-1);
+    throw new Error(`the demo failed: ${last}\n${error.stdout}\n${error.stderr}`, { cause: error });
   });
   const report = JSON.parse(stdout.trim().split('\n').at(-1)!) as StoryReport;
   expect(report.violations).toEqual([]);

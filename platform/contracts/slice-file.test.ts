@@ -110,6 +110,7 @@ describe('a slice file', () => {
       bakeMs: 30_000,
       maxErrorRate: 0.001,
       maxP99Ratio: 1.5,
+      p99SlackMs: 10,
       minSamples: 200,
     };
     expect(defaultCanaryBounds).toEqual(usual);
@@ -126,6 +127,7 @@ describe('a slice file', () => {
     ['bake: 10ms', 'bake'],
     ['maxErrorRate: 2', 'maxErrorRate'],
     ['maxP99Ratio: 0.5', 'maxP99Ratio'],
+    ['p99Slack: some', 'p99Slack'],
     ['minSamples: 0', 'minSamples'],
     ['colour: blue', 'colour'],
   ])('with %s for its canary is refused', (bound, path) => {

@@ -115,6 +115,14 @@ const canaryGate = z.strictObject({
     .describe(
       "How many times the monolith's 99th percentile of latency the service's may be, in the same time. Default: 1.5.",
     ),
+  p99Slack: z
+    .string()
+    .refine((text) => parseDurationMs(text) !== undefined, 'must be a duration such as 10ms')
+    .default('10ms')
+    .describe(
+      "By how much the service's 99th percentile may exceed the monolith's whatever the ratio: between 2 ms and 4 ms nobody can tell. " +
+        'Default: 10ms.',
+    ),
   minSamples: z
     .int()
     .min(1)
@@ -187,6 +195,7 @@ export type CanaryBounds = {
   /** Share of reads, 0 to 1. */
   maxErrorRate: number;
   maxP99Ratio: number;
+  p99SlackMs: number;
   minSamples: number;
 };
 
@@ -286,8 +295,8 @@ const readRoute = (route: string | { route: string; access: 'read' | 'write' }):
   return { method, path, access: typeof route === 'string' ? usual : route.access };
 };
 
-function readCanaryBounds({ bake, ...bounds }: z.infer<typeof canaryGate>): CanaryBounds {
-  return { ...bounds, bakeMs: parseDurationMs(bake)! };
+function readCanaryBounds({ bake, p99Slack, ...bounds }: z.infer<typeof canaryGate>): CanaryBounds {
+  return { ...bounds, bakeMs: parseDurationMs(bake)!, p99SlackMs: parseDurationMs(p99Slack)! };
 }
 
 const readSliceTable = ({ source, target, key, columns, transform, reference }: z.infer<typeof table>): SliceTable => ({

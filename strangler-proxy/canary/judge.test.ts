@@ -210,6 +210,16 @@ describe('a canary that breaks a bound', () => {
     );
   });
 
+  test('by milliseconds that nobody notices is not stepped back, however large their ratio', () => {
+    const fast = { failing: 0, medianMs: 0.7 };
+    const slower = { failing: 0, medianMs: 1.4 };
+    const traffic = { percent: 25, readsASecond: 300, monolith: fast, service: slower };
+    expect(bake(seeded(8), { ...traffic, seconds: 29 }).verdict.kind).toBe('hold');
+    expect(bake(seeded(8), { ...traffic, seconds: 40 }).verdict).toMatchObject({ kind: 'step-up', to: 50 });
+    const far = { failing: 0, medianMs: 7 };
+    expect(bake(seeded(8), { ...traffic, service: far, seconds: 29 }).verdict.kind).toBe('step-back');
+  });
+
   test('at 100 % is held against what the monolith did at the step before', () => {
     const baseline = second(seeded(4), 3_000, { failing: 0, medianMs: 12 });
     const at100 = { percent: 100, readsASecond: 200, seconds: 29, monolith: healthy, baseline };

@@ -1,4 +1,4 @@
-import type { CanaryState } from '@strangler/platform/contracts/canary.ts';
+import { type CanaryState, latencyBuckets } from '@strangler/platform/contracts/canary.ts';
 import type { CanaryBounds } from '@strangler/platform/contracts/slice-file.ts';
 import { binomialTail, fisherTail } from './exact-tests.ts';
 import { fasterBy, quantileMs, sumOf } from './latency.ts';
@@ -46,9 +46,9 @@ const testsALook = 4;
  *   the monolith does of its own in the same span (Fisher's exact test, one-sided). Both must be proved, so what fails both
  *   sides alike, such as a database that they share, is not held against the service. Where the monolith has had no
  *   reads the first alone decides.
- * - Latency: the service's 99th percentile is more than `maxP99Ratio` times the monolith's, with `minSamples` answers of each
- *   side, and of the slowest hundredth of all answers, the service's taken as that much faster as the bound allows, more
- *   are the service's than is its share (Fisher's exact test again, here a permutation test).
+ * - Latency: the service's 99th percentile is more than `maxP99Ratio` times the monolith's and more than `p99SlackMs` above it,
+ *   with `minSamples` answers of each side, and of the slowest hundredth of all answers, the service's taken as that much
+ *   faster as the bound allows, more are the service's than is its share (Fisher's exact test again, here a permutation test).
  *
  * Both tests take reads as independent of each other. A percentage is good when it has baked, both sides have `minSamples` reads
  * (at 100 % the service is enough), and the figures themselves keep the bounds. What is neither broken nor good stays
@@ -104,11 +104,8 @@ const withBaseline = (
 });
 
 /** Says which bound is proved to be broken, with the figures; null where none is. */
-const brokenBound = (
-  { monolith, service }: BothSides,
-  { maxErrorRate, maxP99Ratio, minSamples }: CanaryBounds,
-  alpha: number,
-): string | null => {
+const brokenBound = ({ monolith, service }: BothSides, bounds: CanaryBounds, alpha: number): string | null => {
+  const { maxErrorRate, minSamples } = bounds;
   if (
     rateOf(service) > maxErrorRate &&
     binomialTail(service.requests, service.errors, maxErrorRate) < alpha &&
@@ -123,12 +120,16 @@ const brokenBound = (
     return `the service failed ${tellErrors(service)}, the monolith ${tellErrors(monolith)}; the bound is ${percents(maxErrorRate)}`;
   }
   if (sumOf(monolith.latency) < minSamples || sumOf(service.latency) < minSamples) return null;
-  const [p99, bound] = [p99Of(service), p99Of(monolith) * maxP99Ratio];
-  if (p99 > bound && slowestShare(monolith.latency, fasterBy(service.latency, maxP99Ratio)) < alpha) {
-    return `the service's p99 is ${milliseconds(p99)} in ${service.requests} reads, the monolith's ${milliseconds(bound / maxP99Ratio)} in ${monolith.requests}; the bound is ${maxP99Ratio} times that`;
+  const [p99, p99OfMonolith, ratio] = [p99Of(service), p99Of(monolith), allowedRatio(monolith, bounds)];
+  if (p99 > p99OfMonolith * ratio && slowestShare(monolith.latency, fasterBy(service.latency, ratio)) < alpha) {
+    return `the service's p99 is ${milliseconds(p99)} in ${service.requests} reads, the monolith's ${milliseconds(p99OfMonolith)} in ${monolith.requests}; the bound is ${milliseconds(p99OfMonolith * ratio)}`;
   }
   return null;
 };
+
+/** How many times the monolith's 99th percentile the service's may be, the slack included. */
+const allowedRatio = (monolith: SideFigures, { maxP99Ratio, p99SlackMs }: CanaryBounds): number =>
+  Math.max(maxP99Ratio, 1 + p99SlackMs / Math.max(p99Of(monolith), latencyBuckets.firstMs));
 
 /** The probability that chance alone puts as many of the service's answers among the slowest hundredth of all. */
 const slowestShare = (monolith: readonly number[], service: readonly number[]): number => {
@@ -145,11 +146,8 @@ const slowestShare = (monolith: readonly number[], service: readonly number[]): 
 };
 
 /** What keeps figures that prove nothing bad from being good. */
-const lackingFor = (
-  { monolith, service }: BothSides,
-  { maxErrorRate, maxP99Ratio, minSamples }: CanaryBounds,
-  percent: number,
-): string[] => {
+const lackingFor = ({ monolith, service }: BothSides, bounds: CanaryBounds, percent: number): string[] => {
+  const { maxErrorRate, minSamples } = bounds;
   const lacks: string[] = [];
   const compared = percent === 100 ? [] : [['monolith', monolith] as const];
   for (const [name, { requests }] of [['service', service] as const, ...compared]) {
@@ -157,13 +155,16 @@ const lackingFor = (
       lacks.push(`${minSamples - requests} more reads at the ${name} (${requests} of ${minSamples})`);
   }
   if (lacks.length > 0) return lacks;
-  const bound = Math.max(maxErrorRate, rateOf(monolith));
-  if (rateOf(service) > bound) {
-    lacks.push(`more reads: ${tellErrors(service)} is over ${percents(bound)}, and too few to prove it either way`);
-  }
-  if (sumOf(monolith.latency) >= minSamples && p99Of(service) > p99Of(monolith) * maxP99Ratio) {
+  const errorBound = Math.max(maxErrorRate, rateOf(monolith));
+  if (rateOf(service) > errorBound) {
     lacks.push(
-      `more reads: a p99 of ${milliseconds(p99Of(service))} is over ${maxP99Ratio} times the monolith's ${milliseconds(p99Of(monolith))}, and too few to prove it either way`,
+      `more reads: ${tellErrors(service)} is over ${percents(errorBound)}, and too few to prove it either way`,
+    );
+  }
+  const p99Bound = p99Of(monolith) * allowedRatio(monolith, bounds);
+  if (sumOf(monolith.latency) >= minSamples && p99Of(service) > p99Bound) {
+    lacks.push(
+      `more reads: a p99 of ${milliseconds(p99Of(service))} is over ${milliseconds(p99Bound)}, the monolith's being ${milliseconds(p99Of(monolith))}, and too few to prove it either way`,
     );
   }
   return lacks;

@@ -50,9 +50,12 @@ export type StoryReport = {
   failures: { action: string; failure: string }[];
 };
 
-/** A canary that goes through its percentages while somebody watches; a real one takes its time. */
+/**
+ * A canary that goes through its percentages while somebody watches; a real one takes its time. With some fifty users a
+ * first step of 5 % may well have nobody in it.
+ */
 const canaryGates = `gates:
-  canary: { steps: [5, 25, 100], bake: 2s, maxErrorRate: 0.01, maxP99Ratio: 20, minSamples: 20 }
+  canary: { steps: [25, 50, 100], bake: 2s, maxErrorRate: 0.01, maxP99Ratio: 20, minSamples: 20 }
 `;
 const gateOpensWithinMs = 60_000;
 const canaryWithinMs = 120_000;
