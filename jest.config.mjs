@@ -19,7 +19,7 @@ const project = (displayName, testMatch, more = {}) => ({
 
 const jestConfig = {
   maxWorkers: 2,
-  testTimeout: 30_000,
+  testTimeout: 120_000,
   projects: [
     project('unit', ['<rootDir>/**/*.test.ts'], { testPathIgnorePatterns: ['\\.(integration|data|e2e)\\.test\\.ts$'] }),
     project('integration', ['<rootDir>/**/*.integration.test.ts'], { servers: true }),

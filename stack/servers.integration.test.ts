@@ -148,7 +148,7 @@ describe('an instance', () => {
     await stopServer(instance, 'mysql', { env });
     await startServer(instance, 'mysql', { env });
     expect(await query("SHOW DATABASES LIKE 'kept'")).toHaveLength(1);
-  }, 120_000);
+  }, 180_000);
 
   test('has servers that can be frozen and go on', async () => {
     const names = ['mysql', 'rabbitmq', 'redis', 'consul'] as const;
@@ -160,7 +160,7 @@ describe('an instance', () => {
       for (const name of names) await resumeServer(instance, name, { env });
     }
     expect((await statusStack(instance, env)).up).toBe(true);
-  }, 60_000);
+  }, 180_000);
 
   test('is left by every process when it goes down, and its ports are its own when it comes up again', async () => {
     const processes = (['mysql', 'rabbitmq', 'redis', 'consul'] as const).flatMap((name) =>
@@ -191,7 +191,7 @@ describe('what goes wrong', () => {
     } finally {
       server.close();
     }
-  }, 60_000);
+  }, 180_000);
 
   test('a server that ends while it starts is reported with the end of its log', async () => {
     mkdirSync(join(home.server('three', 'consul'), 'data'), { recursive: true });
@@ -201,7 +201,7 @@ describe('what goes wrong', () => {
       /Consul ended while it started; the end of its log, .*server\.log:\n.*raft/s,
     );
     expect(processesOfServer({ home, instance: 'three', name: 'consul' })).toEqual([]);
-  }, 60_000);
+  }, 180_000);
 
   test('a start that is called off leaves nothing running', async () => {
     const controller = new AbortController();
@@ -213,21 +213,21 @@ describe('what goes wrong', () => {
     await expect(starting).rejects.toThrow('called off');
     for (const name of ['redis', 'rabbitmq'] as const)
       expect(processesOfServer({ home, instance: 'two', name })).toEqual([]);
-  }, 60_000);
+  }, 180_000);
 
   test('a URL that leads nowhere is named without its password', async () => {
     const urls = { ...lent(), redis: 'redis://:hunter2@127.0.0.1:1' };
     const failure = await upStack({ instance: 'two', env, urls }).catch((error: Error) => error.message);
     expect(failure).toMatch(/Redis at STACK_REDIS_URL \(127\.0\.0\.1:1\) does not answer/);
     expect(failure).not.toContain('hunter2');
-  }, 60_000);
+  }, 180_000);
 
   test('MySQL that was asked for by name and cannot be had is an error that says where it was looked for', async () => {
     const nowhere = { ...env, STACK_SOURCES: 'environment' };
     await expect(upStack({ instance: 'two', env: nowhere, db: 'mysql', urls: lent('mysql') })).rejects.toThrow(
       'MySQL was found in none of environment',
     );
-  }, 60_000);
+  }, 180_000);
 });
 
 const unpackedHere = findUnpacked(shared, packageSets.redis) !== undefined;
@@ -307,7 +307,7 @@ test('a binary on the machine is run as a private instance of its own', async ()
     await downStack('two', { env });
   }
   expect(processesOfServer({ home, instance: 'two', name: 'redis' })).toEqual([]);
-}, 60_000);
+}, 180_000);
 
 test('the command line tells its state in JSON and by its exit code', async () => {
   const cli = join(repositoryRoot, 'stack/cli.ts');
@@ -335,7 +335,7 @@ test('the command line tells its state in JSON and by its exit code', async () =
     stderr: expect.stringContaining('STACK_DB is "oracle"'),
   });
   expect(await run(['--help'])).toMatchObject({ code: 0, stdout: expect.stringContaining('STACK_SOURCES') });
-}, 60_000);
+}, 180_000);
 
 /** As /proc/net writes them. */
 const loopback: Record<string, string> = { '0100007F': 'loopback', '00000000000000000000000001000000': 'loopback' };

@@ -41,12 +41,12 @@ describe('the commands in the docs print what the docs say', () => {
     }
     const real = await pickPorts(ownPorts.length);
     addresses = openAddressBook(instance, new Map(ownPorts.map((port, index) => [port, real[index]!])));
-  }, 60_000);
+  }, 180_000);
 
   afterAll(async () => {
     await clear();
     rmSync(folder, { recursive: true, force: true });
-  }, 60_000);
+  }, 180_000);
 
   const runAt = async (page: string, steps: PageStep[]): Promise<void> => {
     const shell = openShell(folder, readersEnvironment());

@@ -21,7 +21,7 @@ beforeAll(async () => {
   if (slice === undefined) throw new Error(`${slices}: expected a slice catalog, found none`);
   const ends = { sourceUrl: shop.adminUrl, targetUrl: own.adminUrl };
   pipe = openPipeDatabases({ slice, folder: `${slices}/catalog`, direction: 'reverse', ...ends });
-}, 120_000);
+}, 180_000);
 afterAll(async () => {
   await pipe?.close();
   for (const database of [shop, own]) await database?.drop();
@@ -36,4 +36,4 @@ test('everything that the catalogue writes can come back to the shop', async () 
     ['reviews', 'reviews'],
     ['strangler_canary', 'strangler_canary'],
   ]);
-}, 60_000);
+}, 180_000);

@@ -34,7 +34,7 @@ beforeAll(async () => {
   pipe = await openCatalogPipe({ sourceUrl: shop.url, targetUrl: own.url });
   source = createPool(shop.url, { connectionLimit: 4 });
   target = createPool(own.url, { connectionLimit: 4 });
-}, 120_000);
+}, 180_000);
 afterAll(async () => {
   await pipe?.close();
   for (const pool of [source, target]) await pool?.end();

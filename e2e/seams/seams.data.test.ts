@@ -17,11 +17,11 @@ beforeAll(async () => {
   admin = await sides.shop.account('admin');
   const { body } = await admin.client.post('/api/categories', { name: 'Seams', slug: 'seams' });
   categoryId = body.id;
-}, 60_000);
+}, 180_000);
 afterAll(async () => {
   await sides?.stop();
   await provider?.stop();
-}, 60_000);
+}, 180_000);
 
 type Product = { path: string; id: number; etag: string };
 
@@ -106,7 +106,7 @@ describe('clients that write past the proxy while the ownership moves', () => {
       products: created,
       writes: patched,
     });
-  }, 60_000);
+  }, 180_000);
 });
 
 describe('once the service owns the writes', () => {
@@ -247,7 +247,7 @@ describe('when the slice is complete', () => {
     expect(later.body.items[0].product).toMatchObject({ sku: 'COMPLETE', on_sale: false });
     expect((await customer.client.put(`/api/cart/items/${product.id}`, { quantity: 1 })).status).toBe(404);
     expect((await admin.client.get(`/api/inventory/${product.id}`)).status).toBe(404);
-  }, 60_000);
+  }, 180_000);
 });
 
 /** As the last step of a slice does: nothing refers to the tables any more, and they have another name. */

@@ -67,10 +67,12 @@ export const createVisitor = (options: VisitorOptions): Visitor => {
 
   /** As a load balancer does: whoever is not there is passed over, and a read that was cut off is asked of the next one. */
   const sentTo = async <T>(send: (proxyUrl: string) => Promise<T>, access: Visit['access']): Promise<T> => {
+    // Its own: a visitor may have several requests under way, and they would skip each other's turns.
+    const first = turns;
+    turns += 1;
     for (let tries = 1; ; tries += 1) {
-      turns += 1;
       try {
-        return await send(proxyUrls[turns % proxyUrls.length]!);
+        return await send(proxyUrls[(first + tries) % proxyUrls.length]!);
       } catch (error) {
         const { code = '' } = error as { code?: string };
         const mayGoElsewhere = neverSent.has(code) || (access === 'read' && wasCutOff.has(code));

@@ -251,7 +251,7 @@ describe('the program', () => {
       child.stdout.setEncoding('utf8').on('data', (text: string) => {
         output += text;
       });
-      const url = await eventually(() => /"url":"([^"]+)"/.exec(output)?.[1] ?? '', { withinMs: 20_000 });
+      const url = await eventually(() => /"url":"([^"]+)"/.exec(output)?.[1] ?? '', { withinMs: 60_000 });
       const answers = Array.from({ length: 20 }, () => fetch(`${url}/api/products`).then(({ status }) => status));
       await Promise.race(answers);
       child.kill('SIGTERM');

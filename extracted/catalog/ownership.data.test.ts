@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
 import { startTestFlags, type TestFlags } from '@strangler/platform/ownership/ownership.fixture.ts';
+import { eventually } from '@strangler/platform/testing/eventually.ts';
 import type { Pool } from 'mysql2/promise';
 import { startTestCatalog, type TestAnswer, type TestCatalog } from './testing/catalog.ts';
 
@@ -47,7 +48,11 @@ beforeEach(async () => {
   await fence('open');
   epoch += 1;
   await flags.set('service', epoch);
-  await flags.owner.until((said) => said?.epoch === epoch, 10_000);
+  // The catalogue follows the flags by itself.
+  await eventually(async () => {
+    const { headers } = await patch(1, { 'x-strangler-epoch': '1' });
+    expect(headers.get('x-strangler-stale-epoch')).toBe(`${epoch}`);
+  });
 });
 
 describe('writes of the catalogue', () => {

@@ -83,7 +83,7 @@ describe('whatever happens to appliers', () => {
     await equalEnds(pipe);
     expect(await pipe.deadLetters()).toEqual([]);
     await allAnnounced(pipe, heard);
-  }, 120_000);
+  }, 180_000);
 
   test('two share the parts, and when one is killed the other takes over what it had', async () => {
     pipe = await startPipe({ label: 'share', ...goods, appliers: 2 });
@@ -102,7 +102,7 @@ describe('whatever happens to appliers', () => {
     await pipe.empty();
     await equalEnds(pipe);
     expect(await pipe.deadLetters()).toEqual([]);
-  }, 60_000);
+  }, 180_000);
 });
 
 describe('whatever happens in the target', () => {
@@ -116,14 +116,14 @@ describe('whatever happens in the target', () => {
     await holder.query('SELECT * FROM items FOR UPDATE');
     await pipe.source.pool.query('UPDATE goods SET price = 11');
     await eventually(async () => (await applier.metric('strangler_apply_retries_total', { cause: 'lock-wait' })) > 0, {
-      withinMs: 30_000,
+      withinMs: 60_000,
     });
     await holder.query('COMMIT');
     holder.release();
     await pipe.empty();
     await equalEnds(pipe);
     expect(await pipe.deadLetters()).toEqual([]);
-  }, 60_000);
+  }, 180_000);
 });
 
 describe('poison', () => {
@@ -157,7 +157,7 @@ describe('poison', () => {
     await channel.close();
     await pipe.source.pool.query("INSERT INTO goods VALUES (1, 'a', 10), (2, 'b', -20), (3, 'c', 30), (4, 'd', -40)");
     await pipe.source.pool.query('UPDATE goods SET price = 44 WHERE id = 4');
-    await eventually(async () => expect(await pipe.deadLetters()).toHaveLength(4), { withinMs: 20_000 });
+    await eventually(async () => expect(await pipe.deadLetters()).toHaveLength(4), { withinMs: 60_000 });
     await eventually(async () => {
       const found = await rowsOf(pipe.target.pool, 'SELECT id, price FROM items ORDER BY id');
       expect(found).toEqual([
@@ -175,5 +175,5 @@ describe('poison', () => {
     ]);
     await isReady(pipe.appliers[0]);
     expect(await pipe.appliers[0]?.metric('applier_poison_total')).toBe(4);
-  }, 60_000);
+  }, 180_000);
 });

@@ -9,7 +9,7 @@ import { bothEnds, newestChanges } from './goods.fixture.ts';
 export const seed = Number(process.env.TEST_SEED ?? 20_261_121);
 
 /** A broker that makes or takes away sixteen quorum queues beside other tests takes its time. */
-const patience = { withinMs: 25_000 };
+const patience = { withinMs: 60_000 };
 
 export async function equalEnds(pipe: Pipe): Promise<void> {
   const [source, target] = await bothEnds(pipe);

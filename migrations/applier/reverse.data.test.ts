@@ -114,7 +114,7 @@ test('what the service writes comes back through the closed fence, row for row, 
     model: 'one',
   });
   for (const direction of ['forward', 'reverse'] as const) expect(await pipe.deadLetters(direction)).toEqual([]);
-}, 120_000);
+}, 180_000);
 
 test('a canary goes round each way, and its capture is no drift', async () => {
   await startMoved('canary');
@@ -133,7 +133,7 @@ test('a canary goes round each way, and its capture is no drift', async () => {
   ] as const) {
     const databases = pipe.open(direction);
     await sendCanary(databases.source.write, slice, token);
-    await eventually(async () => (await readCanary(databases.target.read, slice)) === token, { withinMs: 30_000 });
+    await eventually(async () => (await readCanary(databases.target.read, slice)) === token, { withinMs: 60_000 });
   }
   await bothEmpty();
   const plans = capturePlans(slice, await forward.tables());
@@ -141,7 +141,7 @@ test('a canary goes round each way, and its capture is no drift', async () => {
   const reverse = pipe.open('reverse');
   const back = capturePlans(reverse.slice.slice, await reverse.tables());
   expect(await findDrift(reverse.source.read, pipe.target.name, reverse.slice.slice, back)).toEqual([]);
-}, 90_000);
+}, 180_000);
 
 test('a fence that is opened and closed again, with appliers that are killed, neither loses nor dead-letters anything', async () => {
   await startMoved('redrawn');
@@ -150,7 +150,7 @@ test('a fence that is opened and closed again, with appliers that are killed, ne
   const writers = startServiceWriters(pipe, { seed, restMs: 6 });
   for (let epoch = 3; epoch < 9; epoch += 1) {
     const commits = writers.commits();
-    await eventually(() => writers.commits() > commits + 20, { withinMs: 30_000 });
+    await eventually(() => writers.commits() > commits + 20, { withinMs: 60_000 });
     await moved(openFence(fenced, { slice, epoch, owner: 'service' }));
     if (epoch === 4) await troubled(pipe.appliers.at(-1), /fence: strangler fence: /, 'reverse');
     if (epoch % 3 === 0) await pipe.appliers.at(-1)?.kill();
@@ -164,4 +164,4 @@ test('a fence that is opened and closed again, with appliers that are killed, ne
   await isReady(pipe.appliers.at(-1));
   await equalEnds();
   expect(await pipe.deadLetters('reverse')).toEqual([]);
-}, 120_000);
+}, 180_000);

@@ -149,7 +149,7 @@ test('killed with -9 in the midst, it goes on where it was, at once, with no row
   expect(done.events.at(-1)).toMatchObject({ outcome: 'done', tables: [{ rowsRead: 2000, rowsWritten: 2000 }, {}] });
   const [source, target] = await bothSides();
   expect(target).toEqual(source);
-}, 60_000);
+}, 180_000);
 
 test('the program itself takes Ctrl-C and a signal to end in the same way, and exits 130', async () => {
   await fill(2000);
@@ -159,7 +159,7 @@ test('the program itself takes Ctrl-C and a signal to end in the same way, and e
     await pipe.sides.target.query('DELETE FROM goods');
     await pipe.sides.target.query(`DELETE FROM ${backfillTable}`);
   }
-}, 60_000);
+}, 180_000);
 
 test('while another operation works on the slice it is refused, and the other named', async () => {
   await fill(5);

@@ -18,6 +18,7 @@ import { TableBusyError } from '../engine/capture/lock-table.ts';
 import { CutoverCalledOff, CutoverInterrupted, CutoverRefused } from '../engine/cutover/cutover-work.ts';
 import { FenceEpochError, FenceOutcomeUnknown } from '../engine/fence/move-fence.ts';
 import { KeysExhaustedError } from '../engine/fence/raise-auto-increment.ts';
+import { FloorBusyError } from '../engine/pipe/floor.ts';
 import { SliceNotMappable } from '../engine/pipe/open-databases.ts';
 import { OperationLockLost, OperationUnderWay } from '../engine/pipe/operation-lock.ts';
 import { KeyArgumentError } from '../engine/repair/key-argument.ts';
@@ -40,6 +41,7 @@ const spokenFor: readonly (readonly [exitCode: number, ...classes: (new (...args
     OutboxSchemaError,
     CommitOutcomeUnknown,
     TableBusyError,
+    FloorBusyError,
     TransformError,
     RowShapeError,
     RowTooLarge,

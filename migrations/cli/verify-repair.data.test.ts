@@ -113,7 +113,7 @@ describe('strangler verify', () => {
     const writers = await pipe.run('writers fixture --json');
     const list = JSON.parse(writers.out) as { user: string; request: string | null; changes: number }[];
     expect(list).toContainEqual(expect.objectContaining({ user: 'ada', request: 'damage', changes: 9 }));
-  }, 60_000);
+  }, 180_000);
 
   test('tells a row whose change does not come as unsettled, and exits 1', async () => {
     await pipe.sides.source.query("UPDATE goods SET note = 'on its way' WHERE no IN (40, 41)");

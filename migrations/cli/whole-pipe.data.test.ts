@@ -21,7 +21,7 @@ beforeAll(async () => {
     targetSql: [`CREATE TABLE things (${columns})`],
     slice: { tables: '  - source: things\n' },
   });
-}, 60_000);
+}, 180_000);
 afterAll(() => pipe?.close());
 
 const run = async (words: readonly string[]) => {
@@ -91,4 +91,4 @@ test('copied while it is written to, verified, damaged, told of, repaired and ve
   const writers = JSON.parse((await run(['writers', slice, '--json'])).out);
   expect(writers).toContainEqual(expect.objectContaining({ user: 'ada', request: 'planted damage', changes: 7 }));
   expect((await run(['dlq', 'list', slice])).out).toBe(`${slice}.apply: no message was given up`);
-}, 120_000);
+}, 180_000);

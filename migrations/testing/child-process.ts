@@ -32,7 +32,7 @@ export async function startPipeProcess(options: {
   /** Names what started it, for who looks at the machine's processes. */
   startWithinMs?: number;
 }): Promise<PipeProcess> {
-  const { name, main, startWithinMs = 20_000 } = options;
+  const { name, main, startWithinMs = 60_000 } = options;
   let env = { PATH: process.env.PATH ?? '', HOST: '127.0.0.1', PORT: '0', LOG_LEVEL: 'info', ...options.env };
   let child: ChildProcess | undefined;
   let exited: Promise<number | string> = Promise.resolve(0);

@@ -18,6 +18,8 @@ import { eventually, type FreshDatabase, freshDatabase, testServers } from '@str
 import type { Pool } from 'mysql2/promise';
 import { forgetSlice } from '../engine/apply/forget-slice.ts';
 import { installTargetTables, parkedTable, versionsTable } from '../engine/apply/own-tables.ts';
+import { readPosition } from '../engine/apply/positions.ts';
+import type { MappedTable } from '../engine/apply/row-shape.ts';
 import { installCapture, removeCapture } from '../engine/capture/install-capture.ts';
 import { applyConsumer, applyConsumerName, applyQueues, pipeTopology } from '../engine/pipe/apply-consumer.ts';
 import { canaryTable, installCanary } from '../engine/pipe/canary.ts';
@@ -201,12 +203,17 @@ export async function startPipe(options: PipeOptions): Promise<Pipe> {
       return one;
     }
 
+    const floor = (ends: PipeDatabases, tables: readonly MappedTable[], epoch: number) =>
+      markFloor({
+        ...{ source: ends.source.write, target: ends.target.apply, slice: ends.slice.slice, epoch },
+        tables: tables.map((table) => table.source.name),
+      });
+
     async function install(): Promise<void> {
       await installTargetTables(databases.target.apply);
       await declareTopology(rabbit, topology);
       const { rowsPerPartition } = options;
       await installOutbox(databases.source.write, rowsPerPartition === undefined ? {} : { rowsPerPartition });
-      await markFloor(databases.source.write, databases.target.apply, slice.slice, 1);
       const tables = await databases.tables();
       await installCapture(databases.source.write, {
         slice: slice.slice,
@@ -214,6 +221,7 @@ export async function startPipe(options: PipeOptions): Promise<Pipe> {
         epoch: 1,
         plans: capturePlans(slice.slice, tables),
       });
+      await floor(databases, tables, 1);
     }
 
     async function installReverse(epoch = 1): Promise<void> {
@@ -223,13 +231,14 @@ export async function startPipe(options: PipeOptions): Promise<Pipe> {
       await declareTopology(rabbit, pipeTopology(back.slice, exchange));
       onClose(() => deleteConsumer(rabbit, exchange, applyConsumer(back.slice)));
       await installOutbox(back.source.write, { installedBy: 'strangler' });
-      await markFloor(back.source.write, back.target.apply, back.slice.slice, epoch);
+      const tables = await back.captured();
       await installCapture(back.source.write, {
         slice: back.slice.slice,
         database: target.name,
         epoch,
-        plans: capturePlans(back.slice.slice, await back.captured()),
+        plans: capturePlans(back.slice.slice, tables),
       });
+      await floor(back, tables, epoch);
     }
 
     async function startReverseRelay(env: Record<string, string> = {}): Promise<PipeProcess> {
@@ -260,14 +269,14 @@ export async function startPipe(options: PipeOptions): Promise<Pipe> {
       return count;
     }
 
-    /** Rows of which the target does not have the newest captured version. */
+    /** Rows of which the target does not have the newest captured version, above the floor. */
     async function behind(direction: Direction): Promise<number> {
       const { slice: piped, from, to } = flow(direction);
       const newest = await rowsOf<{ subject: string; keyText: string; id: string }>(
         from,
         `SELECT subject, CONVERT(subject_key USING utf8mb4) AS keyText, CAST(MAX(id) AS CHAR) AS id FROM ${outboxTable}
-         WHERE kind = 'row' AND topic LIKE ? GROUP BY subject, subject_key`,
-        [`${piped.slice}.%`],
+         WHERE kind = 'row' AND topic LIKE ? AND id > ? GROUP BY subject, subject_key`,
+        [`${piped.slice}.%`, (await readPosition(to, applyConsumerName(piped.slice), 'none'))?.id ?? '0'],
       );
       const known = await rowsOf<{ target: string; keyText: string; id: string }>(
         to,

@@ -5,7 +5,7 @@
  */
 export async function eventually<T>(
   fn: () => T | Promise<T>,
-  { withinMs = 10_000 }: { withinMs?: number } = {},
+  { withinMs = 30_000 }: { withinMs?: number } = {},
 ): Promise<Exclude<Awaited<T>, false | null | 0 | ''>> {
   const deadline = performance.now() + withinMs;
   let failure: unknown = new Error('the first attempt has not ended');

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, expect, test } from '@jest/globals';
+import { eventually } from '@strangler/platform/testing/eventually.ts';
 import { findByEnvironment, findBySession, hasEnded, identify, isAlive, parseStat, sameProcess } from './identity.ts';
 
 describe('a line of /proc/PID/stat', () => {
@@ -65,9 +66,11 @@ describe('a process', () => {
     const [printed] = (await once(leader.stdout, 'data')) as [Buffer];
     const childPid = Number(printed.toString());
     const identity = identify(leader.pid ?? 0)!;
-    expect(findByEnvironment('IDENTITY_TEST', mark).map(({ pid }) => pid)).toEqual(
-      expect.arrayContaining([leader.pid, childPid]),
-    );
+    // Between fork and exec the child has its parent's memory, of which nothing can be read for a moment.
+    await eventually(() => {
+      const found = findByEnvironment('IDENTITY_TEST', mark).map(({ pid }) => pid);
+      expect(found).toEqual(expect.arrayContaining([leader.pid, childPid]));
+    });
     expect(findByEnvironment('IDENTITY_TEST', mark.slice(0, -1))).toEqual([]);
 
     leader.kill('SIGKILL');

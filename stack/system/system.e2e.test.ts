@@ -25,7 +25,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await system?.stop();
   await downStack(instance, { purge: true });
-}, 120_000);
+}, 180_000);
 
 const program = (entry: string, args: string[] = []) =>
   runCommand(
@@ -117,7 +117,7 @@ describe('the example system', () => {
           const [rows] = await catalog.query('SELECT price_cents FROM products WHERE id = 7');
           expect(rows).toEqual([{ price_cents: 4711 }]);
         },
-        { withinMs: 30_000 },
+        { withinMs: 60_000 },
       );
     } finally {
       await Promise.all([shop.end(), catalog.end()]);
@@ -174,7 +174,7 @@ describe('the example system', () => {
     for (const origin of [...system.proxyUrls, system.addresses.stack.consulUrl]) {
       await expect(fetch(origin)).rejects.toThrow();
     }
-  }, 120_000);
+  }, 180_000);
 
   test.each([[['--size', 'many']], [['--stage', 'writes']], [['--nonsense']]])(
     'refuses npm start with %j',

@@ -168,7 +168,7 @@ describe('a proxy under a hold', () => {
     for (const answer of await Promise.all(answers)) expect(await answer.text()).toBe('service');
     expect(monolith.written).toEqual([]);
     expect(service.written).toEqual(Array.from({ length: 1_000 }, (_, at) => `${Math.floor(at / 100) + 1}@${epoch}`));
-  }, 60_000);
+  }, 180_000);
 
   test('that starts under it acknowledges it before it takes traffic, and holds', async () => {
     const held = await hold();
@@ -257,7 +257,7 @@ describe('a proxy under a hold', () => {
     expect(service.written.sort()).toEqual([`2@${epoch}`, `3@${epoch}`]);
     expect(monolith.written).toHaveLength(1);
     await eventually(async () => expect((await program.status()).membership).toBe('member'));
-  }, 90_000);
+  }, 180_000);
 
   test('with flags in a file says on its admin port what it holds and has acknowledged', async () => {
     const path = join(folder, 'flags.json');

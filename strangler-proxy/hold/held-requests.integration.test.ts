@@ -210,7 +210,7 @@ describe('a release', () => {
     const statuses = (await Promise.all(answers)).map(({ head }) => head?.status);
     expect(new Set(statuses)).toEqual(new Set([200]));
     expect(numbers).toEqual(Array.from({ length: 1_000 }, (_, number) => number));
-  }, 60_000);
+  }, 180_000);
 
   test('has no more writes at the new owner at once than it may, and lets those that come meanwhile wait behind', async () => {
     const waiting: (() => void)[] = [];

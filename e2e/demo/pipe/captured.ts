@@ -1,11 +1,14 @@
+import { readPosition } from '@strangler/migrations/engine/apply/positions.ts';
+import { applyConsumerName } from '@strangler/migrations/engine/pipe/apply-consumer.ts';
 import { readSliceDirectory } from '@strangler/platform/contracts/slice-directory.ts';
 import type { Pool } from 'mysql2/promise';
 
-/** Ids of all changes of a slice's rows that were captured so far, as the outbox has them. */
-export const capturedIds = async (source: Pool, slice: string): Promise<string[]> => {
+/** Ids of all changes of a slice's rows that were captured so far, as the outbox has them, and are for its applier: above its floor. */
+export const capturedIds = async (source: Pool, target: Pool, slice: string): Promise<string[]> => {
+  const floor = await readPosition(target, applyConsumerName(slice), 'none');
   const [rows] = await source.query(
-    "SELECT CAST(id AS CHAR) AS id FROM strangler_outbox WHERE kind = 'row' AND topic LIKE CONCAT(?, '.%')",
-    [slice],
+    "SELECT CAST(id AS CHAR) AS id FROM strangler_outbox WHERE kind = 'row' AND topic LIKE CONCAT(?, '.%') AND id > ?",
+    [slice, floor?.id ?? '0'],
   );
   return (rows as { id: string }[]).map(({ id }) => id);
 };

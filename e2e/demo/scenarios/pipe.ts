@@ -64,21 +64,23 @@ export const runPipeScenario = async (options: PipeOptions): Promise<PipeReport>
   const shop = await openShop({ instance, products, stage: 'monolith', keep, progress, signal });
   const connections = visitorConnections();
   const source = createPool(shop.system.databases.mover.shopUrl, { connectionLimit: 2 });
+  const target = createPool(shop.system.databases.mover.catalogUrl, { connectionLimit: 2 });
   const announcements = await listenToAppliers(shop.system.rabbitmqUrl, slice);
   try {
-    return await drive({ shop, connections, source, announcements }, options);
+    return await drive({ shop, connections, source, target, announcements }, options);
   } finally {
     await announcements.close();
     await source.end();
+    await target.end();
     await connections.close();
     await shop.close();
   }
 };
 
-type Stage = { shop: Shop; connections: Dispatcher; source: Pool; announcements: Announcements };
+type Stage = { shop: Shop; connections: Dispatcher; source: Pool; target: Pool; announcements: Announcements };
 
 const drive = async (
-  { shop, connections, source, announcements }: Stage,
+  { shop, connections, source, target, announcements }: Stage,
   { requestsPerSecond, secondsPerStep, progress, signal }: PipeOptions,
 ): Promise<PipeReport> => {
   const environment = operatorEnvironment(shop.system);
@@ -124,7 +126,7 @@ const drive = async (
     );
 
     await crowd.stop();
-    const captured = await untilEmpty(source, announcements, signal);
+    const captured = await untilEmpty({ source, target, announcements }, signal);
     const missing = captured.filter((id) => !announcements.applied.has(id)).length;
     progress.say(
       `traffic stopped; the pipe is ${missing === 0 ? 'empty' : 'not empty'}: ${captured.length} changes captured, ${missing} of them not applied`,
@@ -168,12 +170,15 @@ const advanceOnceOpen = async (environment: OperatorEnvironment, signal: AbortSi
 };
 
 /** Waits until nothing is left to publish and appliers have told of every captured change; the ids of these. */
-const untilEmpty = async (source: Pool, { applied }: Announcements, signal: AbortSignal): Promise<string[]> => {
+const untilEmpty = async (
+  { source, target, announcements: { applied } }: Pick<Stage, 'source' | 'target' | 'announcements'>,
+  signal: AbortSignal,
+): Promise<string[]> => {
   let captured: string[] = [];
   await eventually(
     async () => {
       signal.throwIfAborted();
-      captured = await capturedIds(source, slice);
+      captured = await capturedIds(source, target, slice);
       const unpublished = await unpublishedCount(source);
       const missing = captured.filter((id) => !applied.has(id));
       if (unpublished === 0 && missing.length === 0) return;

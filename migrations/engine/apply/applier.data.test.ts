@@ -120,7 +120,7 @@ describe('whatever is repeated and reordered', () => {
       }),
       { numRuns: 200 },
     );
-  }, 120_000);
+  }, 180_000);
 
   test('several appliers at once come to the same rows', async () => {
     const story = steps
@@ -141,7 +141,7 @@ describe('whatever is repeated and reordered', () => {
       }),
       { numRuns: 40 },
     );
-  }, 120_000);
+  }, 180_000);
 });
 
 describe('one batch', () => {

@@ -118,7 +118,7 @@ describe('a copy', () => {
     expect(pump.totals().refused).toBe(0);
     const [long] = await rowsOf<{ n: number }>(sides.target, "SELECT COUNT(*) AS n FROM goods WHERE name = 'held'");
     expect(long?.n).toBeGreaterThan(0);
-  }, 60_000);
+  }, 180_000);
 
   test('that was killed goes on where it was, with no row read twice', async () => {
     await fillGoods(sides.source, 1500);
@@ -143,7 +143,7 @@ describe('a copy', () => {
     expect(events[0]).toMatchObject({ kind: 'resumed', rowsRead: rest?.rowsRead });
     expect(events.at(-1)).toMatchObject({ kind: 'done', rowsRead: 1500, rowsWritten: 1500 });
     expect(await readGoods(sides.target)).toEqual(await readGoods(sides.source));
-  }, 60_000);
+  }, 180_000);
 
   test('whose target goes away waits, says so, and goes on', async () => {
     await fillGoods(sides.source, 600);

@@ -124,7 +124,7 @@ test('going from key to key meets every row once, whatever the key is made of', 
     }),
     { numRuns: 40 },
   );
-}, 60_000);
+}, 180_000);
 
 test('the next rows are found by the primary key, not by reading all before them', async () => {
   await admin('CREATE TABLE many (a INT, b VARCHAR(9), c INT, v INT, PRIMARY KEY (a, b, c))');

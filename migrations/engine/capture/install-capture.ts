@@ -5,6 +5,7 @@ import { quoteName } from '../schema/identifiers.ts';
 import { rowsOf } from '../schema/queryable.ts';
 import type { CapturePlan } from './capture-plan.ts';
 import { dropCaptureState, installCaptureState, setEpoch } from './capture-state.ts';
+import { changeTable } from './change-table.ts';
 import { compareTriggers, type LiveTrigger, readCaptureTriggers } from './drift.ts';
 import { type LockOptions, withTableLocked } from './lock-table.ts';
 import { captureSqlMode } from './record-row.ts';
@@ -27,9 +28,10 @@ export type CaptureOutcome = {
 };
 
 /**
- * Makes the triggers of all of a slice's tables, table by table; when it returns, every change is captured, also of
- * transactions that were open before. What is there and right is left alone, what is not is replaced without a change
- * slipping through. The outbox must stand, and keeps from now on what the slice's applier has not told to be applied. Killed half-way it is run again, or `removeCapture`.
+ * Makes the triggers of all of a slice's tables, one by one; when it returns, every change is captured, also of
+ * transactions that were open before. Until then some are captured and some are not, of one row too: whoever begins to
+ * apply, begins above what was captured by then (see `markFloor`). What is there and right is left alone, what is not is
+ * replaced under the table's lock, without a change slipping through. The outbox must stand, and keeps from now on what the slice's applier has not told to be applied. Killed half-way it is run again, or `removeCapture`.
  * @throws TableBusyError, EpochError, and what the server refuses.
  */
 export async function installCapture(
@@ -50,11 +52,19 @@ export async function installCapture(
       outcomes.push({ table: plan.source.name, done: 'unchanged', lockedMs: 0 });
       continue;
     }
-    const lockedMs = await underLock(pool, plan.source, lock, async (connection) => {
-      await dropTriggers(connection, database, old);
-      await connection.query(`SET SESSION sql_mode = '${captureSqlMode}', NAMES utf8mb4`);
-      for (const { createSql } of made) await connection.query(createSql);
-    });
+    const lockedMs =
+      old.length > 0
+        ? await underLock(pool, plan.source, lock, async (connection) => {
+            for (const statement of dropSql(database, old)) await connection.query(statement);
+            await connection.query(`SET SESSION sql_mode = '${captureSqlMode}', NAMES utf8mb4`);
+            for (const { createSql } of made) await connection.query(createSql);
+          })
+        : await oneByOne(
+            pool,
+            plan.source,
+            made.map(({ createSql }) => createSql),
+            lock,
+          );
     outcomes.push({ table: plan.source.name, done: old.length > 0 ? 'replaced' : 'created', lockedMs });
   }
   outcomes.push(...(await dropStrays(pool, { slice, database, plans }, lock)));
@@ -95,9 +105,7 @@ async function dropStrays(
   const outcomes: CaptureOutcome[] = [];
   for (const table of new Set(strays.map((stray) => stray.table))) {
     const own = strays.filter((stray) => stray.table === table);
-    const lockedMs = await underLock(pool, { database, name: table }, lock, (connection) =>
-      dropTriggers(connection, database, own),
-    );
+    const lockedMs = await oneByOne(pool, { database, name: table }, dropSql(database, own), lock);
     outcomes.push({ table, done: 'dropped', lockedMs });
   }
   return outcomes;
@@ -123,12 +131,14 @@ async function underLock(
   return Math.round(lockedMs);
 }
 
-async function dropTriggers(
-  connection: PoolConnection,
-  database: string,
-  triggers: readonly { name: string }[],
-): Promise<void> {
-  for (const { name } of triggers) {
-    await connection.query(`DROP TRIGGER IF EXISTS ${quoteName(database)}.${quoteName(name)}`);
-  }
+async function oneByOne(
+  pool: Pool,
+  table: { database: string; name: string },
+  statements: readonly string[],
+  lock: LockOptions,
+): Promise<number> {
+  return (await changeTable(pool, table, { statements, sqlMode: captureSqlMode }, lock)).waitedMs;
 }
+
+const dropSql = (database: string, triggers: readonly { name: string }[]): string[] =>
+  triggers.map(({ name }) => `DROP TRIGGER IF EXISTS ${quoteName(database)}.${quoteName(name)}`);

@@ -42,9 +42,9 @@ export async function withTableLocked(
       } catch (error) {
         const { errno } = error as { errno?: number };
         if (errno !== lockWaitTimeout && errno !== deadlock) throw error;
-        if (attempt >= tries || signal?.aborted) throw await busy(connection, table, attempt, error);
+        if (attempt >= tries || signal?.aborted) throw await tableBusy(connection, table, attempt, error);
         delayMs = nextBackoffMs(delayMs, { baseMs: 200, capMs: 2000 });
-        if ((await pause(delayMs, signal)) === 'aborted') throw await busy(connection, table, attempt, error);
+        if ((await pause(delayMs, signal)) === 'aborted') throw await tableBusy(connection, table, attempt, error);
       }
     }
     await work(connection);
@@ -57,7 +57,8 @@ export async function withTableLocked(
 
 type OpenTransaction = { id: number; account: string | null; seconds: number };
 
-async function busy(
+/** The error of a table that was held through all tries, with the transactions that are open. */
+export async function tableBusy(
   connection: PoolConnection,
   { database, name }: { database: string; name: string },
   tries: number,
@@ -79,7 +80,7 @@ async function busy(
       : `open transactions: ${holders.join(', ')}`;
   return new TableBusyError(
     `${database}.${name}: expected its lock within ${tries} tries, found it held; ${who}. ` +
-      'Let the long ones end, or end them, and run this again: nothing has been changed',
+      'Let the long ones end, or end them, and run this again: it goes on where it was',
     { cause },
   );
 }

@@ -16,7 +16,7 @@ describe('a slice whose writes move under load', () => {
   beforeAll(async () => {
     ground = await startCutoverGround('cutover');
     writers = ground.startWriters();
-  }, 120_000);
+  }, 180_000);
   afterAll(async () => {
     await writers?.stop().catch(() => {});
     await ground?.pipe.close();
@@ -64,7 +64,7 @@ describe('a slice whose writes move under load', () => {
       expect(cutoverJournalSchema.parse(JSON.parse(copy!.value))).toEqual(done.journal);
     }
     expect(pauses.every((ms) => ms > 0)).toBe(true);
-  }, 120_000);
+  }, 180_000);
 
   test('is called off by a transaction that stays open, which is named, and by a proxy that does not hold', async () => {
     const session = await ground.pools.monolith.getConnection();
@@ -94,7 +94,7 @@ describe('a slice whose writes move under load', () => {
     ground.proxy.answers = true;
     expect(silent.message).toMatch(/called off: proxy-1 did not say in time that it holds/);
     expect(silent.message).toMatch(/strangler advance/);
-  }, 120_000);
+  }, 180_000);
 
   test('is refused while a proxy is registered that has no live session', async () => {
     const { consul, place } = ground;
@@ -110,7 +110,7 @@ describe('a slice whose writes move under load', () => {
     expect(refused.message).toContain(
       `proxies: expected every registered proxy alive by its Consul session, found ${id}`,
     );
-  }, 120_000);
+  }, 180_000);
 
   test('is called off when the last changes are not applied in time, and goes through once they are', async () => {
     const [applier] = ground.pipe.appliers;
@@ -121,7 +121,7 @@ describe('a slice whose writes move under load', () => {
     expect(late.message).toMatch(/called off: \d+ rows?: (entries|totals) .* not applied within 150 ms/);
     await ground.cutOver('service');
     expect(await owner()).toBe('service');
-  }, 120_000);
+  }, 180_000);
 
   test('lets only one coordinator work at a time', async () => {
     let second: Error | undefined;
@@ -136,7 +136,7 @@ describe('a slice whose writes move under load', () => {
     expect((await first).kind).toBe('done');
     expect(second).toBeInstanceOf(OperationUnderWay);
     expect(await owner()).toBe('monolith');
-  }, 120_000);
+  }, 180_000);
 
   test('is called off when it is stopped before the commit, and finished when after', async () => {
     for (const point of ['prepare done', 'hold', 'fence done', 'drain', 'commit']) {
@@ -151,7 +151,7 @@ describe('a slice whose writes move under load', () => {
     );
     expect(done.journal.outcome).toBe('done');
     expect(await owner()).toBe('service');
-  }, 120_000);
+  }, 180_000);
 
   test('is called off when somebody else changes the flags while writes are held', async () => {
     const changed = await calledOff(
@@ -162,7 +162,7 @@ describe('a slice whose writes move under load', () => {
       }),
     );
     expect(changed.message).toMatch(/called off: somebody changed the flags at .* while writes were held/);
-  }, 120_000);
+  }, 180_000);
 
   test('refuses a writer whose snapshot is older than the move', async () => {
     const session = await ground.pools.service.getConnection();
@@ -177,7 +177,7 @@ describe('a slice whose writes move under load', () => {
     await session.rollback();
     session.release();
     expect(refused).toMatchObject({ owner: 'monolith', because: 'closed' });
-  }, 120_000);
+  }, 180_000);
 
   test('leaves nothing to resume, and every acknowledged write on both sides once', async () => {
     expect((await resumeCutover(ground.work)).kind).toBe('nothing');
@@ -187,5 +187,5 @@ describe('a slice whose writes move under load', () => {
     expect(writers.refused()).toBeGreaterThan(0);
     const journals = await readJournals(ground.work.forward.source.write, ground.place.slice.slice, 100);
     expect(new Set(journals.map(({ outcome }) => outcome))).toEqual(new Set(['done', 'called off']));
-  }, 120_000);
+  }, 180_000);
 });

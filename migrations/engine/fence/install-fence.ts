@@ -1,9 +1,8 @@
-import { pause } from '@strangler/platform/backoff.ts';
 import type { FenceOwner } from '@strangler/platform/contracts/fence-refusal.ts';
-import { conflictOf } from '@strangler/platform/mysql/transaction.ts';
-import type { Pool, PoolConnection } from 'mysql2/promise';
+import type { Pool } from 'mysql2/promise';
+import { changeTable } from '../capture/change-table.ts';
 import type { CaptureOutcome } from '../capture/install-capture.ts';
-import { type LockOptions, TableBusyError, withTableLocked } from '../capture/lock-table.ts';
+import { type LockOptions, withTableLocked } from '../capture/lock-table.ts';
 import { quoteName } from '../schema/identifiers.ts';
 import { compareFenceTriggers, type LiveFenceTrigger, readFenceTriggers } from './drift.ts';
 import { type FencePlan, fenceSqlMode } from './fence-plan.ts';
@@ -22,9 +21,9 @@ export type FenceInstallation = {
 export type FenceInstallationOutcome = CaptureOutcome;
 
 /**
- * Makes the fence's row and the triggers of all of a slice's tables, table by table; when it returns, every write asks
+ * Makes the fence's row and the triggers of all of a slice's tables, one by one; when it returns, every write asks
  * the fence, also of transactions that were open before. What is there and right is left alone, what is not is replaced
- * without a write slipping through. Killed half-way it is run again, or `removeFence`.
+ * under the table's lock, without a write slipping through. Killed half-way it is run again, or `removeFence`.
  * @throws TableBusyError, and what the server refuses.
  */
 export async function installFence(
@@ -43,18 +42,15 @@ export async function installFence(
       outcomes.push({ table: plan.table.name, done: 'unchanged', lockedMs: 0 });
       continue;
     }
-    const late: string[] = [];
-    const lockedMs = await underLock(pool, plan.table, lock, async (connection) => {
-      await dropTriggers(connection, database, old);
-      await connection.query(`SET SESSION sql_mode = '${fenceSqlMode}', NAMES utf8mb4`);
-      for (const { createSql } of made) {
-        await connection.query(createSql).catch((error: unknown) => {
-          if (!isReferencedTriggerUnseen(error)) throw error;
-          late.push(createSql);
-        });
-      }
-    });
-    for (const createSql of late) await createUnlocked(pool, plan, createSql, lock);
+    const lockedMs =
+      old.length > 0
+        ? await replaceUnderLock(pool, plan, { old, made }, lock)
+        : await oneByOne(
+            pool,
+            plan.table,
+            made.map(({ createSql }) => createSql),
+            lock,
+          );
     outcomes.push({ table: plan.table.name, done: old.length > 0 ? 'replaced' : 'created', lockedMs });
   }
   outcomes.push(...(await dropStrays(pool, { slice, database, plans }, lock)));
@@ -93,32 +89,48 @@ async function dropStrays(
   const outcomes: FenceInstallationOutcome[] = [];
   for (const table of new Set(strays.map((stray) => stray.table))) {
     const own = strays.filter((stray) => stray.table === table);
-    const lockedMs = await underLock(pool, { database, name: table }, lock, (connection) =>
-      dropTriggers(connection, database, own),
-    );
+    const lockedMs = await oneByOne(pool, { database, name: table }, dropSql(database, own), lock);
     outcomes.push({ table, done: 'dropped', lockedMs });
   }
   return outcomes;
 }
 
-async function underLock(
+/** Under the table's lock, so that no write slips past a fence that is closed. */
+async function replaceUnderLock(
   pool: Pool,
-  table: { database: string; name: string },
+  { table }: FencePlan,
+  { old, made }: { old: readonly LiveFenceTrigger[]; made: FencePlan['triggers'] },
   lock: LockOptions,
-  work: (connection: PoolConnection) => Promise<void>,
 ): Promise<number> {
+  const late: string[] = [];
   let lockedMs = 0;
   await withTableLocked(
     pool,
     table,
     async (connection) => {
       const startedMs = performance.now();
-      await work(connection);
+      for (const statement of dropSql(table.database, old)) await connection.query(statement);
+      await connection.query(`SET SESSION sql_mode = '${fenceSqlMode}', NAMES utf8mb4`);
+      for (const { createSql } of made) {
+        await connection.query(createSql).catch((error: unknown) => {
+          if (!isReferencedTriggerUnseen(error)) throw error;
+          late.push(createSql);
+        });
+      }
       lockedMs = performance.now() - startedMs;
     },
     lock,
   );
-  return Math.round(lockedMs);
+  return Math.max(Math.round(lockedMs), await oneByOne(pool, table, late, lock));
+}
+
+async function oneByOne(
+  pool: Pool,
+  table: { database: string; name: string },
+  statements: readonly string[],
+  lock: LockOptions,
+): Promise<number> {
+  return (await changeTable(pool, table, { statements, sqlMode: fenceSqlMode }, lock)).waitedMs;
 }
 
 /**
@@ -127,43 +139,5 @@ async function underLock(
  */
 const isReferencedTriggerUnseen = (error: unknown): boolean => (error as { errno?: number }).errno === 3011;
 
-/** Makes a trigger by a statement of its own, which waits for the table's writers as LOCK TABLES does, and gives way to them. */
-async function createUnlocked(
-  pool: Pool,
-  { table }: FencePlan,
-  createSql: string,
-  { waitSeconds = 1, tries = 30, signal }: LockOptions,
-): Promise<void> {
-  const connection = await pool.getConnection();
-  try {
-    const seconds = Math.ceil(waitSeconds);
-    await connection.query(`SET SESSION lock_wait_timeout = ${seconds}, sql_mode = '${fenceSqlMode}', NAMES utf8mb4`);
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        await connection.query(createSql);
-        return;
-      } catch (error) {
-        if (conflictOf(error) === undefined) throw error;
-        if (attempt >= tries || signal?.aborted) {
-          throw new TableBusyError(
-            `${table.database}.${table.name}: expected its writers to pause for ${seconds} s in ${attempt} tries, found none; end long transactions and try again`,
-            { cause: error },
-          );
-        }
-        await pause(200, signal);
-      }
-    }
-  } finally {
-    connection.destroy();
-  }
-}
-
-async function dropTriggers(
-  connection: PoolConnection,
-  database: string,
-  triggers: readonly { name: string }[],
-): Promise<void> {
-  for (const { name } of triggers) {
-    await connection.query(`DROP TRIGGER IF EXISTS ${quoteName(database)}.${quoteName(name)}`);
-  }
-}
+const dropSql = (database: string, triggers: readonly { name: string }[]): string[] =>
+  triggers.map(({ name }) => `DROP TRIGGER IF EXISTS ${quoteName(database)}.${quoteName(name)}`);

@@ -1,5 +1,6 @@
 import type { Pool } from 'mysql2/promise';
-import { type LockOptions, withTableLocked } from '../capture/lock-table.ts';
+import { changeTable } from '../capture/change-table.ts';
+import type { LockOptions } from '../capture/lock-table.ts';
 import type { TableMapping } from '../row/table-mapping.ts';
 import { quoteName, quoteTable } from '../schema/identifiers.ts';
 import { type Queryable, rowsOf } from '../schema/queryable.ts';
@@ -50,19 +51,10 @@ export async function raiseAutoIncrement(
       `${name}: expected room for keys from ${wanted} on, found a column that ends at ${highest}; make it a wider type first`,
     );
   }
-  let next = ownNext;
-  await withTableLocked(
-    to.pool,
-    to.table,
-    async (connection) => {
-      // Between the first look and the lock its writers went on.
-      next = await readNextKey(connection, to);
-      if (next >= wanted) return;
-      await connection.query(`ALTER TABLE ${quoteTable(to.table)} AUTO_INCREMENT = ${wanted}, ALGORITHM = INPLACE`);
-      next = await readNextKey(connection, to);
-    },
-    lock,
-  );
+  // The engine never sets a counter at or below a key that is there: writers that go on meanwhile lose none.
+  const raise = `ALTER TABLE ${quoteTable(to.table)} AUTO_INCREMENT = ${wanted}, ALGORITHM = INPLACE`;
+  await changeTable(to.pool, to.table, { statements: [raise] }, lock);
+  const next = await readNextKey(to.pool, to);
   return { table: name, ownNext, othersNext, next, done: 'raised' };
 }
 

@@ -12,7 +12,7 @@ import type { StageWork } from './stage-work.ts';
 /**
  * Installs a slice's pipe, from its end to its beginning: what a change needs on its way is there before the first one is
  * captured. Interrupted, it is run again: what stands is left alone.
- * @throws TopologyMismatch, OutboxSchemaError, TableBusyError, and what the servers refuse
+ * @throws TopologyMismatch, OutboxSchemaError, TableBusyError, FloorBusyError, and what the servers refuse
  */
 export async function enterSync(
   { databases, rabbit, exchange, signal, tell }: StageWork,
@@ -30,7 +30,6 @@ export async function enterSync(
   await installOutbox(source.write, { installedBy: 'strangler' });
   if (installer === undefined) tell({ kind: 'step', where: 'source', what: 'the outbox is installed' });
 
-  await markFloor(source.write, target.apply, slice.slice, document.epoch);
   const outcomes = await installCapture(
     source.write,
     {
@@ -48,4 +47,8 @@ export async function enterSync(
       what: `capture of ${table} is ${done}; its writers waited ${lockedMs} ms at most`,
     });
   }
+  await markFloor({
+    ...{ source: source.write, target: target.apply, slice: slice.slice, epoch: document.epoch },
+    tables: tables.map((table) => table.source.name),
+  });
 }

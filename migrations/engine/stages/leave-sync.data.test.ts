@@ -15,7 +15,7 @@ import type { StageEvent } from './stage-work.ts';
 let pipe: Pipe;
 beforeAll(async () => {
   pipe = await startPipe({ label: 'leave', ...parts, stage: 'monolith', relays: 0, appliers: 0 });
-}, 60_000);
+}, 180_000);
 afterAll(() => pipe?.close());
 
 /** All of a database but its rows. */
@@ -70,7 +70,7 @@ test('whatever a cut-over has left is taken away: both databases are as they wer
   expect(await rowsOf(pipe.source.pool, 'SELECT * FROM parts')).toEqual(rows);
   // What is gone is passed over.
   await leave();
-}, 60_000);
+}, 180_000);
 
 test('an outbox that the service has of its own stays', async () => {
   await installOutbox(pipe.target.pool, { installedBy: 'application' });
@@ -79,4 +79,4 @@ test('an outbox that the service has of its own stays', async () => {
   await leave();
   expect(await outboxInstaller(pipe.target.pool)).toBe('application');
   await dropOutbox(pipe.target.pool);
-}, 60_000);
+}, 180_000);

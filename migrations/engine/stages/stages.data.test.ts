@@ -64,7 +64,7 @@ const run = async (pipe: Pipe, line: string) => {
 /** Once the processes have taken up their work. */
 const eventuallyAdvances = (pipe: Pipe) =>
   eventually(async () => expect(await run(pipe, 'advance SLICE')).toMatchObject({ status: exitCodes.done }), {
-    withinMs: 30_000,
+    withinMs: 60_000,
   });
 
 const stageOf = async (pipe: Pipe): Promise<string> => {

@@ -150,7 +150,7 @@ describe('what was damaged by hand in the target', () => {
     await pump.empty();
     expect((await verify()).end).toMatchObject({ differences: 0, unsettled: 0, rowsCompared: 400 });
     expect(await readGoods(sides.target)).toEqual(await readGoods(sides.source));
-  }, 60_000);
+  }, 180_000);
 
   test('is found when swapped values leave every column as a whole the same', async () => {
     await copied(200);
@@ -199,7 +199,7 @@ describe('while programs write', () => {
     await pump.empty();
     expect((await verify()).end).toMatchObject({ differences: 0, unsettled: 0 });
     expect(await readGoods(sides.target)).toEqual(await readGoods(sides.source));
-  }, 120_000);
+  }, 180_000);
 
   test('a change that does not come is told as unsettled, never as a difference', async () => {
     await copied(100);

@@ -121,7 +121,7 @@ describe('a row that a full queue refuses', () => {
     await eventually(async () => (await metric(metrics, 'relay_refused_total')) >= 5);
     expect(await pendingRows(fixture.db)).toBeGreaterThan(0);
     const heard = await listen(fixture, name);
-    await eventually(async () => (await pendingRows(fixture.db)) === 0, { withinMs: 20_000 });
+    await eventually(async () => (await pendingRows(fixture.db)) === 0, { withinMs: 60_000 });
     await eventually(() => new Set(heard.map(({ id }) => id)).size === 60);
     expect(outOfOrder(firstHeard(heard))).toBeUndefined();
   });

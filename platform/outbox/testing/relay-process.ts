@@ -35,7 +35,7 @@ export async function startRelayProcess(env: Record<string, string>): Promise<Re
       if (over) return 'over';
       return /"url":"(http[^"]+)","relayId"/.exec(output)?.[1] ?? false;
     },
-    { withinMs: 20_000 },
+    { withinMs: 60_000 },
   ).catch(() => undefined);
   if (url === undefined || url === 'over') {
     child.kill('SIGKILL');
