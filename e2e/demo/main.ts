@@ -10,8 +10,8 @@ const usage = `Usage: npm run demo -- [--scenario story|flags|pipe] [--rate 60] 
 
 Brings real servers and the whole shop up, drives shoppers through two proxies, and shows what the kit does under them.
 
-  --scenario story   the catalogue all the way to its service and part of the way back, writes included, while one of each
-                     kind of process is killed; every acknowledged write is looked for on both sides (unless told)
+  --scenario story   the catalogue to its service, writes included, all the way back, and forward again to its end, while one
+                     of each kind of process is killed; every acknowledged write is looked for on both sides (unless told)
   --scenario flags   catalogue reads 0 → 10 → 50 → 100 → 0 %, service instances killed on the way
   --scenario pipe    the catalogue's data copied and kept in step while shop and customers change it, and while a relay,
                      an applier and the broker are killed; both sides found equal in the end

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pause } from '@strangler/platform/backoff.ts';
+import type { Stage } from '@strangler/platform/contracts/flag-document.ts';
 import { parseSliceFile, type Slice, SliceFileError } from '@strangler/platform/contracts/slice-file.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import type { RabbitConnection } from '@strangler/platform/rabbit.ts';
@@ -12,7 +13,7 @@ import { isServerAway } from '../engine/apply/sql-errors.ts';
 import { applyConsumerName } from '../engine/pipe/apply-consumer.ts';
 import { readBrokerFigures } from '../engine/pipe/broker-figures.ts';
 import { isCanary } from '../engine/pipe/canary.ts';
-import { type Direction, pipeNameOf, sliceOfPipe } from '../engine/pipe/direction.ts';
+import { type Direction, pipeNameOf, referencePart, sliceOfPipe } from '../engine/pipe/direction.ts';
 import { openPipeDatabases, type PipeDatabases } from '../engine/pipe/open-databases.ts';
 import type { Announcer } from './announce.ts';
 import type { ApplierConfig } from './config.ts';
@@ -23,6 +24,8 @@ import { type SliceApplier, startSliceApplier } from './slice-applier.ts';
 
 export type BeginOptions = {
   direction: Direction;
+  /** At which the slice is. */
+  stage: Stage | undefined;
   config: ApplierConfig;
   rabbit: RabbitConnection;
   announcer: Announcer;
@@ -41,7 +44,7 @@ const closeTimeoutMs = 2_000;
 export async function beginApplying(options: BeginOptions): Promise<SliceApplier> {
   const { config, rabbit, direction } = options;
   const folder = join(config.slicesFolder, config.slice);
-  const slice = await readSlice(folder, config.slice);
+  const slice = partFor(options, await readSlice(folder, config.slice));
   const { sourceUrl, targetUrl } = config;
   const pipe = pipeNameOf(slice.slice, direction);
   // What is not armed is looked for often: this asks the broker alone.
@@ -84,6 +87,14 @@ async function readSlice(folder: string, name: string): Promise<Slice> {
   if (slice === null) throw new Hindrance('mapping', new SliceFileError(faults).message);
   if (slice.slice === name) return slice;
   throw new Hindrance('mapping', `${file}: expected the slice ${name}, found ${slice.slice}`);
+}
+
+/** At its end a slice's forward pipe has its reference tables alone. @throws NotArmed where it has none */
+function partFor({ direction, stage }: BeginOptions, slice: Slice): Slice {
+  if (direction !== 'forward' || stage !== 'complete') return slice;
+  const part = referencePart(slice);
+  if (part === null) throw new NotArmed('queues', `${slice.slice} is complete and has no reference tables`);
+  return part;
 }
 
 /** @throws NotArmed when one of the pipe's queues is not there */

@@ -79,7 +79,10 @@ async function start(config: ApplierConfig, log: Log, lifecycle: Lifecycle): Pro
     return superviseApplier({
       direction,
       stage: () => (heard ? follower.flagOf(config.slice)?.stage : 'unknown'),
-      begin: () => beginApplying({ config, direction, rabbit, registry, ...own }),
+      begin: () => {
+        const stage = follower.flagOf(config.slice)?.stage;
+        return beginApplying({ config, direction, stage, rabbit, registry, ...own });
+      },
       log: boundedLog(ownLog, 60_000),
       // Another instance waits for what this one leaves.
       graceMs: config.drainGraceMs / 2,

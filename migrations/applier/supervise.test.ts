@@ -52,7 +52,7 @@ function supervised(first: Stage | 'unknown' | undefined, direction: Direction =
 test('nothing is applied before anything is known of the stage, which is trouble, nor at a stage that does not ask for it, which is none', async () => {
   const { world, to } = supervised('unknown');
   expect(supervisor.trouble()?.cause).toBe('flags');
-  for (const stage of ['monolith', undefined, 'complete'] as const) {
+  for (const stage of ['monolith', undefined] as const) {
     to(stage);
     expect(supervisor.trouble()).toBeUndefined();
   }
@@ -74,6 +74,22 @@ test('from sync to writes one goes on; it is stopped with the stage, and the nex
   expect(world.begun).toHaveLength(2);
   world.trouble = { cause: 'target', message: 'away' };
   expect(supervisor.trouble()).toEqual(world.trouble);
+});
+
+test('at complete another one goes on with the tables that are left, and none where there are none; back at writes it is another again', async () => {
+  const { world, to } = supervised('writes');
+  await eventually(() => world.begun.length === 1 && supervisor.state() === 'applying');
+  to('complete');
+  await eventually(() => world.begun.length === 2 && supervisor.state() === 'applying');
+  expect(world.begun[0]?.stopped).toBe(true);
+  world.hindrance = new NotArmed('queues', 'none');
+  world.begun[1]?.end({ cause: 'queues', message: 'gone' });
+  await eventually(() => supervisor.state() === 'idle');
+  expect(supervisor.trouble()).toBeUndefined();
+  world.hindrance = undefined;
+  to('writes');
+  await eventually(() => supervisor.state() === 'applying');
+  expect(world.begun).toHaveLength(3);
 });
 
 test('what stands in the way is told until it is gone', async () => {

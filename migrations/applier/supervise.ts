@@ -8,17 +8,17 @@ import type { SliceApplier } from './slice-applier.ts';
 
 /**
  * Stages in which a pipe flows. Forward it does so at `writes`, too: reference tables stay the monolith's, and a way back
- * that nobody has kept running could not be taken at once. In reverse it is armed at `reads`, before writes move,
- * and at `complete` where that is being undone.
+ * that nobody has kept running could not be taken at once; and at `complete` for the reference tables alone. In reverse it is
+ * armed at `reads`, before writes move, and at `complete` where that is being undone.
  */
 export const applyingStages: Readonly<Record<Direction, readonly Stage[]>> = {
-  forward: ['sync', 'shadow', 'canary', 'reads', 'writes'],
+  forward: ['sync', 'shadow', 'canary', 'reads', 'writes', 'complete'],
   reverse: ['reads', 'writes', 'complete'],
 };
 
 /** In which a pipe need not be there yet. */
 const unarmedStages: Readonly<Record<Direction, readonly Stage[]>> = {
-  forward: [],
+  forward: ['complete'],
   reverse: ['reads', 'complete'],
 };
 
@@ -66,6 +66,9 @@ export function superviseApplier({ direction, stage, begin, log, graceMs, ...opt
     const now = stage();
     return now !== 'unknown' && now !== undefined && stages.includes(now);
   };
+  /** At its end a slice's forward pipe has other tables than before. */
+  const flowingPart = (): 'all' | 'references' =>
+    direction === 'forward' && isAt(['complete']) ? 'references' : 'all';
   const wanted = (): boolean => !stopping.signal.aborted && isAt(applyingStages[direction]);
 
   const running = run();
@@ -114,6 +117,7 @@ export function superviseApplier({ direction, stage, begin, log, graceMs, ...opt
       return { cause: error instanceof Hindrance ? error.trouble : 'other', message };
     }
     applier = begun;
+    const part = flowingPart();
     state = 'applying';
     hindered = undefined;
     log.info({ stage: stage() }, 'applying');
@@ -122,7 +126,7 @@ export function superviseApplier({ direction, stage, begin, log, graceMs, ...opt
       ending = why;
       look();
     });
-    while (wanted() && ending === undefined) await pause(60_000, changed.signal);
+    while (wanted() && flowingPart() === part && ending === undefined) await pause(60_000, changed.signal);
     state = wanted() ? 'preparing' : 'idle';
     await begun.stop(finalGraceMs);
     applier = undefined;

@@ -15,10 +15,13 @@ import { crashed, type Fault, killed } from '../../soak/faults.ts';
 import { startCrowd } from '../../traffic/crowd.ts';
 import { seededRandom } from '../../traffic/random.ts';
 import { spread } from '../../traffic/tally.ts';
-import type { Visit, Visitor } from '../../traffic/visitor.ts';
+import type { Visitor } from '../../traffic/visitor.ts';
 import { atLeast, atMost, type Bound } from '../bounds.ts';
-import type { Progress } from '../progress.ts';
 import { inviteShoppers } from '../shoppers.ts';
+import { followAuthor } from '../story/follow-author.ts';
+import { followCanary } from '../story/follow-canary.ts';
+import { type CountedFindings, sumFindings } from '../story/sum-findings.ts';
+import { type CutWatch, watchCuts } from '../story/watch-cuts.ts';
 import { runStrangler, StranglerError } from '../strangler.ts';
 import type { PipeOptions } from './pipe.ts';
 
@@ -34,7 +37,7 @@ export type StoryReport = {
     cutOff: number;
   };
   killed: string[];
-  /** Percentages that the canary took by itself. */
+  /** Percentages that the canary took by itself, each time. */
   canarySteps: number[];
   cutovers: number;
   writePauseMs: Spread;
@@ -58,10 +61,9 @@ const canaryGates = `gates:
   canary: { steps: [25, 50, 100], bake: 2s, maxErrorRate: 0.01, maxP99Ratio: 20, minSamples: 20 }
 `;
 const gateOpensWithinMs = 60_000;
-const canaryWithinMs = 120_000;
 
 /**
- * The whole way of a slice: from the monolith to the service, back, forward again, and to its end, under shoppers, admins,
+ * The whole way of a slice: from the monolith to the service, back to the monolith, forward again, and to its end, under shoppers, admins,
  * customers, a SQL session and a job that ignore the proxies, while one of each kind of process is killed. Afterwards an
  * independent reader judges every write that somebody logged.
  */
@@ -118,13 +120,19 @@ const drive = async ({ rig, cuts, shoppers, random }: Stage, options: PipeOption
     await onceOpen(['advance', slice, '--reason', 'the demo'], command);
   };
 
-  const customers = startCrowd({ shoppers, requestsPerSecond, onVisit: rig.keeper.add, random });
-  try {
+  const meanwhile = async <T>(work: () => Promise<T>): Promise<T> => {
+    const customers = startCrowd({ shoppers, requestsPerSecond, onVisit: rig.keeper.add, random });
+    try {
+      return await work();
+    } finally {
+      await customers.stop();
+    }
+  };
+
+  await meanwhile(async () => {
     await watch();
     await advance('capture, and a copy of what was there before');
-  } finally {
-    await customers.stop();
-  }
+  });
   // What is written from here on is captured, so that the checker can look for it.
   await rig.invite();
   rig.startTraffic();
@@ -145,36 +153,50 @@ const drive = async ({ rig, cuts, shoppers, random }: Stage, options: PipeOption
   moves.push(await move(rig, { kind: 'coordinator', step: 'drain' }, options));
   killedNames.push('the coordinator killed');
   await watch();
+  const first = await judgeLife(rig, options);
+
+  progress.say(`strangler rollback ${slice}: all the way back to the monolith, while shoppers go on`);
+  const leftOver = await meanwhile(async () => {
+    while ((await rig.flag()).stage !== 'monolith') {
+      await runStrangler(['rollback', slice, '--reason', 'the demo'], command);
+      progress.say(`  at ${(await rig.flag()).stage}`);
+    }
+    return await rig.beginAnew();
+  });
+  progress.say(`the monolith's database is as it was: ${leftOver} triggers and tables of ours are left in it`);
+
+  await meanwhile(() => advance('forward again: capture, and a copy'));
+  await rig.invite();
+  rig.startTraffic();
+  await advance('both sides compared');
+  await advance('the first users read from the service again');
+  canarySteps.push(...(await followCanary(rig, progress, signal)));
+  await advance('every read goes to the service');
   await kill(crashed(system.instance, 'rabbitmq'));
   await Promise.all(
     system.processes.filter(({ kind }) => kind === 'relay' || kind === 'applier').map((one) => one.waitReady()),
   );
   moves.push(await move(rig, null, options));
   await watch();
-
-  await rig.stopTraffic();
-  progress.say('those who write have stopped; every write that they logged is looked for on both sides');
-  const { counterexamples, ...findings } = await rig.judge();
-  for (const words of counterexamples) progress.say(`FOUND ${words}`);
-  const rows = await compareSides(slice, command);
-  const deadLettered = (await deadLetterCount(slice, command)) + (await deadLetterCount(`${slice}-reverse`, command));
-  progress.say(`verified: ${rows.compared} rows, ${rows.different} differ`);
+  const second = await judgeLife(rig, options);
 
   progress.say(
     `strangler advance ${slice} --confirm ${slice}: the monolith's tables are put away, while shoppers go on`,
   );
-  const crowd = startCrowd({ shoppers, requestsPerSecond, onVisit: rig.keeper.add, random });
-  try {
+  const isFollowed = await meanwhile(async () => {
     await onceOpen(['advance', slice, '--confirm', slice, '--settle', '2s', '--reason', 'the demo'], command);
     await watch();
-  } finally {
-    await crowd.stop();
-  }
+    return await followAuthor(rig);
+  });
   const { stage } = await rig.flag();
 
-  const done = (await rig.journals()).filter(({ outcome }) => outcome === 'done');
-  const written = rig.history().filter(({ op }) => op !== 'sql update');
-  const pauses = done.flatMap((journal) => pauseOf(journal, written)?.gapMs ?? []);
+  const findings = sumFindings(first.findings, second.findings);
+  const rows = {
+    compared: first.rows.compared + second.rows.compared,
+    different: first.rows.different + second.rows.different,
+  };
+  const deadLettered = first.deadLettered + second.deadLettered;
+  const done = first.cutovers + second.cutovers;
   const strayFailures = rig.strays.flatMap((stray) => stray.failures());
   const { acknowledged, refused, unknown, bothOwners, differing, unexplained, notLinearisable } = findings;
   const { total, failed, reads, writes, durationsMs, failures } = rig.keeper.tally();
@@ -192,7 +214,8 @@ const drive = async ({ rig, cuts, shoppers, random }: Stage, options: PipeOption
     atMost('keys whose history is not linearisable', notLinearisable, 0),
     atMost('epochs of a key with two owners', bothOwners, 0),
     atMost('errors of those who write past the proxies', strayFailures.length, 0),
-    atLeast('cut-overs', done.length, 3),
+    atMost('triggers and tables that going back has left in the monolith', leftOver, 0),
+    atLeast('cut-overs', done, 3),
     atLeast(
       'writes that the fence refused',
       rig.strays.reduce((sum, one) => sum + one.counts().refusedByFence, 0),
@@ -200,8 +223,9 @@ const drive = async ({ rig, cuts, shoppers, random }: Stage, options: PipeOption
     ),
     atLeast('cut-overs resumed after the coordinator died', resumed, 1),
     atLeast('killed', killedNames.length, 6),
-    atLeast('steps of the canary', canarySteps.length, 2),
+    atLeast('steps of the canary', canarySteps.length, 4),
     atLeast('slices at their end', stage === 'complete' ? 1 : 0, 1),
+    atLeast('tables that stay the monolith’s and are still copied', isFollowed ? 1 : 0, 1),
   ];
   return {
     ok: bounds.every((bound) => bound.ok),
@@ -209,8 +233,8 @@ const drive = async ({ rig, cuts, shoppers, random }: Stage, options: PipeOption
     requests: { total, failed, reads, writes, cutOff: cuts.count() },
     killed: killedNames,
     canarySteps,
-    cutovers: done.length,
-    writePauseMs: spreadOf(pauses),
+    cutovers: done,
+    writePauseMs: spreadOf([...first.pausesMs, ...second.pausesMs]),
     acknowledgedWrites: acknowledged,
     bothOwners,
     refusedByFence: rig.strays.reduce((sum, one) => sum + one.counts().refusedByFence, 0),
@@ -218,10 +242,35 @@ const drive = async ({ rig, cuts, shoppers, random }: Stage, options: PipeOption
     rows,
     deadLettered,
     findings,
-    violations: [...counterexamples, ...strayFailures],
+    violations: [...first.counterexamples, ...second.counterexamples, ...strayFailures],
     latencyMs: spread(durationsMs),
     failures: failures.map(({ action, failure }) => ({ action, failure })),
   };
+};
+
+type Life = {
+  findings: CountedFindings;
+  counterexamples: string[];
+  rows: { compared: number; different: number };
+  deadLettered: number;
+  cutovers: number;
+  pausesMs: number[];
+};
+
+/** Ends the traffic of those who log what they write, and looks for all of it on both sides. */
+const judgeLife = async (rig: Rig, { progress, signal }: PipeOptions): Promise<Life> => {
+  const command = { environment: rig.environment, signal };
+  await rig.stopTraffic();
+  progress.say('those who write have stopped; every write that they logged is looked for on both sides');
+  const { counterexamples, ...findings } = await rig.judge();
+  for (const words of counterexamples) progress.say(`FOUND ${words}`);
+  const rows = await compareSides(slice, command);
+  const deadLettered = (await deadLetterCount(slice, command)) + (await deadLetterCount(`${slice}-reverse`, command));
+  progress.say(`verified: ${rows.compared} rows, ${rows.different} differ`);
+  const done = (await rig.journals()).filter(({ outcome }) => outcome === 'done');
+  const written = rig.history().filter(({ op }) => op !== 'sql update');
+  const pausesMs = done.flatMap((journal) => pauseOf(journal, written)?.gapMs ?? []);
+  return { findings, counterexamples, rows, deadLettered, cutovers: done.length, pausesMs };
 };
 
 const move = async (rig: Rig, fault: CutoverFault | null, { progress, signal }: PipeOptions) => {
@@ -237,55 +286,6 @@ const move = async (rig: Rig, fault: CutoverFault | null, { progress, signal }: 
     `  the ${moved.to} owns the writes${moved.resumed > 0 ? ', after a resume' : ''}; the longest time without an acknowledged write was ${Math.round(gapMs ?? 0)} ms`,
   );
   return moved;
-};
-
-/** Waits until the canary has come to 100 % by itself and has baked there; the percentages that it took. */
-const followCanary = async (rig: Rig, progress: Progress, signal: AbortSignal): Promise<number[]> => {
-  const steps: number[] = [];
-  const deadline = performance.now() + canaryWithinMs;
-  for (;;) {
-    signal.throwIfAborted();
-    const { percent } = (await rig.flag()).reads;
-    if (steps.at(-1) !== percent) {
-      steps.push(percent);
-      progress.say(`  canary at ${percent} %`);
-    }
-    const [report] = (await runStrangler(['status', slice], { environment: rig.environment, signal })) as [
-      { canary: { state: string; why: string; lacks: string[] } | null },
-    ];
-    if (report.canary?.state === 'baked') return steps;
-    if (performance.now() > deadline) {
-      const { state, why, lacks } = report.canary ?? { state: 'unknown', why: 'nobody steers', lacks: [] };
-      throw new Error(`the canary is not baked at 100 %: ${percent} %, ${state}: ${why} ${lacks.join('; ')}`);
-    }
-    await pause(500, signal);
-  }
-};
-
-type CutWatch = {
-  /** A proxy is killed now. */
-  killing(): void;
-  /** A write that was cut off at that moment has not failed: nobody knows. */
-  see(visit: Visit): Visit;
-  count(): number;
-};
-
-const watchCuts = (): CutWatch => {
-  let atMs = Number.POSITIVE_INFINITY;
-  let cut = 0;
-  return {
-    killing() {
-      atMs = performance.timeOrigin + performance.now();
-    },
-    see(visit) {
-      // A connection that is in use learns of the kill when it is used next.
-      const spans = visit.startedAtMs <= atMs + 1_000 && visit.startedAtMs + visit.durationMs >= atMs;
-      if (!visit.cutOff || !spans) return visit;
-      cut += 1;
-      return { ...visit, failure: null };
-    },
-    count: () => cut,
-  };
 };
 
 /** Tries again while the gate is shut: whoever was killed takes a moment to come back. */

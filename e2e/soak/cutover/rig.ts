@@ -24,13 +24,15 @@ import { seededRandom } from '../../traffic/random.ts';
 import {
   type CheckedProduct,
   type CheckedShop,
+  checkedPrefix,
+  countedPriceCents,
   countPrices,
   createChecked,
   createCounted,
 } from '../../traffic/recorded/checked-products.ts';
 import { logInReviewers } from '../../traffic/recorded/log-in-reviewers.ts';
 import { createRecordedMerchant } from '../../traffic/recorded/merchant.ts';
-import { createRecordedReviewer } from '../../traffic/recorded/reviewer.ts';
+import { createRecordedReviewer, reviewTitle } from '../../traffic/recorded/reviewer.ts';
 import { type SqlSession, startSqlJob, startSqlUpdates } from '../../traffic/recorded/sql-session.ts';
 import { createTally, type TallyKeeper } from '../../traffic/tally.ts';
 import type { Visit, Visitor } from '../../traffic/visitor.ts';
@@ -80,6 +82,11 @@ export type Rig = {
   history(): Operation[];
   /** Logs in those who write and log it, where the catalogue did not stand at `reads` from the beginning: once it is captured. */
   invite(): Promise<void>;
+  /**
+   * Once traffic has stopped and the slice is at `monolith` again: begins another history, of products that nobody has
+   * written yet. @returns how many triggers and tables of the pipe there still are in the monolith's database
+   */
+  beginAnew(): Promise<number>;
   startTraffic(): void;
   stopTraffic(): Promise<void>;
   /** Waits until both pipes are empty, as far as they become so, and judges everything that was logged. */
@@ -125,8 +132,8 @@ export const openRig = async (options: RigOptions): Promise<Rig> => {
     const dispatcher = new Agent({ connections: connectionsPerProxy, keepAliveTimeout: 4_000 });
     closers.push(() => dispatcher.close());
     // It stays there until the next run, for whoever wants to know more of what was found.
-    const file = join(stackHome().instance(instance), 'history.jsonl');
-    const history = openHistoryLog(file);
+    let file = join(stackHome().instance(instance), 'history.jsonl');
+    let history = openHistoryLog(file);
     closers.push(() => history.close());
     const random = seededRandom(seed);
     const guests = await others(shop, dispatcher);
@@ -159,6 +166,13 @@ export const openRig = async (options: RigOptions): Promise<Rig> => {
       journals,
       history: () => readHistory(file),
       invite,
+      async beginAnew() {
+        history.close();
+        file = join(stackHome().instance(instance), 'history-2.jsonl');
+        history = openHistoryLog(file);
+        await renameChecked(monolith);
+        return await countLeftOver(monolith);
+      },
       startTraffic() {
         if (clients === undefined) throw new Error('expected clients to be invited first, found none');
         crowd = startCrowd({
@@ -197,6 +211,28 @@ const toReads = async (
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
   progress.say(`slice ${slice} at stage reads`);
+};
+
+/** The checker knows its rows by their names: those of an earlier history get others. */
+const renameChecked = async (monolith: Pool): Promise<void> => {
+  await monolith.query(
+    `UPDATE products SET sku = REPLACE(sku, ?, 'EARLIER-'), price_cents = LEAST(price_cents, ? - 1) WHERE sku LIKE ?`,
+    [checkedPrefix, countedPriceCents, `${checkedPrefix}%`],
+  );
+  await monolith.query(`UPDATE reviews SET title = REPLACE(title, ?, 'Earlier ') WHERE title LIKE ?`, [
+    `${reviewTitle} `,
+    `${reviewTitle} %`,
+  ]);
+};
+
+/** The outbox is the shop's own: it records its events in it. */
+const countLeftOver = async (monolith: Pool): Promise<number> => {
+  const [rows] = await monolith.query<RowDataPacket[]>(
+    `SELECT (SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE() AND TRIGGER_NAME LIKE 'strangler\\_%')
+          + (SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME LIKE 'strangler\\_%'
+             AND TABLE_NAME NOT LIKE 'strangler\\_outbox%') AS n`,
+  );
+  return Number(rows[0]?.n);
 };
 
 type Clients = { visitors: Visitor[]; startStrays(): SqlSession[] };

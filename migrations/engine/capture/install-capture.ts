@@ -87,6 +87,25 @@ export async function removeCapture(
   return outcomes;
 }
 
+/**
+ * Takes away the triggers that capture for a slice on all tables but some, which are captured on as they are.
+ * @throws TableBusyError with what was not yet taken away still in place; run it again.
+ */
+export async function narrowCapture(
+  pool: Pool,
+  { slice, database, keep }: { slice: string; database: string; keep: readonly string[] },
+  lock: LockOptions = {},
+): Promise<CaptureOutcome[]> {
+  const kept = new Set(keep.map((name) => name.toLowerCase()));
+  const live = await readCaptureTriggers(pool, database, slice);
+  return await dropTriggers(
+    pool,
+    database,
+    live.filter(({ table }) => !kept.has(table.toLowerCase())),
+    lock,
+  );
+}
+
 const hasOutbox = async (pool: Pool): Promise<boolean> =>
   (await rowsOf(pool, 'SHOW TABLES LIKE ?', [appliedTable.replaceAll('_', '\\_')])).length > 0;
 
@@ -101,10 +120,23 @@ async function dropStrays(
 ): Promise<CaptureOutcome[]> {
   const live = await readCaptureTriggers(pool, database, slice);
   const names = new Set(compareTriggers(plans, live).flatMap(({ kind, name }) => (kind === 'stray' ? [name] : [])));
-  const strays = live.filter(({ name }) => names.has(name));
+  return await dropTriggers(
+    pool,
+    database,
+    live.filter(({ name }) => names.has(name)),
+    lock,
+  );
+}
+
+async function dropTriggers(
+  pool: Pool,
+  database: string,
+  triggers: readonly LiveTrigger[],
+  lock: LockOptions,
+): Promise<CaptureOutcome[]> {
   const outcomes: CaptureOutcome[] = [];
-  for (const table of new Set(strays.map((stray) => stray.table))) {
-    const own = strays.filter((stray) => stray.table === table);
+  for (const table of new Set(triggers.map((trigger) => trigger.table))) {
+    const own = triggers.filter((trigger) => trigger.table === table);
     const lockedMs = await oneByOne(pool, { database, name: table }, dropSql(database, own), lock);
     outcomes.push({ table, done: 'dropped', lockedMs });
   }

@@ -1,4 +1,4 @@
-import { reverseSuffix } from '@strangler/platform/contracts/slice-file.ts';
+import { reverseSuffix, type Slice } from '@strangler/platform/contracts/slice-file.ts';
 
 /** Which way rows flow: `forward` from the monolith's database to the service's, `reverse` the other way. */
 export type Direction = 'forward' | 'reverse';
@@ -15,5 +15,14 @@ export const pipeNameOf = (slice: string, direction: Direction): string =>
 /** The slice whose rows a pipe of this name moves. */
 export const sliceOfPipe = (pipe: string): string =>
   pipe.endsWith(reverseSuffix) ? pipe.slice(0, -reverseSuffix.length) : pipe;
+
+/**
+ * What is left of a slice's forward pipe when its own tables are the service's alone: those that stay the monolith's and are
+ * copied for reading. Null where there are none.
+ */
+export const referencePart = (slice: Slice): Slice | null => {
+  const tables = slice.tables.filter(({ reference }) => reference);
+  return tables.length === 0 ? null : { ...slice, tables };
+};
 
 export const opposite = (direction: Direction): Direction => (direction === 'forward' ? 'reverse' : 'forward');

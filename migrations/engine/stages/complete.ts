@@ -2,10 +2,11 @@ import { pause } from '@strangler/platform/backoff.ts';
 import type { FlagDocument } from '@strangler/platform/contracts/flag-document.ts';
 import { changeFlag } from '@strangler/platform/flags/change-flag.ts';
 import { deleteConsumer } from '@strangler/platform/outbox/declare.ts';
-import { removeCapture } from '../capture/install-capture.ts';
+import { narrowCapture, removeCapture } from '../capture/install-capture.ts';
 import { type CutoverWork, fencePool } from '../cutover/cutover-work.ts';
 import { removeFence } from '../fence/install-fence.ts';
 import { applyConsumer } from '../pipe/apply-consumer.ts';
+import { referencePart } from '../pipe/direction.ts';
 import type { PipeDatabases } from '../pipe/open-databases.ts';
 import { type Queryable, rowsOf } from '../schema/queryable.ts';
 import { forcedPast, passGates } from './change-stage.ts';
@@ -29,7 +30,7 @@ export const movedSources = ({ forward }: Pick<CutoverWork, 'forward'>): string[
 
 /**
  * Ends a slice's move: the service keeps its tables for itself, and those of the monolith are kept under other names,
- * with nothing of the pipe on them, until somebody drops them. Interrupted, it is run again; `revive` undoes it.
+ * with nothing of the pipe on them, until somebody drops them. Tables that stay the monolith's are copied on. Interrupted, it is run again; `revive` undoes it.
  * @throws GateShut, StageRefused, TableBusyError
  */
 export async function complete(
@@ -101,12 +102,20 @@ async function takeAway(work: CutoverWork): Promise<void> {
   for (const { table, to } of retired.renamed) {
     tell({ kind: 'step', where: 'source', what: `${table} is kept as ${to}` });
   }
+  const keep = referencePart(forward.slice)?.tables.map(({ source }) => source) ?? [];
   for (const { pipe, where, database } of [
     { pipe: forward, where: 'source', database: monolith },
     { pipe: reverse, where: 'target', database: service },
   ] as const) {
-    for (const { table } of await removeCapture(pipe.source.write, { slice: pipe.slice.slice, database }, { signal })) {
-      tell({ kind: 'step', where, what: `${table} is captured no more` });
+    const captured = { slice: pipe.slice.slice, database };
+    const isKept = pipe === forward && keep.length > 0;
+    const gone = isKept
+      ? await narrowCapture(pipe.source.write, { ...captured, keep }, { signal })
+      : await removeCapture(pipe.source.write, captured, { signal });
+    for (const { table } of gone) tell({ kind: 'step', where, what: `${table} is captured no more` });
+    if (isKept) {
+      tell({ kind: 'step', where, what: `${keep.join(', ')}: still captured, and copied for the service to read` });
+      continue;
     }
     await deleteConsumer(rabbit, exchange, applyConsumer(pipe.slice));
     tell({ kind: 'step', where: 'broker', what: `the queues of ${pipe.slice.slice}'s applier are deleted` });

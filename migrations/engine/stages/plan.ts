@@ -4,7 +4,9 @@ import { declarations } from '@strangler/platform/outbox/topology.ts';
 import { targetTablesStatements } from '../apply/own-tables.ts';
 import type { MappedTable } from '../apply/row-shape.ts';
 import { readCaptureTriggers } from '../capture/drift.ts';
+import { readFenceTriggers } from '../fence/drift.ts';
 import { pipeTopology } from '../pipe/apply-consumer.ts';
+import { reverseSlice } from '../pipe/reverse-tables.ts';
 import type { Finding } from '../preflight/finding.ts';
 import { quoteName, quoteTable } from '../schema/identifiers.ts';
 import { nextStage } from './advance.ts';
@@ -40,7 +42,17 @@ export async function planAdvance(
   const to = nextStage(stage, slice);
   const tables = await databases.tables();
   const moved = databases.slice.tables.filter(({ reference }) => !reference);
-  if (to === 'complete') return { slice, from: stage, to, steps: completeSteps(moved), warnings: [] };
+  if (to === 'complete')
+    return {
+      slice,
+      from: stage,
+      to,
+      steps: completeSteps(
+        moved,
+        databases.slice.tables.filter(({ reference }) => reference),
+      ),
+      warnings: [],
+    };
   if (to === 'writes') return { slice, from: stage, to, steps: cutoverSteps('monolith', 'service'), warnings: [] };
   if (to !== 'sync') {
     const steps = [...compareSteps(tables), ...readSteps(to, databases.slice.gates.canary.steps)];
@@ -75,12 +87,8 @@ async function syncSteps(
   for (const { source: table, triggers } of capturePlans(slice.slice, tables)) {
     steps.push({
       where: 'source',
-      what: `capture ${table.name}; its writers wait meanwhile, for a second at most at a time`,
-      statements: [
-        `LOCK TABLES ${quoteTable(table)} WRITE`,
-        ...triggers.map(({ createSql }) => createSql),
-        'UNLOCK TABLES',
-      ],
+      what: `capture ${table.name}; its writers wait for each of the statements, for a second at most at a time`,
+      statements: triggers.map(({ createSql }) => createSql),
     });
   }
   steps.push({ where: 'flags', what: `set the stage of ${slice.slice} to sync`, statements: [] });
@@ -151,13 +159,23 @@ const cutoverSteps = (from: 'monolith' | 'service', to: 'monolith' | 'service'):
   ];
 };
 
-const completeSteps = (moved: readonly { source: string }[]): PlannedStep[] => [
+const completeSteps = (
+  moved: readonly { source: string }[],
+  references: readonly { source: string }[],
+): PlannedStep[] => [
   flagStep('set the stage to complete: the monolith asks the service also where it has joined these tables'),
   {
     where: 'source',
     what: 'stop capturing, drop the fence, drop foreign keys into these tables and out of them',
     statements: [],
   },
+  ...references.map(
+    ({ source }): PlannedStep => ({
+      where: 'source',
+      what: `go on capturing ${source}, which stays the monolith's and is copied for the service to read`,
+      statements: [],
+    }),
+  ),
   ...moved.map(
     ({ source }): PlannedStep => ({
       where: 'source',
@@ -166,8 +184,35 @@ const completeSteps = (moved: readonly { source: string }[]): PlannedStep[] => [
     }),
   ),
   { where: 'target', what: 'stop capturing, drop the fence', statements: [] },
-  { where: 'broker', what: 'delete the queues of both directions', statements: [] },
+  {
+    where: 'broker',
+    what: references.length > 0 ? 'delete the queues of the way back' : 'delete the queues of both directions',
+    statements: [],
+  },
 ];
+
+/** What a cut-over has left, or one that was only prepared: fences on both sides and the way back. */
+async function leftByCutOver({ slice, source, target }: StageWork['databases']): Promise<PlannedStep[]> {
+  const steps: PlannedStep[] = [];
+  const back = reverseSlice(slice);
+  for (const [where, db] of [['source', source.read] as const, ['target', target.read] as const]) {
+    const [{ name } = { name: '' }] = (await db.query('SELECT DATABASE() AS name'))[0] as { name: string }[];
+    const drop = (trigger: string) => `DROP TRIGGER IF EXISTS ${quoteTable({ database: name, name: trigger })}`;
+    for (const trigger of await readFenceTriggers(db, name, slice.slice)) {
+      steps.push({ where, what: `take the fence off ${trigger.table}`, statements: [drop(trigger.name)] });
+    }
+    if (where === 'source') continue;
+    const captured = await readCaptureTriggers(db, name, back.slice);
+    for (const trigger of captured) {
+      steps.push({ where, what: `stop capturing ${trigger.table}`, statements: [drop(trigger.name)] });
+    }
+    if (captured.length > 0) {
+      const what = `delete the queues of ${back.slice}'s applier, dead letters included`;
+      steps.push({ where: 'broker', what, statements: [] });
+    }
+  }
+  return steps;
+}
 
 /** What `rollback` does next. Does none of it. */
 export async function planRollback(
@@ -212,6 +257,7 @@ export async function planRollback(
     what: `delete the queues of ${slice.slice}'s applier, dead letters included`,
     statements: [],
   });
+  steps.push(...(await leftByCutOver(databases)));
   for (const { target } of slice.tables) {
     steps.push({ where: 'target', what: `empty ${target}`, statements: [`TRUNCATE TABLE ${quoteName(target)}`] });
   }
