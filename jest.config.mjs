@@ -20,6 +20,7 @@ const project = (displayName, testMatch, more = {}) => ({
 const jestConfig = {
   maxWorkers: 2,
   testTimeout: 120_000,
+  testSequencer: '<rootDir>/stack/jest/longest-first.mjs',
   projects: [
     project('unit', ['<rootDir>/**/*.test.ts'], { testPathIgnorePatterns: ['\\.(integration|data|e2e)\\.test\\.ts$'] }),
     project('integration', ['<rootDir>/**/*.integration.test.ts'], { servers: true }),
