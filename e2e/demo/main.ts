@@ -61,8 +61,9 @@ if (values.help) {
   if (!(values.scenario in scenarios))
     fail(`--scenario: expected ${Object.keys(scenarios).join(', ')}, found "${values.scenario}"`);
   const interrupted = new AbortController();
+  // It may come twice, from a terminal and from npm: the second must not cut short what the first has begun.
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.once(signal, () => interrupted.abort(new Error(`stopped by ${signal}`)));
+    process.on(signal, () => interrupted.abort(new Error(`stopped by ${signal}`)));
   const scenario = scenarios[values.scenario as keyof typeof scenarios];
   const report = await scenario.run({
     requestsPerSecond: wholeNumber(values.rate ?? scenario.rate, 'rate', 2000),

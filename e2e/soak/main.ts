@@ -111,8 +111,9 @@ if (values.help) {
   if (!(values.scenario in scenarios))
     fail(`--scenario: expected ${Object.keys(scenarios).join(', ')}, found "${values.scenario}"`);
   const interrupted = new AbortController();
+  // It may come twice, from a terminal and from npm: the second must not cut short what the first has begun.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => interrupted.abort(new Error(`stopped by ${signal}`)));
+    process.on(signal, () => interrupted.abort(new Error(`stopped by ${signal}`)));
   }
   const { report, faults } = await scenarios[values.scenario as keyof typeof scenarios]({
     seed: wholeNumber(values.seed, 'seed'),
