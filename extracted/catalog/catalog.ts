@@ -29,6 +29,7 @@ import type { CatalogConfig } from './config.ts';
 import { migrateUp, select } from './database.ts';
 import { withoutTraces } from './dry-run/dry-run.ts';
 import { createEventRecorder } from './events/event-recorder.ts';
+import type { PlantedFaults } from './faults/planted-faults.ts';
 import type { Fenced } from './fenced.ts';
 import { startCatalogGrpc } from './grpc/server.ts';
 import { createPriceRules } from './products/price-rules.ts';
@@ -75,7 +76,8 @@ async function start({
 
   const dryRuns = createDryRuns({ databaseUrl: config.databaseUrl, slice: config.slice, registry: metrics });
   lifecycle.onStop('close', 'dry runs', () => dryRuns.close());
-  const db = dryRuns.pool(pool);
+  const planted = await plantedFaults(config);
+  const db = dryRuns.pool(planted?.pool(pool) ?? pool);
 
   const { link, invalidation, cache: cached } = openCache({ config, log, metrics, lifecycle });
   if (link) listenToPipe({ config, pool, invalidation, log, metrics, lifecycle });
@@ -112,7 +114,13 @@ async function start({
     { auth, owner, dryRuns, products, categories, reviews },
     { log, metrics, checks, draining: lifecycle.draining },
   );
-  const server = await startHttpServer({ handler: app, host: config.host, port: config.port, log, metrics });
+  const server = await startHttpServer({
+    handler: planted?.handler(app) ?? app,
+    host: config.host,
+    port: config.port,
+    log,
+    metrics,
+  });
   lifecycle.onStop('drain', 'http server', ({ graceMs }) => server.drain(graceMs));
   const grpc = await startCatalogGrpc({ host: config.host, port: config.grpcPort, reader: products.reader, log });
   lifecycle.onStop('drain', 'grpc server', ({ graceMs }) => grpc.drain(graceMs));
@@ -121,6 +129,13 @@ async function start({
     await registerInstance(config.consulUrl, { config, server, grpc, lifecycle, log });
   log.info({ url: server.url, grpc: grpc.address, cache: link ? 'redis' : 'none' }, 'the catalogue is listening');
   return { server, grpc, pool, invalidation, metrics, lifecycle };
+}
+
+/** Nothing of them is loaded where they are not asked for. */
+async function plantedFaults({ plantedFault }: CatalogConfig): Promise<PlantedFaults | undefined> {
+  if (plantedFault === undefined) return undefined;
+  const { createPlantedFaults } = await import('./faults/planted-faults.ts');
+  return createPlantedFaults(plantedFault);
 }
 
 /** Without a flag store nobody is followed, and writes are taken as they come. */

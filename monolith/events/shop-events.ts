@@ -16,7 +16,7 @@ export type ShopEvents = {
   'category.created': CategoryTold;
   'category.changed': CategoryTold;
   'category.removed': CategoryRemoved;
-  'price_rule.applied': PriceRuleApplied;
+  'prices.changed': PricesChanged;
 };
 
 export type ShopEventType = keyof ShopEvents;
@@ -82,14 +82,14 @@ export type CategoryTold = Occurred & { category_id: number; name: string; slug:
 export type CategoryRemoved = Occurred & { category_id: number };
 
 /** Prices of many products were changed at once; there are no events of these products beside it. */
-export type PriceRuleApplied = Occurred & { run: string; rule: string; percent: number; changed: number };
+export type PricesChanged = Occurred & { run: string; rule: string; percent: number; changed: number };
 
 /** How events of a type are told. */
 export type Telling<T extends ShopEventType> = {
   /** The schema that `data` is of. */
   schemaVersion: number;
   /** Events of one aggregate and key are heard in the order in which they happened. */
-  aggregate: 'order' | 'account' | 'product' | 'category' | 'price_rule';
+  aggregate: 'order' | 'account' | 'product' | 'category' | 'prices';
   /** The id of the row that is locked by whoever tells, or a name. */
   keyOf(data: ShopEvents[T]): number | string;
 };
@@ -121,5 +121,5 @@ export const tellings: { readonly [T in ShopEventType]: Telling<T> } = {
   'category.created': { schemaVersion: 1, ...ofCategory },
   'category.changed': { schemaVersion: 1, ...ofCategory },
   'category.removed': { schemaVersion: 1, ...ofCategory },
-  'price_rule.applied': { schemaVersion: 1, aggregate: 'price_rule', keyOf: ({ rule }) => rule },
+  'prices.changed': { schemaVersion: 1, aggregate: 'prices', keyOf: ({ rule }) => rule },
 };

@@ -8,7 +8,7 @@ export type CatalogEvents = {
   'category.created': CategoryTold;
   'category.changed': CategoryTold;
   'category.removed': Occurred & { category_id: number };
-  'price_rule.applied': Occurred & { run: string; rule: string; percent: number; changed: number };
+  'prices.changed': Occurred & { run: string; rule: string; percent: number; changed: number };
 };
 
 export type CatalogEventType = keyof CatalogEvents;
@@ -43,7 +43,7 @@ export type CategoryTold = Occurred & { category_id: number; name: string; slug:
 type Telling<T extends CatalogEventType> = {
   schemaVersion: number;
   /** Events of one aggregate and key are heard in the order in which they happened. */
-  aggregate: 'product' | 'category' | 'price_rule';
+  aggregate: 'product' | 'category' | 'prices';
   keyOf(data: CatalogEvents[T]): string;
 };
 
@@ -67,5 +67,5 @@ export const tellings: { readonly [T in CatalogEventType]: Telling<T> } = {
   'category.created': ofCategory,
   'category.changed': ofCategory,
   'category.removed': ofCategory,
-  'price_rule.applied': { schemaVersion: 1, aggregate: 'price_rule', keyOf: ({ rule }) => rule },
+  'prices.changed': { schemaVersion: 1, aggregate: 'prices', keyOf: ({ rule }) => rule },
 };

@@ -82,7 +82,7 @@ export function createPriceRules({
       const told = 'UPDATE price_rule_runs SET changed = ? WHERE run = ? AND rule = ?';
       await change(connection, told, [changed, run, rule]);
       const data = { run, rule, percent, changed, occurred_at: now.toISOString() };
-      await events.record('price_rule.applied', data, connection);
+      await events.record('prices.changed', data, connection);
       return { run, rule, changed };
     });
 

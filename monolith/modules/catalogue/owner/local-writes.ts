@@ -47,7 +47,7 @@ export function localWrites({
         );
         const { name, percent } = rule;
         const data = { run, rule: name, percent, changed: Number(changed), occurred_at: now.toISOString() };
-        await events.record('price_rule.applied', data, transaction);
+        await events.record('prices.changed', data, transaction);
         return changed;
       }),
   };
