@@ -26,6 +26,9 @@ import { TransformError } from '../engine/row/load-transform.ts';
 import { NoDatabaseError } from '../engine/schema/read-server.ts';
 import { NothingRetired } from '../engine/stages/retire-tables.ts';
 import { GateShut, StageInterrupted, StageRefused } from '../engine/stages/stage-work.ts';
+import { OpenApiError } from '../parity/fuzz/openapi.ts';
+import { ScenarioError } from '../parity/scenario.ts';
+import { SideAway } from '../parity/side.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -50,9 +53,9 @@ const spokenFor: readonly (readonly [exitCode: number, ...classes: (new (...args
     FenceOutcomeUnknown,
     KeysExhaustedError,
   ],
-  [exitCodes.usage, NoDatabaseError, KeyArgumentError],
+  [exitCodes.usage, NoDatabaseError, KeyArgumentError, OpenApiError, ScenarioError],
   [exitCodes.conflict, FlagConflictError, FenceEpochError, OperationUnderWay, OperationLockLost, CheckpointMoved],
-  [exitCodes.unreachable, RabbitAway],
+  [exitCodes.unreachable, RabbitAway, SideAway],
   [
     exitCodes.refused,
     SliceNotMappable,

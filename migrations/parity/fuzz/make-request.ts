@@ -65,7 +65,19 @@ export function makeSteps(plan: StepPlan, making: Making): MadeStep[] {
     ...(as === undefined ? {} : { as }),
     ...body,
   };
-  return [...before, { operation: plan.operation, step, ids, query }];
+  return [...before, { operation: plan.operation, step, ids, query }, ...looks(plan, path, ids, making)];
+}
+
+/** Reads the list that a write concerns: what it is in, or what it has added to. */
+function looks(plan: StepPlan, path: string, ids: readonly Told[], { operations }: Making): MadeStep[] {
+  if (!plan.look) return [];
+  const { path: template } = operations[plan.operation] as Operation;
+  const isPart = template.endsWith('}');
+  const wanted = isPart ? template.slice(0, template.lastIndexOf('/')) : template;
+  const list = operations.findIndex(({ method, path: other }) => method === 'GET' && other === wanted);
+  if (list < 0) return [];
+  const step = { method: 'GET', path: isPart ? path.slice(0, path.lastIndexOf('/')) : path, headers: {} };
+  return [{ operation: list, step, ids: isPart ? ids.slice(0, -1) : ids, query: {} }];
 }
 
 /** The tag of the answer just before, whose number is known when it has been sent. */
