@@ -2,6 +2,17 @@ import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { parseDurationMs } from '../config.ts';
 import { percentage } from './flag-document.ts';
+import {
+  compareSection,
+  readCompare,
+  readShadow,
+  readShadowBounds,
+  type ShadowBounds,
+  type SliceCompare,
+  type SliceShadow,
+  shadowGate,
+  shadowSection,
+} from './slice-compare.ts';
 
 const methods = ['GET', 'HEAD', 'OPTIONS', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 export type RouteMethod = (typeof methods)[number];
@@ -132,6 +143,11 @@ const canaryGate = z.strictObject({
 });
 
 const gates = z.strictObject({
+  shadow: shadowGate
+    .optional()
+    .describe(
+      'What the comparison of live answers must have shown before a canary begins. Without `shadow` it asks nothing.',
+    ),
   canary: canaryGate.prefault({}).describe('When the canary steps up by itself, and when it steps back.'),
 });
 
@@ -167,6 +183,10 @@ export const sliceFileSchema = z
         }
       })
       .describe("The tables that move, each with how a row of the monolith's becomes a row of the service's."),
+    shadow: shadowSection.optional(),
+    compare: compareSection
+      .prefault({})
+      .describe('How answers of the two sides are compared, live and in tests, and what may differ.'),
     gates: gates.prefault({}).describe('Bounds that measured figures must keep before a stage or a step is taken.'),
   })
   .describe('All that a team writes to strangle one capability of its monolith.');
@@ -207,7 +227,11 @@ export type Slice = {
   /** In order of preference: `jwt.<claim>`, `cookie.<name>`, `header.<name>`, `ip`. */
   stickyBy: string[];
   tables: SliceTable[];
-  gates: { canary: CanaryBounds };
+  /** null: nothing is compared live. */
+  shadow: SliceShadow | null;
+  compare: SliceCompare;
+  /** `shadow: null`: the canary asks for no comparison before it. */
+  gates: { canary: CanaryBounds; shadow: ShadowBounds | null };
 };
 
 /** What a slice file that says nothing of `gates` asks for. */
@@ -268,7 +292,8 @@ export const parseSliceFile = (text: string, file: string): SliceFileResult => {
     });
     return { slice: null, faults };
   }
-  const { slice, service, routes, stickyBy, tables, gates } = parsed.data;
+  const { slice, service, routes, stickyBy, tables, compare, gates } = parsed.data;
+  const shadow = readShadow(parsed.data.shadow);
   return {
     slice: {
       slice,
@@ -276,7 +301,9 @@ export const parseSliceFile = (text: string, file: string): SliceFileResult => {
       routes: routes.map(readRoute),
       stickyBy,
       tables: tables.map(readSliceTable),
-      gates: { canary: readCanaryBounds(gates.canary) },
+      shadow,
+      compare: readCompare(compare),
+      gates: { canary: readCanaryBounds(gates.canary), shadow: readShadowBounds(shadow, gates.shadow) },
     },
     faults: [],
   };

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { type FlagDocument, initialFlagDocument } from '@strangler/platform/contracts/flag-document.ts';
+import { defaultCompare } from '@strangler/platform/contracts/slice-compare.ts';
 import { defaultCanaryBounds, type Slice } from '@strangler/platform/contracts/slice-file.ts';
 import fc from 'fast-check';
 import { buildRouteTable } from '../routes/route-table.ts';
@@ -16,7 +17,9 @@ const catalog: Slice = {
   ],
   stickyBy: ['jwt.sub', 'cookie.session'],
   tables: [],
-  gates: { canary: defaultCanaryBounds },
+  shadow: null,
+  compare: defaultCompare,
+  gates: { canary: defaultCanaryBounds, shadow: null },
 };
 const change = { id: 'c1', by: 'ada', at: '2026-01-01T00:00:00.000Z', reason: '' };
 const base = initialFlagDocument('catalog', change);

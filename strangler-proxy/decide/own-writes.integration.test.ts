@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { FlagDocument } from '@strangler/platform/contracts/flag-document.ts';
+import { defaultCompare } from '@strangler/platform/contracts/slice-compare.ts';
 import { defaultCanaryBounds } from '@strangler/platform/contracts/slice-file.ts';
 import { buildRouteTable } from '../routes/route-table.ts';
 import { type InProcessProxy, startTransparentProxy } from '../testing/start-transparent-proxy.ts';
@@ -44,7 +45,9 @@ describe('a user who has just written through the proxy', () => {
           ],
           stickyBy: ['header.x-user'],
           tables: [],
-          gates: { canary: defaultCanaryBounds },
+          shadow: null,
+          compare: defaultCompare,
+          gates: { canary: defaultCanaryBounds, shadow: null },
         },
       ]),
       flagOf: () => flag,

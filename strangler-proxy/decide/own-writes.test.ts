@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { type FlagDocument, flagDocumentSchema, stages } from '@strangler/platform/contracts/flag-document.ts';
+import { defaultCompare } from '@strangler/platform/contracts/slice-compare.ts';
 import { defaultCanaryBounds } from '@strangler/platform/contracts/slice-file.ts';
 import fc from 'fast-check';
 import { buildRouteTable } from '../routes/route-table.ts';
@@ -124,7 +125,9 @@ const decideWith = (document: FlagDocument, ownWrites = remembering().ownWrites)
         ],
         stickyBy,
         tables: [],
-        gates: { canary: defaultCanaryBounds },
+        shadow: null,
+        compare: defaultCompare,
+        gates: { canary: defaultCanaryBounds, shadow: null },
       },
     ]),
     flagOf: () => document,

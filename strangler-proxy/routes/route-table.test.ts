@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { defaultCompare } from '@strangler/platform/contracts/slice-compare.ts';
 import { defaultCanaryBounds, type Slice, type SliceRoute } from '@strangler/platform/contracts/slice-file.ts';
 import { buildRouteTable, RouteConflictError } from './route-table.ts';
 
@@ -11,7 +12,9 @@ const slice = (name: string, ...routes: string[]): Slice => ({
   }),
   stickyBy: ['ip'],
   tables: [],
-  gates: { canary: defaultCanaryBounds },
+  shadow: null,
+  compare: defaultCompare,
+  gates: { canary: defaultCanaryBounds, shadow: null },
 });
 
 describe('the route table', () => {
