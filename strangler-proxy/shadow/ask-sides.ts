@@ -20,10 +20,11 @@ export type AskSidesOptions = {
   agents: Agents;
   dryRunAgents: Agents;
   bounds: AskBounds;
+  dryRunBounds: AskBounds;
 };
 
 export const createAskSides = (options: AskSidesOptions): AskSides => {
-  const { upstreams, agents, dryRunAgents, bounds, concurrency } = options;
+  const { upstreams, agents, dryRunAgents, bounds, dryRunBounds, concurrency } = options;
   // One line a side: a service that is slow must not keep the monolith from being asked.
   const slots = { monolith: createSlots(concurrency), service: createSlots(concurrency) };
   const upstreamOf = (side: Side, service: string): Upstream | undefined =>
@@ -52,7 +53,7 @@ export const createAskSides = (options: AskSidesOptions): AskSides => {
         why: 'no-instances' as const,
       };
       if (lease.kind === 'refused') return { kind: 'not-asked', why: lease.why };
-      const underWay = startAsking(dryRunAgents, lease.instance.origin, request, bounds);
+      const underWay = startAsking(dryRunAgents, lease.instance.origin, request, dryRunBounds);
       void underWay.answer.then((asked) => lease.release(outcomeOf(asked)));
       return underWay;
     },

@@ -150,7 +150,8 @@ export const startAsking = (
 
 const headerLines = ({ rawHeaders }: IncomingMessage): [string, string][] => {
   const lines: [string, string][] = [];
-  for (let at = 0; at + 1 < rawHeaders.length; at += 2) lines.push([rawHeaders[at]!.toLowerCase(), rawHeaders[at + 1]!]);
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2)
+    lines.push([rawHeaders[at]!.toLowerCase(), rawHeaders[at + 1]!]);
   return lines;
 };
 

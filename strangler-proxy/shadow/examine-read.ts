@@ -38,8 +38,6 @@ export type ExamineReadParts = {
   askAgain(side: 'monolith' | 'service'): Promise<AnsweredOrNot>;
   compare(monolith: ComparedAnswer, service: ComparedAnswer): Comparison;
   noise: {
-    /** Where two answers of the monolith, given at the same time, differed. */
-    learn(differing: readonly string[]): void;
     /** Where the first answers of the two sides differed. */
     compared(differing: readonly string[]): void;
     isNoise(path: string): boolean;
@@ -53,7 +51,7 @@ export type ExamineReadParts = {
 export const recheckAfterMs = [100, 400, 1_600] as const;
 
 /**
- * Judges one read. Two answers that differ prove nothing yet: the service's data follows the monolith's by the pipe's lag. So
+ * Judges one read. Nothing is learnt of noise on the way: whoever is asked again here was chosen for having differed. Two answers that differ prove nothing yet: the service's data follows the monolith's by the pipe's lag. So
  * both sides are asked again after 100, 400 and 1,600 ms; where they agree in the end it was lag. The last time
  * the monolith is asked twice at once, and what differs between its own two answers is no fault of the service's; nor is
  * what has changed in the monolith's answer since the time before, which the service may not have heard of.
@@ -89,7 +87,6 @@ export const examineRead = async (parts: ExamineReadParts): Promise<ReadExamined
       if (oursTwice === null) continue;
 
       const unsteady = pathsOf(compare(monolith, oursTwice.answer));
-      noise.learn(unsteady);
       const moving = new Set(pathsOf(compare(before, monolith)));
       const real = comparison.differences.filter(({ path }) => !noise.isNoise(path));
       const proven = real.filter(({ path }) => !unsteady.includes(path) && !moving.has(path));

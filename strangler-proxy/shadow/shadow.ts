@@ -2,7 +2,12 @@ import type { ComparedAnswer, Effects } from '@strangler/platform/compare/answer
 import { type Comparison, compareAnswers, type Difference } from '@strangler/platform/compare/compare-answers.ts';
 import { createIdentityMap } from '@strangler/platform/compare/identities.ts';
 import type { CompareRules } from '@strangler/platform/compare/rules.ts';
-import { decodeEffects, dryRunHeader, effectsHeader, tellEffectsHeader } from '@strangler/platform/contracts/dry-run.ts';
+import {
+  decodeEffects,
+  dryRunHeader,
+  effectsHeader,
+  tellEffectsHeader,
+} from '@strangler/platform/contracts/dry-run.ts';
 import type { FlagDocument } from '@strangler/platform/contracts/flag-document.ts';
 import type { Accepted } from '../accept/accept.ts';
 import type { OutgoingRequest } from '../accept/outgoing.ts';
@@ -310,7 +315,11 @@ export const createShadow = (options: ShadowOptions): Shadow => {
       return;
     }
     if (other.kind === 'failed') {
-      fail(taken, `the ${otherSide(live.side)} could not be asked: ${other.cause}`, live.side === 'monolith' ? live.status : null);
+      fail(
+        taken,
+        `the ${otherSide(live.side)} could not be asked: ${other.cause}`,
+        live.side === 'monolith' ? live.status : null,
+      );
       return;
     }
     const rules = slice.rulesOf(endpoint);
@@ -326,7 +335,6 @@ export const createShadow = (options: ShadowOptions): Shadow => {
       compare: (one, two) => timed(() => compareAnswers(one, two, rules)),
       askAgain: (side) => askAgain(side, taken),
       noise: {
-        learn: (differing) => slice.noise.learn(endpoint, differing),
         compared: (differing) => slice.noise.compared(endpoint, differing),
         isNoise: (path) => slice.noise.isNoise(endpoint, path),
       },
@@ -426,8 +434,7 @@ export const createShadow = (options: ShadowOptions): Shadow => {
     // What either side has made an id for is gone again at the service: nothing of it is to be remembered.
     const comparison = timed(() => compareAnswers(monolith, service, slice.rulesOf(endpoint), createIdentityMap()));
     const { outcome, differences, ignored } = judgeWrite(comparison, {
-      othersWrote:
-        resource !== null && writesSeen.othersSince(slice.slice, resource, taken.beganMs - remembersMs),
+      othersWrote: resource !== null && writesSeen.othersSince(slice.slice, resource, taken.beganMs - remembersMs),
       answeredAfterLiveMs: atMs - (tap.answeredAtMs ?? atMs),
     });
     find(taken, { outcome, differences, ignored, monolith, service, why: null });
@@ -436,7 +443,8 @@ export const createShadow = (options: ShadowOptions): Shadow => {
 
   // What comes of it.
 
-  type Found = Pick<Finding, 'outcome' | 'differences' | 'ignored' | 'why'> & Pick<FoundExample, 'monolith' | 'service'>;
+  type Found = Pick<Finding, 'outcome' | 'differences' | 'ignored' | 'why'> &
+    Pick<FoundExample, 'monolith' | 'service'>;
 
   function find(taken: Sample, { outcome, differences, ignored, why, monolith, service }: Found): void {
     const { slice, endpoint, decision, facts, tap } = taken;

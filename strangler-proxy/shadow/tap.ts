@@ -54,6 +54,7 @@ export class Tap {
   readonly #request: BodyCopy;
   readonly #answer: BodyCopy;
   #skipped: SkipReason | null = null;
+  #freed = false;
   #requestIsWhole = false;
   #head: Omit<LiveAnswer, 'body'> | null = null;
   #side: Side = 'monolith';
@@ -76,19 +77,19 @@ export class Tap {
   }
 
   requestBytes(chunk: Buffer): void {
-    if (this.#skipped !== null || this.#requestIsWhole) return;
+    if (this.#freed || this.#requestIsWhole) return;
     const kept = this.#request.add(chunk);
     if (kept !== 'kept') this.skip(kept === 'memory' ? 'memory' : 'request-too-large');
   }
 
   requestWhole(): void {
-    if (this.#skipped !== null || this.#requestIsWhole) return;
+    if (this.#freed || this.#requestIsWhole) return;
     this.#requestIsWhole = true;
     this.#options.listener.requestWhole(this);
   }
 
   answering(status: number, rawHeaders: readonly string[], latencyMs: number): void {
-    if (this.#skipped !== null) return;
+    if (this.#freed) return;
     this.answeredAtMs = performance.now();
     const { maxAnswerBytes, outgoing } = this.#options;
     const headers: [string, string][] = [];
@@ -96,15 +97,16 @@ export class Tap {
       const name = rawHeaders[at]!.toLowerCase();
       const value = rawHeaders[at + 1]!;
       if (name === 'content-type' && isEventStream(value)) this.skip('streamed');
-      if (name === 'content-length' && Number(value) > maxAnswerBytes && outgoing.method !== 'HEAD') this.skip('answer-too-large');
+      if (name === 'content-length' && Number(value) > maxAnswerBytes && outgoing.method !== 'HEAD')
+        this.skip('answer-too-large');
       headers.push([name, value]);
     }
     this.#head = { side: this.#side, status, headers, latencyMs };
-    this.#options.listener.answering(this);
+    if (this.#skipped === null) this.#options.listener.answering(this);
   }
 
   answerBytes(chunk: Buffer): void {
-    if (this.#skipped !== null) return;
+    if (this.#freed) return;
     const kept = this.#answer.add(chunk);
     if (kept !== 'kept') this.skip(kept === 'memory' ? 'memory' : 'answer-too-large');
   }
@@ -129,8 +131,9 @@ export class Tap {
     return { answer: { ...this.#head!, body: this.#answer.bytes } };
   }
 
-  /** Lets go of the copies. */
+  /** Lets go of the copies, and makes no more. */
   free(): void {
+    this.#freed = true;
     this.#request.free();
     this.#answer.free();
   }

@@ -37,7 +37,9 @@ export const createWritesSeen = ({ maxResources, nowMs }: WritesSeenOptions): Wr
       const one = touch(`${slice} ${resource}`);
       const now = nowMs();
       one.underWay += 1;
-      one.began = [...one.began.filter(({ atMs }) => now - atMs <= 2 * remembersMs), { atMs: now, count: 1 }].slice(-16);
+      one.began = [...one.began.filter(({ atMs }) => now - atMs <= 2 * remembersMs), { atMs: now, count: 1 }].slice(
+        -16,
+      );
       return () => {
         one.underWay -= 1;
         one.endedMs = nowMs();

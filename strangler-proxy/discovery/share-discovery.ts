@@ -1,8 +1,12 @@
-import type { DiscoveredInstance, Discovery, Watch } from '../discovery/discovery.ts';
+import type { DiscoveredInstance, Discovery, Watch } from './discovery.ts';
 
 /** Lets several watch the same service with one watch at the source; each hears of all instances, as if it were alone. */
 export const shareDiscovery = (source: Discovery): Discovery => {
-  type Shared = { watch: Watch; listeners: Set<(instances: DiscoveredInstance[]) => void>; last: DiscoveredInstance[] | null };
+  type Shared = {
+    watch: Watch;
+    listeners: Set<(instances: DiscoveredInstance[]) => void>;
+    last: DiscoveredInstance[] | null;
+  };
   const services = new Map<string, Shared>();
   return {
     watch(service, onInstances) {
