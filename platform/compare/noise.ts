@@ -185,4 +185,4 @@ export const judgeNoise = (
   };
 };
 
-const percent = (share: number): string => `${(share * 100).toPrecision(3).replace(/\.?0+$/, '')} %`;
+const percent = (share: number): string => `${Number((share * 100).toPrecision(3))} %`;
