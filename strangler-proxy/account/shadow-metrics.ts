@@ -9,8 +9,9 @@ export type ShadowMetrics = {
   dropped(slice: string, access: Access, reason: DropReason): void;
   asked(side: Side, result: string): void;
   spent(ms: number): void;
-  /** Findings that the report did not keep. */
-  lost(count: number): void;
+  /** A comparison of which nothing is kept, because there is no Redis to keep it in. */
+  notKept(): void;
+  defect(): void;
 };
 
 /** Counts what is compared, what is not and why, and what it costs. All labels come from closed sets or from the slice files. */
@@ -39,9 +40,14 @@ export const createShadowMetrics = (registry: Registry): ShadowMetrics => {
     help: 'Processor time that decoding and comparing has taken.',
     registers,
   });
-  const lost = new Counter({
-    name: 'strangler_shadow_report_lost_total',
-    help: 'Comparisons that the report did not keep, because Redis was away or too much was told at once.',
+  const notKept = new Counter({
+    name: 'strangler_shadow_not_kept_total',
+    help: 'Comparisons of which nothing is kept, because no REDIS_URL is set.',
+    registers,
+  });
+  const defects = new Counter({
+    name: 'strangler_shadow_defects_total',
+    help: "Comparisons that ended in a fault of the proxy's own; the log has each.",
     registers,
   });
   return {
@@ -49,7 +55,8 @@ export const createShadowMetrics = (registry: Registry): ShadowMetrics => {
     dropped: (slice, access, reason) => dropped.inc({ slice, access, reason }),
     asked: (side, result) => asks.inc({ side, result }),
     spent: (ms) => seconds.inc(ms / 1_000),
-    lost: (count) => lost.inc(count),
+    notKept: () => notKept.inc(),
+    defect: () => defects.inc(),
   };
 };
 
@@ -88,6 +95,33 @@ export const exposeShadow = (
     collect() {
       this.reset();
       for (const { name, circuit } of upstreams()) this.set({ upstream: name }, circuit === 'closed' ? 0 : 1);
+    },
+  });
+};
+
+/** What the report could not keep, and whether it can be written. */
+export const exposeReport = (
+  registry: Registry,
+  lost: () => Readonly<Record<string, number>>,
+  reachable: () => boolean,
+): void => {
+  new Counter({
+    name: 'strangler_shadow_report_lost_total',
+    help: 'What the report had no room for, or Redis did not take in time: cell, example, batch.',
+    labelNames: ['what'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [what, count] of Object.entries(lost())) this.inc({ what }, count);
+    },
+  });
+  new Gauge({
+    name: 'strangler_shadow_report_reachable',
+    help: '1 while Redis can be told; with 0 sums wait in memory.',
+    registers: [registry],
+    aggregator: 'min',
+    collect() {
+      this.set(reachable() ? 1 : 0);
     },
   });
 };

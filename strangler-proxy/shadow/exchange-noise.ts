@@ -1,12 +1,14 @@
 import type { NoiseSnapshot } from '@strangler/platform/compare/noise.ts';
 import type { Redis } from '@strangler/platform/redis.ts';
+import { sliceKeys } from '@strangler/platform/shadow-report/keep.ts';
+import { defaultReportPrefix } from '@strangler/platform/shadow-report/report.ts';
 import { z } from 'zod';
 import type { SharedNoise } from './shared-noise.ts';
 
 export type ExchangeOptions = {
   redis: Pick<Redis, 'run'>;
-  /** Before every key. */
-  prefix: string;
+  /** Before every key, as in the report. */
+  prefix?: string;
   /** This worker's name among all workers of all proxies, the same after a restart. */
   worker: string;
   /** By slice. */
@@ -29,7 +31,7 @@ const snapshotSchema = z.object({
   ),
 });
 
-export const noiseKey = (prefix: string, slice: string): string => `${prefix}noise:${slice}`;
+export const noiseKey = (prefix: string, slice: string): string => `${sliceKeys(prefix, slice).base}:noise`;
 
 /**
  * Lets all workers of all proxies judge noise by the same counts: each puts its own into one hash a slice, under its name,
@@ -37,7 +39,7 @@ export const noiseKey = (prefix: string, slice: string): string => `${prefix}noi
  * by what it knows.
  */
 export const exchangeNoise = (options: ExchangeOptions): { stop(): Promise<void>; exchange(): Promise<void> } => {
-  const { redis, prefix, worker, noise } = options;
+  const { redis, prefix = defaultReportPrefix, worker, noise } = options;
   const resumed = new Set<string>();
 
   const one = async (slice: string, shared: SharedNoise): Promise<void> => {

@@ -76,6 +76,8 @@ export type ShadowAccount = {
   asked(side: Side, result: string): void;
   /** Time that comparing took from this process. */
   spent(ms: number): void;
+  /** Something went wrong that is the proxy's own fault; no live request was touched by it. */
+  defect(error: unknown): void;
 };
 
 export type ShadowBounds = {
@@ -196,10 +198,22 @@ export const createShadow = (options: ShadowOptions): Shadow => {
     return {
       tap: tap?.tap ?? null,
       over(answered) {
-        writeEnds?.();
-        tap?.over(answered);
+        harmless(() => {
+          writeEnds?.();
+          tap?.over(answered);
+        });
       },
     };
+  }
+
+  /** A defect here is counted, and is nothing to the live request in whose way it would be. */
+  function harmless<T>(work: () => T): T | null {
+    try {
+      return work();
+    } catch (error) {
+      account.defect(error);
+      return null;
+    }
   }
 
   function sample(
@@ -229,10 +243,10 @@ export const createShadow = (options: ShadowOptions): Shadow => {
       budget,
       listener: {
         requestWhole() {
-          if (write.current !== null) startDryRun(write.current);
+          if (write.current !== null) harmless(() => startDryRun(write.current!));
         },
         answering() {
-          if (write.current !== null) tooLateForDryRun(write.current);
+          if (write.current !== null) harmless(() => tooLateForDryRun(write.current!));
         },
       },
     });
@@ -467,8 +481,10 @@ export const createShadow = (options: ShadowOptions): Shadow => {
   /** Nothing that goes wrong here may reach further than this request's comparison. */
   const defect =
     (taken: Sample) =>
-    (error: unknown): void =>
-      fail(taken, `a defect: ${error instanceof Error ? error.message : error}`, null);
+    (error: unknown): void => {
+      account.defect(error);
+      fail(taken, 'a defect of the proxy', null);
+    };
 
   function timed<T>(work: () => T): T {
     const startedMs = performance.now();
@@ -480,7 +496,7 @@ export const createShadow = (options: ShadowOptions): Shadow => {
   }
 
   return {
-    watch,
+    watch: (accepted, decision) => harmless(() => watch(accepted, decision)),
     figures: () => ({ open, waiting: line.size(), asking: asking + dryRuns, rechecks, memoryBytes: budget.taken() }),
     close() {
       closed = true;

@@ -7,8 +7,9 @@ import type { Slice } from '@strangler/platform/contracts/slice-file.ts';
 import type { Lifecycle } from '@strangler/platform/lifecycle.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { createRedis } from '@strangler/platform/redis.ts';
+import { createShadowReport } from '@strangler/platform/shadow-report/report.ts';
 import type { Registry } from 'prom-client';
-import { createShadowMetrics, exposeShadow } from '../account/shadow-metrics.ts';
+import { createShadowMetrics, exposeReport, exposeShadow } from '../account/shadow-metrics.ts';
 import type { ReadCounter } from '../canary/count-reads.ts';
 import type { ProxyConfig } from '../config.ts';
 import type { Discovery } from '../discovery/discovery.ts';
@@ -18,13 +19,14 @@ import { createByteBudget } from '../shadow/byte-budget.ts';
 import { createDryRunAgents } from '../shadow/dry-run-agent.ts';
 import { exchangeNoise } from '../shadow/exchange-noise.ts';
 import { createLastMinute } from '../shadow/last-minute.ts';
+import { createRoleOf } from '../shadow/role.ts';
 import { createShadow, type Shadow, type ShadowAccount } from '../shadow/shadow.ts';
 import { createSharedNoise } from '../shadow/shared-noise.ts';
 import { measureSpareTime } from '../shadow/spare-time.ts';
+import { tellReport } from '../shadow/tell-report.ts';
 import { createWritesSeen } from '../shadow/writes-seen.ts';
 import { servicePolicy, type UpstreamPolicy } from '../upstream/policy.ts';
 import { createUpstreams } from '../upstream/upstreams.ts';
-import { openReport } from './shadow-report.ts';
 
 export type ShadowingParts = {
   config: ProxyConfig;
@@ -102,14 +104,18 @@ export const startShadowing = (parts: ShadowingParts): Shadowing => {
   const spare = measureSpareTime({ maxBusy });
   const redis =
     config.redisUrl === null ? null : createRedis({ url: config.redisUrl, log, commandTimeoutMs: redisTimeoutMs });
-  const report = openReport({
-    redis,
-    rulesOf: (slice, endpoint) => slices.find((one) => one.slice === slice)!.rulesOf(endpoint),
-    onLost: metrics.lost,
-  });
-  const exchange =
-    redis === null ? null : exchangeNoise({ redis, prefix: noisePrefix, worker: `${config.id}/${number}`, noise });
+  const report = redis === null ? null : createShadowReport({ redis, log });
+  const exchange = redis === null ? null : exchangeNoise({ redis, worker: `${config.id}/${number}`, noise });
   void exchange?.exchange();
+  const bySlice = new Map(slices.map((one) => [one.slice, one]));
+  const tell =
+    report === null
+      ? () => metrics.notKept()
+      : tellReport({
+          report,
+          rulesOf: (slice, endpoint) => bySlice.get(slice)!.rulesOf(endpoint),
+          roleOf: createRoleOf(),
+        });
 
   const account: ShadowAccount = {
     found(finding) {
@@ -117,9 +123,11 @@ export const startShadowing = (parts: ShadowingParts): Shadowing => {
       metrics.found(slice, access, outcome);
       minute.found(slice, outcome);
       if (access === 'read' && outcome !== 'failed') {
-        reads.compared(slice, changeId, outcome === 'different' ? 'different' : 'fine');
+        // What somebody has accepted steps no canary back.
+        const accepted = report?.accepts(slice, finding.endpoint, finding.differences) === true;
+        reads.compared(slice, changeId, outcome === 'different' && !accepted ? 'different' : 'fine');
       }
-      report.tell(finding);
+      tell(finding);
     },
     dropped(slice, access, reason) {
       metrics.dropped(slice, access, reason);
@@ -127,6 +135,10 @@ export const startShadowing = (parts: ShadowingParts): Shadowing => {
     },
     asked: metrics.asked,
     spent: metrics.spent,
+    defect(error) {
+      metrics.defect();
+      log.error({ err: error }, 'comparing answers met a defect of the proxy; live requests are not touched');
+    },
   };
   const shadow = createShadow({
     slices: slices.map(({ slice, stickyBy, shadow, rulesOf }) => ({
@@ -143,6 +155,7 @@ export const startShadowing = (parts: ShadowingParts): Shadowing => {
     pause: (ms) => pause(ms),
   });
   exposeShadow(registry, shadow.figures, spare.share, upstreams.status);
+  if (report !== null && redis !== null) exposeReport(registry, report.lost, redis.ready);
 
   lifecycle.onStop('close', 'comparing', async () => {
     shadow.close();
@@ -151,7 +164,7 @@ export const startShadowing = (parts: ShadowingParts): Shadowing => {
     dryRunAgents.close();
     upstreams.close();
     await exchange?.stop();
-    await report.close();
+    await report?.close();
     await redis?.close();
   });
   return { shadow, status: minute.status };
@@ -159,7 +172,6 @@ export const startShadowing = (parts: ShadowingParts): Shadowing => {
 
 const nothing = { open: 0, waiting: 0, asking: 0, rechecks: 0, memoryBytes: 0 };
 const redisTimeoutMs = 500;
-const noisePrefix = 'strangler:shadow:';
 
 /** A slice's rules are compiled once a route. */
 const rulesByEndpoint = (compare: SliceCompare): ((endpoint: string) => CompareRules) => {
