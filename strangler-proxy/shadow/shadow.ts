@@ -22,7 +22,7 @@ import type { DropReason, Outcome } from './outcome.ts';
 import { type ShadowShares, sampledShare } from './sampling.ts';
 import { type LiveAnswer, Tap } from './tap.ts';
 import { createWaitingLine } from './waiting-line.ts';
-import { remembersMs, resourceOf, type WritesSeen } from './writes-seen.ts';
+import { resourceOf, type SeenWrite, type WritesSeen } from './writes-seen.ts';
 
 /** One slice whose answers are compared. */
 export type ShadowedSlice = {
@@ -136,11 +136,10 @@ type Sample = {
   facts: RequestFacts;
   outgoing: OutgoingRequest;
   tap: Tap;
-  /** When the request was seen, in milliseconds of `performance.now`. */
-  beganMs: number;
 };
 
-type WriteSample = Sample & { resource: string | null; dryRun: DryRun };
+/** `seen`: null where it makes something that nobody else can have written. */
+type WriteSample = Sample & { seen: SeenWrite | null; dryRun: DryRun };
 
 /** `waiting`: for the body, or for a place. `over`: called off or refused, and counted. */
 type DryRun =
@@ -192,14 +191,14 @@ export const createShadow = (options: ShadowOptions): Shadow => {
     const share = shareNow(slice, facts.method, decision);
     const resource =
       access === 'write' && isOn(slice) ? resourceOf(facts.method, decision.route ?? '', facts.path) : null;
-    const writeEnds = resource === null ? null : writesSeen.begin(slice.slice, resource);
-    const tap = share > 0 && random() < share ? sample(slice, facts, outgoing, decision, resource) : null;
-    if (tap === null && writeEnds === null) return null;
+    const write = resource === null ? null : writesSeen.begin(slice.slice, resource);
+    const tap = share > 0 && random() < share ? sample(slice, facts, outgoing, decision, write) : null;
+    if (tap === null && write === null) return null;
     return {
       tap: tap?.tap ?? null,
       over(answered) {
         harmless(() => {
-          writeEnds?.();
+          write?.end();
           tap?.over(answered);
         });
       },
@@ -221,7 +220,7 @@ export const createShadow = (options: ShadowOptions): Shadow => {
     facts: RequestFacts,
     outgoing: OutgoingRequest,
     decision: Decision,
-    resource: string | null,
+    seen: SeenWrite | null,
   ): Watched | null {
     const { access, route, service } = decision;
     const refuse = (reason: DropReason): null => {
@@ -251,12 +250,9 @@ export const createShadow = (options: ShadowOptions): Shadow => {
       },
     });
     const endpoint = `${facts.method} ${route}`;
-    const taken: Sample = {
-      ...{ slice, decision, service: service ?? '', endpoint, facts, outgoing, tap },
-      beganMs: performance.now(),
-    };
+    const taken: Sample = { slice, decision, service: service ?? '', endpoint, facts, outgoing, tap };
     if (access === 'write') {
-      write.current = { ...taken, resource, dryRun: { state: 'waiting' } };
+      write.current = { ...taken, seen, dryRun: { state: 'waiting' } };
       outgoing.headers[tellEffectsHeader] = '1';
     }
     open += 1;
@@ -431,7 +427,7 @@ export const createShadow = (options: ShadowOptions): Shadow => {
     live: LiveAnswer,
     dryRun: Promise<{ asked: Asked; atMs: number }>,
   ): Promise<void> {
-    const { slice, endpoint, tap, resource } = taken;
+    const { slice, endpoint, tap, seen } = taken;
     const { asked, atMs } = await dryRun;
     await new Promise((resolve) => setImmediate(resolve));
     if (asked.kind === 'failed') {
@@ -448,7 +444,7 @@ export const createShadow = (options: ShadowOptions): Shadow => {
     // What either side has made an id for is gone again at the service: nothing of it is to be remembered.
     const comparison = timed(() => compareAnswers(monolith, service, slice.rulesOf(endpoint), createIdentityMap()));
     const { outcome, differences, ignored } = judgeWrite(comparison, {
-      othersWrote: resource !== null && writesSeen.othersSince(slice.slice, resource, taken.beganMs - remembersMs),
+      othersWrote: comparison.differences.length > 0 && ((await seen?.othersWrote()) ?? false),
       answeredAfterLiveMs: atMs - (tap.answeredAtMs ?? atMs),
     });
     find(taken, { outcome, differences, ignored, monolith, service, why: null });

@@ -1,28 +1,48 @@
+import { createHash } from 'node:crypto';
+import type { Redis } from '@strangler/platform/redis.ts';
+import { sliceKeys } from '@strangler/platform/shadow-report/keep.ts';
+import { defaultReportPrefix } from '@strangler/platform/shadow-report/report.ts';
+
 /**
- * Which resources were written lately, as far as this worker has seen: a dry run beside another write to the same
- * resource may rightly answer otherwise than the monolith did.
+ * Which resources were written lately: a dry run beside another write to the same resource may rightly answer otherwise than
+ * the monolith did. This worker knows its own; those of other workers and proxies it asks of Redis.
  */
 export type WritesSeen = {
-  /** A write begins; call the result when it is over. */
-  begin(slice: string, resource: string): () => void;
-  /** Whether another write than the caller's own touched the resource between then and now. */
-  othersSince(slice: string, resource: string, sinceMs: number): boolean;
+  /** A write begins. */
+  begin(slice: string, resource: string): SeenWrite;
   size(): number;
+};
+
+export type SeenWrite = {
+  /** It is over. */
+  end(): void;
+  /** Whether another write touched the resource, from `remembersMs` before this one on. False too where Redis does not say. */
+  othersWrote(): Promise<boolean>;
 };
 
 /** A write is remembered for so long. */
 export const remembersMs = 5_000;
 
-type Seen = { underWay: number; began: { atMs: number; count: number }[]; endedMs: number };
+type Seen = { underWay: number; beganMs: number[]; endedMs: number };
 
-export type WritesSeenOptions = { maxResources: number; nowMs: () => number };
+export type WritesSeenOptions = {
+  maxResources: number;
+  nowMs: () => number;
+  /** Null: this worker's own writes only. */
+  redis: Pick<Redis, 'run'> | null;
+  prefix?: string;
+};
 
-export const createWritesSeen = ({ maxResources, nowMs }: WritesSeenOptions): WritesSeen => {
+/** Of one resource, newest. */
+const mostBegins = 16;
+
+export const createWritesSeen = (options: WritesSeenOptions): WritesSeen => {
+  const { maxResources, nowMs, redis, prefix = defaultReportPrefix } = options;
   // A Map keeps its order: the first was touched longest ago.
   const seen = new Map<string, Seen>();
 
   const touch = (key: string): Seen => {
-    const known = seen.get(key) ?? { underWay: 0, began: [], endedMs: 0 };
+    const known = seen.get(key) ?? { underWay: 0, beganMs: [], endedMs: 0 };
     seen.delete(key);
     for (const [oldest, { underWay, endedMs }] of seen) {
       if (seen.size < maxResources && (underWay > 0 || nowMs() - endedMs <= 2 * remembersMs)) break;
@@ -37,20 +57,49 @@ export const createWritesSeen = ({ maxResources, nowMs }: WritesSeenOptions): Wr
       const one = touch(`${slice} ${resource}`);
       const now = nowMs();
       one.underWay += 1;
-      one.began = [...one.began.filter(({ atMs }) => now - atMs <= 2 * remembersMs), { atMs: now, count: 1 }].slice(
-        -16,
-      );
-      return () => {
-        one.underWay -= 1;
-        one.endedMs = nowMs();
+      one.beganMs = [...one.beganMs.filter((atMs) => now - atMs <= 2 * remembersMs), now].slice(-mostBegins);
+      const shared = redis === null ? null : tellOthers(redis, prefix, slice, resource);
+      return {
+        end() {
+          one.underWay -= 1;
+          one.endedMs = nowMs();
+        },
+        async othersWrote() {
+          if (one.underWay > 1 || one.beganMs.filter((atMs) => atMs >= now - remembersMs).length > 1) return true;
+          return (await shared?.othersWrote()) ?? false;
+        },
       };
     },
-    othersSince(slice, resource, sinceMs) {
-      const one = seen.get(`${slice} ${resource}`);
-      if (one === undefined) return false;
-      return one.began.filter(({ atMs }) => atMs >= sinceMs).length > 1 || one.underWay > 1;
-    },
     size: () => seen.size,
+  };
+};
+
+/** Puts the write where other workers and proxies find it: in a sorted set a resource, by when it began. */
+const tellOthers = (redis: Pick<Redis, 'run'>, prefix: string, slice: string, resource: string) => {
+  const digest = createHash('sha256').update(resource).digest('base64url').slice(0, 22);
+  const key = `${sliceKeys(prefix, slice).base}:wrote:${digest}`;
+  const id = crypto.randomUUID();
+  const beganMs = Date.now();
+  const told = new Promise((resolve) => setImmediate(resolve))
+    .then(() =>
+      redis.run((client) =>
+        client
+          .multi()
+          .zAdd(key, { score: beganMs, value: id })
+          .zRemRangeByRank(key, 0, -mostBegins - 1)
+          .pExpire(key, 2 * remembersMs)
+          .exec(),
+      ),
+    )
+    .catch(() => undefined);
+  return {
+    async othersWrote(): Promise<boolean> {
+      await told;
+      const ids = await redis
+        .run((client) => client.zRangeByScore(key, beganMs - remembersMs, '+inf'))
+        .catch(() => undefined);
+      return ids?.some((other) => other !== id) === true;
+    },
   };
 };
 

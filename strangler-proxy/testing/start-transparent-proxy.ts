@@ -172,7 +172,7 @@ export async function startTransparentProxy(wishes: InProcessWishes): Promise<In
 }
 
 /** Lends the listed instances in their order, so that a test knows which one is asked first. */
-function listedInstances(
+export function listedInstances(
   monolith: readonly string[],
   service: readonly string[],
   outcomes: InProcessProxy['outcomes'],

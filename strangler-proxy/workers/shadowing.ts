@@ -149,7 +149,7 @@ export const startShadowing = (parts: ShadowingParts): Shadowing => {
     sides,
     bounds,
     budget: createByteBudget(memoryBytes),
-    writesSeen: createWritesSeen({ maxResources: mostResources, nowMs: () => performance.now() }),
+    writesSeen: createWritesSeen({ maxResources: mostResources, nowMs: () => performance.now(), redis }),
     spareShare: spare.share,
     account,
     pause: (ms) => pause(ms),
