@@ -26,6 +26,9 @@ import { TransformError } from '../engine/row/load-transform.ts';
 import { NoDatabaseError } from '../engine/schema/read-server.ts';
 import { NothingRetired } from '../engine/stages/retire-tables.ts';
 import { GateShut, StageInterrupted, StageRefused } from '../engine/stages/stage-work.ts';
+import { ApiDescriptionError } from '../shadow/api-description.ts';
+import { SideAway } from '../shadow/ask-side.ts';
+import { NotReplayable } from '../shadow/replay.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -49,10 +52,11 @@ const spokenFor: readonly (readonly [exitCode: number, ...classes: (new (...args
     CutoverInterrupted,
     FenceOutcomeUnknown,
     KeysExhaustedError,
+    ApiDescriptionError,
   ],
   [exitCodes.usage, NoDatabaseError, KeyArgumentError],
   [exitCodes.conflict, FlagConflictError, FenceEpochError, OperationUnderWay, OperationLockLost, CheckpointMoved],
-  [exitCodes.unreachable, RabbitAway],
+  [exitCodes.unreachable, RabbitAway, SideAway],
   [
     exitCodes.refused,
     SliceNotMappable,
@@ -62,6 +66,7 @@ const spokenFor: readonly (readonly [exitCode: number, ...classes: (new (...args
     StageRefused,
     CutoverRefused,
     NothingRetired,
+    NotReplayable,
   ],
   [exitCodes.interrupted, StageInterrupted],
 ];

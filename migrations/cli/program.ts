@@ -5,6 +5,7 @@ import { reportFailure } from './errors.ts';
 import { exitCodes } from './exit-codes.ts';
 import { addFlagCommands } from './flag-commands.ts';
 import { addRepairCommand } from './repair-command.ts';
+import { addShadowCommands } from './shadow-commands.ts';
 import { addStageCommands } from './stage-commands.ts';
 import { addStatusCommand } from './status-command.ts';
 import type { Terminal } from './terminal.ts';
@@ -29,6 +30,7 @@ export const runProgram = async (words: readonly string[], terminal: Terminal): 
   addRepairCommand(program, terminal);
   addWritersCommand(program, terminal);
   addDeadLetterCommands(program, terminal);
+  addShadowCommands(program, terminal);
   try {
     await program.parseAsync(words, { from: 'user' });
     return exitCodes.done;
