@@ -127,7 +127,9 @@ export function createProductService({
         const { id } = await Product.create({ ...fields, created_at: now, updated_at: now }, { transaction }).catch(
           explainDuplicate(fields.sku),
         );
-        return load(Number(id), transaction);
+        const made = await load(Number(id), transaction);
+        await events.record('product.created', toldOf(made), transaction);
+        return made;
       });
       return { ...productRepresentation(row), id: Number(row.id) };
     },
