@@ -31,7 +31,6 @@ import { OpenApiError } from '../parity/fuzz/openapi.ts';
 import { ScenarioError } from '../parity/scenario.ts';
 import { SideAway } from '../parity/side.ts';
 import { ApiDescriptionError } from '../shadow/api-description.ts';
-import { SideAway } from '../shadow/ask-side.ts';
 import { NotReplayable } from '../shadow/replay.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
 import type { Terminal } from './terminal.ts';

@@ -1,7 +1,8 @@
 import { redactAnswer, redactDifference } from '@strangler/platform/compare/redact.ts';
 import { compileRules } from '@strangler/platform/compare/rules.ts';
 import type { Command } from 'commander';
-import { askSide, defaultAsk, type SentRequest, SideAway } from '../shadow/ask-side.ts';
+import { SideAway } from '../parity/side.ts';
+import { askSide, defaultAsk, type SentRequest } from '../shadow/ask-side.ts';
 import { calibrate, proposeRules } from '../shadow/calibrate.ts';
 import { drive } from '../shadow/drive.ts';
 import { replay, replayedRequest } from '../shadow/replay.ts';

@@ -1,6 +1,7 @@
 import http from 'node:http';
 import https from 'node:https';
 import { type ComparedAnswer, readBody } from '@strangler/platform/compare/answer.ts';
+import { SideAway } from '../parity/side.ts';
 
 export type SentRequest = {
   method: string;
@@ -20,11 +21,6 @@ export type AskOptions = {
 };
 
 export const defaultAsk = { timeoutMs: 10_000, maxBodyBytes: 1024 * 1024 };
-
-/** A side gave no answer to compare; the message says which and why. */
-export class SideAway extends Error {
-  override name = 'SideAway';
-}
 
 /** Sends one request and reads the answer as it is compared. @throws SideAway */
 export const askSide = async (request: SentRequest, options: AskOptions): Promise<ComparedAnswer> => {
