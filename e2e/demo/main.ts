@@ -2,11 +2,12 @@ import { parseArgs } from 'node:util';
 import { wholeNumberOf } from '../options/whole-number.ts';
 import { formatBounds } from './bounds.ts';
 import { createProgress } from './progress.ts';
+import { runCompareScenario } from './scenarios/compare.ts';
 import { runFlagsScenario } from './scenarios/flags.ts';
 import { runPipeScenario } from './scenarios/pipe.ts';
 import { runStoryScenario } from './scenarios/story.ts';
 
-const usage = `Usage: npm run demo -- [--scenario story|flags|pipe] [--rate 60] [--size 500] [--seconds 4] [--json] [--keep]
+const usage = `Usage: npm run demo -- [--scenario story|flags|pipe|compare] [--rate 60] [--size 500] [--seconds 4] [--json] [--keep]
 
 Brings real servers and the whole shop up, drives shoppers through two proxies, and shows what the kit does under them.
 
@@ -15,6 +16,8 @@ Brings real servers and the whole shop up, drives shoppers through two proxies, 
   --scenario flags   catalogue reads 0 → 10 → 50 → 100 → 0 %, service instances killed on the way
   --scenario pipe    the catalogue's data copied and kept in step while shop and customers change it, and while a relay,
                      an applier and the broker are killed; both sides found equal in the end
+  --scenario compare live answers compared with the service's: a healthy one passes the gate, planted faults are found with
+                     their path, and a canary whose service goes wrong takes its users back by itself
   --rate <number>    requests a second (60; pipe: 40, as many more of them write)
   --size <number>    products in the shop (500; pipe: 2000)
   --seconds <number> how long each step is watched (4)
@@ -26,6 +29,7 @@ Exit status 0 only if every bound was kept.`;
 const scenarios = {
   story: { run: runStoryScenario, rate: '60', products: '500' },
   flags: { run: runFlagsScenario, rate: '60', products: '500' },
+  compare: { run: runCompareScenario, rate: '60', products: '500' },
   pipe: { run: runPipeScenario, rate: '40', products: '2000' },
 };
 

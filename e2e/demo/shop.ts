@@ -22,6 +22,8 @@ export type ShopOptions = {
   stage?: StartStage;
   /** Default: migrations/slices. */
   slicesFolder?: string;
+  /** Put over the environment of a process, by its name or kind. */
+  env?: Record<string, Record<string, string>>;
   /** Leave everything running on `close`, and say where. */
   keep: boolean;
   progress: Progress;
@@ -37,6 +39,7 @@ export const openShop = async (options: ShopOptions): Promise<Shop> => {
     system = await startSystem({
       ...{ instance, stack, seedSize: products, stage, fresh: true, log: progress.say, signal },
       ...(options.slicesFolder === undefined ? {} : { slicesFolder: options.slicesFolder }),
+      ...(options.env === undefined ? {} : { env: options.env }),
     });
   } catch (error) {
     await downStack(instance);

@@ -1,0 +1,228 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { exitCodes } from '@strangler/migrations/cli/exit-codes.ts';
+import { pause } from '@strangler/platform/backoff.ts';
+import { canaryAuthor } from '@strangler/platform/contracts/canary.ts';
+import { openFlagStore } from '@strangler/platform/flags/open-store.ts';
+import type { FlagStore } from '@strangler/platform/flags/store.ts';
+import { createLog } from '@strangler/platform/log.ts';
+import type { ShadowGroup, ShadowSummary } from '@strangler/platform/shadow-report/entry.ts';
+import { operatorEnvironment } from '@strangler/stack/system/system.ts';
+import type { Dispatcher } from 'undici';
+import { startCrowd } from '../../traffic/crowd.ts';
+import { seededRandom } from '../../traffic/random.ts';
+import { createTally, spread } from '../../traffic/tally.ts';
+import { type Visit, visitorConnections } from '../../traffic/visitor.ts';
+import { atLeast, atMost, type Bound } from '../bounds.ts';
+import { writeComparedSlices } from '../compare/compared-slices.ts';
+import { faultText, faultyCatalogue, isSeenAt, plantFault } from '../compare/planted-fault.ts';
+import { openShop, type Shop } from '../shop.ts';
+import { inviteShoppers, inviteWriters, logInAdmin } from '../shoppers.ts';
+import { runStrangler, StranglerError } from '../strangler.ts';
+import type { PipeOptions } from './pipe.ts';
+
+export type CompareReport = {
+  ok: boolean;
+  bounds: Bound[];
+  requests: { total: number; failed: number };
+  /** Of the healthy service. */
+  mismatches: { compared: number; noise: number; lag: number; unexplained: number };
+  /** Planted faults that the comparison has found, with the path that it names. */
+  caught: { fault: string; path: string; afterMs: number }[];
+  /** From the moment at which a fault was planted until the canary had taken its users back. */
+  stepBackMs: number;
+  /** Requests that the service has answered after the canary's step back was obeyed. */
+  servedAfterStepBack: number;
+  /** Groups of differences that the healthy service was blamed for. */
+  falseAlarms: number;
+  latencyMs: { p50: number; p99: number };
+  failures: { action: string; failure: string }[];
+};
+
+const slice = 'catalog';
+const gateOpensWithinMs = 120_000;
+const foundWithinMs = 60_000;
+const stepsBackWithinMs = 90_000;
+/** A flip is obeyed in milliseconds; what was decided before may take a moment more. */
+const obeyedWithinMs = 500;
+/** Of a read, of a list, and of what a write has others told. */
+const plantedAtShadow = ['money-as-text', 'page-repeats-item', 'event-wrong'];
+const plantedAtCanary = 'money-as-text';
+
+/**
+ * The catalogue at stage shadow: users' requests are compared with what the service answers, and a healthy service passes the
+ * gate; faults that are planted in it are found, each with its path; and a canary whose service goes wrong takes its
+ * users back by itself.
+ */
+export const runCompareScenario = async (options: PipeOptions): Promise<CompareReport> => {
+  const { products, instance, keep, progress, signal } = options;
+  const folder = mkdtempSync(join(tmpdir(), 'demo-slices-'));
+  const connections = visitorConnections();
+  try {
+    const shop = await openShop({
+      ...{ instance, products, stage: 'shadow', keep, progress, signal },
+      ...{ slicesFolder: writeComparedSlices(folder, slice), env: faultyCatalogue },
+    });
+    const { store, close } = openFlagStore(shop.flagStore, { log: createLog({ name: 'demo', level: 'silent' }) });
+    try {
+      return await drive({ shop, connections, store }, options);
+    } finally {
+      close();
+      await connections.close();
+      await shop.close();
+    }
+  } finally {
+    if (!keep) rmSync(folder, { recursive: true, force: true });
+  }
+};
+
+type Stage = { shop: Shop; connections: Dispatcher; store: FlagStore };
+type Compared = ShadowSummary & { groups: ShadowGroup[] };
+
+const drive = async (
+  { shop, connections, store }: Stage,
+  { requestsPerSecond, progress, signal }: PipeOptions,
+): Promise<CompareReport> => {
+  const command = { environment: operatorEnvironment(shop.system), signal };
+  const random = seededRandom(42);
+  const shared = { random, dispatcher: connections };
+  const visitors = [
+    ...(await inviteShoppers(shop, { accounts: 10, anonymous: 40, ...shared })),
+    ...(await inviteWriters(shop, { merchants: 6, reviewers: 4, ...shared })),
+  ];
+  const adminToken = await logInAdmin(shop, connections);
+  const keeper = createTally();
+  const watched = { visits: [] as Visit[], on: false };
+  const onVisit = (visit: Visit): void => {
+    keeper.add(visit);
+    if (watched.on) watched.visits.push(visit);
+  };
+  const report = async (): Promise<Compared> =>
+    (await runStrangler(['shadow', 'report', slice], command))[0] as Compared;
+  const unexplained = ({ groups }: Compared) => groups.filter(({ accepted }) => accepted === null);
+  const untilAsync = async <T>(what: string, withinMs: number, look: () => Promise<T | null>): Promise<T> => {
+    const deadline = performance.now() + withinMs;
+    for (;;) {
+      signal.throwIfAborted();
+      const found = await look();
+      if (found !== null) return found;
+      if (performance.now() > deadline) throw new Error(`${what}: not within ${withinMs / 1000} s`);
+      await pause(200, signal);
+    }
+  };
+  const reset = (reason: string) => runStrangler(['shadow', 'reset', slice, '--reason', reason], command);
+  const alarms: string[] = [];
+  const healthy: Compared[] = [];
+  const seeHealthy = async (): Promise<void> => {
+    const now = await report();
+    healthy.push(now);
+    for (const { endpoint, path } of unexplained(now)) alarms.push(`${endpoint} ${path}`);
+    const { comparisons, outcomes } = now;
+    progress.say(
+      `  ${comparisons} compared: ${outcomes.noise} noise, ${outcomes.lag} behind for a moment, ${outcomes.different} different`,
+    );
+  };
+  /** Advances as soon as the gate lets it, and makes the requests for what nobody asks for by himself. */
+  const advanceWhenCompared = async (): Promise<void> => {
+    const tokens = ['--token', adminToken];
+    await untilAsync('the gate into canary', gateOpensWithinMs, async () => {
+      try {
+        await runStrangler(['advance', slice, '--reason', 'the demo'], command);
+        return true;
+      } catch (error) {
+        if (!(error instanceof StranglerError) || error.status !== exitCodes.refused) throw error;
+        await runStrangler(
+          ['shadow', 'drive', slice, '--proxy', shop.proxyUrls[0]!, '--writes', '--rate', '20', ...tokens],
+          { ...command, alsoFine: [exitCodes.failed, exitCodes.refused] },
+        );
+        return null;
+      }
+    });
+  };
+
+  progress.say(
+    `${visitors.length} visitors, ${requestsPerSecond} requests a second, each compared with the service's answer`,
+  );
+  const crowd = startCrowd({ shoppers: visitors, requestsPerSecond, onVisit, random });
+  try {
+    const caught: CompareReport['caught'] = [];
+    for (const fault of plantedAtShadow) {
+      progress.say(`planted in the service: ${faultText(fault)}`);
+      await plantFault(shop, fault);
+      const plantedMs = performance.now();
+      const path = await untilAsync(fault, foundWithinMs, async () => {
+        const found = unexplained(await report()).find((group) => isSeenAt(fault, group.path));
+        return found === undefined ? null : `${found.endpoint} ${found.path}`;
+      });
+      const afterMs = Math.round(performance.now() - plantedMs);
+      caught.push({ fault, path, afterMs });
+      progress.say(`  found after ${afterMs} ms: ${path}`);
+      await plantFault(shop, null);
+      // What was asked of the service before may still be on its way into the report.
+      await pause(4_000, signal);
+      await reset(`mended: ${fault}`);
+    }
+
+    progress.say('the service is healthy; strangler advance catalog waits for enough comparisons of every kind');
+    await advanceWhenCompared();
+    await seeHealthy();
+
+    progress.say('the first quarter of the users reads from the service');
+    await pause(4_000, signal);
+    await seeHealthy();
+    const before = (await store.get(slice))!.document;
+    progress.say(`planted in the service: ${faultText(plantedAtCanary)}`);
+    await plantFault(shop, plantedAtCanary);
+    const plantedMs = performance.now();
+    const back = await untilAsync('the step back', stepsBackWithinMs, async () => {
+      const { document } = (await store.get(slice))!;
+      return document.change.id === before.change.id ? null : document;
+    });
+    const stepBackMs = Math.round(performance.now() - plantedMs);
+    progress.say(
+      `  after ${stepBackMs} ms ${back.change.by} took it to ${back.reads.percent} %: ${back.change.reason}`,
+    );
+    await pause(obeyedWithinMs, signal);
+    watched.on = true;
+    const fromMs = performance.timeOrigin + performance.now();
+    await pause(3_000, signal);
+    const after = watched.visits.filter(({ startedAtMs }) => startedAtMs >= fromMs);
+    const servedAfterStepBack = after.filter(({ side }) => side === 'service').length;
+    progress.say(`  ${after.length} requests since, ${servedAfterStepBack} of them answered by the service`);
+    await plantFault(shop, null);
+
+    const { total, failed, durationsMs, failures } = keeper.tally();
+    const sum = (of: (one: Compared) => number) => of(healthy.at(-1)!);
+    const compared = sum(({ comparisons }) => comparisons);
+    const bounds = [
+      atMost('failed requests', failed, 0),
+      atLeast('comparisons of the healthy service', compared, 300),
+      atMost('groups of differences that the healthy service was blamed for', alarms.length, 0),
+      atLeast('planted faults that were found', caught.length, plantedAtShadow.length),
+      atMost('the percentage after the canary’s fault', back.reads.percent, 0),
+      atLeast('steps back that the canary took by itself', back.change.by === canaryAuthor ? 1 : 0, 1),
+      atMost('requests that the service answered after the step back', servedAfterStepBack, 0),
+      atLeast('requests after the step back', after.length, 10),
+    ];
+    return {
+      ok: bounds.every((bound) => bound.ok),
+      bounds,
+      requests: { total, failed },
+      mismatches: {
+        compared,
+        noise: sum(({ outcomes }) => outcomes.noise),
+        lag: sum(({ outcomes }) => outcomes.lag),
+        unexplained: alarms.length,
+      },
+      caught,
+      stepBackMs,
+      servedAfterStepBack,
+      falseAlarms: new Set(alarms).size,
+      latencyMs: spread(durationsMs),
+      failures: failures.map(({ action, failure }) => ({ action, failure })),
+    };
+  } finally {
+    await crowd.stop();
+  }
+};
