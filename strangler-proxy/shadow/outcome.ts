@@ -22,7 +22,7 @@ export type DropReason =
   | 'unsettled'
   /** Comparing was switched off, or the slice has left the stage, in the meantime. */
   | 'switched-off'
-  /** The service does not say that it makes dry runs. */
+  /** The service does not say that it makes dry runs, or says that it cannot of this (501). */
   | 'no-dry-run'
   /** Nobody could be asked. */
   | RefusalReason

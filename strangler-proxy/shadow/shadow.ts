@@ -435,6 +435,11 @@ export const createShadow = (options: ShadowOptions): Shadow => {
       else fail(taken, `the service made no dry run: ${asked.cause}`, live.status);
       return;
     }
+    // RFC 9110 §15.6.2: it makes dry runs, and not of this.
+    if (asked.status === 501) {
+      drop(taken, 'no-dry-run');
+      return;
+    }
     const service = timed(() => readDryRun(asked));
     if (service === null) {
       fail(taken, `the service answered ${asked.status} to a dry run, which is no answer to one`, live.status);

@@ -13,11 +13,13 @@ export type SpareTimeOptions = {
 };
 
 const lookEveryMs = 100;
+/** So many looks back: a worker that is busy for a moment, with a few requests on a machine that is short of cores, is not busy. */
+const looksBack = 5;
 /** Even a worker that is never idle compares some, or a busy hour would be one that nobody looked at. */
 export const leastShare = 0.005;
 
 /**
- * The next share by how busy the last span was: halved at once where that was too much, raised bit by bit where it was clearly
+ * The next share by how busy the last half a second was: halved at once where that was too much, raised bit by bit where it was clearly
  * less (additive increase, multiplicative decrease).
  */
 export const nextShare = (share: number, busy: number, maxBusy: number): number => {
@@ -32,11 +34,12 @@ export const nextShare = (share: number, busy: number, maxBusy: number): number 
  */
 export const measureSpareTime = ({ maxBusy }: SpareTimeOptions): SpareTime => {
   let share = 1;
-  let before: EventLoopUtilization = performance.eventLoopUtilization();
+  const looks: EventLoopUtilization[] = [performance.eventLoopUtilization()];
   const timer = setInterval(() => {
     const now = performance.eventLoopUtilization();
-    share = nextShare(share, performance.eventLoopUtilization(now, before).utilization, maxBusy);
-    before = now;
+    share = nextShare(share, performance.eventLoopUtilization(now, looks[0]!).utilization, maxBusy);
+    looks.push(now);
+    if (looks.length > looksBack) looks.shift();
   }, lookEveryMs);
   timer.unref();
   return { share: () => share, close: () => clearInterval(timer) };
