@@ -53,6 +53,7 @@ test('the pages run in the order of the table of contents, and every page with c
     'docs/step-3-capture-and-copy.md',
     'docs/step-4-prove-it-equal.md',
     'docs/step-4b-compare-live.md',
+    'docs/reading-a-mismatch.md',
     'docs/step-5-canary-reads.md',
     'docs/step-6-move-the-writes.md',
     'docs/going-back.md',
