@@ -3,12 +3,15 @@ import { wholeNumberOf } from '@strangler/e2e/options/whole-number.ts';
 import { benchCutover } from './cutover/bench-cutover.ts';
 import { benchPipe } from './pipe/bench-pipe.ts';
 import { benchProxy } from './proxy/bench-proxy.ts';
+import { benchShadow } from './shadow/bench-shadow.ts';
 
 const usage = `Usage: npm run bench -- proxy [--rounds 5] [--seconds 4] [--connections 32] [--json]
        npm run bench -- pipe [--rounds 5] [--rows 500000] [--quick] [--json]
+       npm run bench -- shadow [--rounds 5] [--seconds 4] [--connections 32] [--rate 1000] [--json]
        npm run bench -- cutover [--cutovers 40] [--rate 500] [--json]
 
-proxy: the front door beside other proxies. pipe: relay, backfill, verify and capture beside what the servers do by
+proxy: the front door beside other proxies. shadow: the front door while it compares every answer with a service's, healthy or
+not, beside the same without it. pipe: relay, backfill, verify and capture beside what the servers do by
 themselves, and from commit to applied; on real servers of its own (STACK_INSTANCE names another instance, STACK_DB=mariadb
 takes the other engine); --quick makes 2 rounds of few rows. cutover: how long clients
 who write so many times a second wait while the ownership of the writes moves, and for what; on a system of its own.
@@ -28,7 +31,7 @@ const parse = () => {
         connections: { type: 'string', default: '32' },
         rows: { type: 'string' },
         cutovers: { type: 'string', default: '40' },
-        rate: { type: 'string', default: '500' },
+        rate: { type: 'string' },
         quick: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
@@ -57,6 +60,16 @@ if (values.help) {
       say,
     }),
   );
+} else if (bench === 'shadow') {
+  const { table, json } = await benchShadow({
+    rounds: number(values.rounds ?? '5', 'rounds', 100),
+    secondsPerRound: number(values.seconds, 'seconds', 600),
+    connections: number(values.connections, 'connections', 1000),
+    readsPerSecond: number(values.rate ?? '1000', 'rate', 100_000),
+    say,
+  });
+  if (values.json) say(table);
+  print({ table, json });
 } else if (bench === 'pipe') {
   const { quick } = values;
   print(
@@ -73,7 +86,7 @@ if (values.help) {
     process.once(signal, () => interrupted.abort(new Error(`stopped by ${signal}`)));
   const { table, json } = await benchCutover({
     cutovers: number(values.cutovers, 'cutovers', 10_000),
-    writesPerSecond: number(values.rate, 'rate', 5_000),
+    writesPerSecond: number(values.rate ?? '500', 'rate', 5_000),
     say,
     signal: interrupted.signal,
   });
@@ -81,7 +94,7 @@ if (values.help) {
   print({ table, json });
 } else {
   process.stderr.write(
-    `bench: expected the name of a bench (proxy, pipe, cutover), found "${positionals.join(' ')}"\n${usage}\n`,
+    `bench: expected the name of a bench (proxy, shadow, pipe, cutover), found "${positionals.join(' ')}"\n${usage}\n`,
   );
   process.exitCode = 2;
 }

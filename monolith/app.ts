@@ -4,6 +4,7 @@ import { type HealthCheck, healthRouter } from '@strangler/platform/http/health.
 import { httpMetrics, metricsRoute } from '@strangler/platform/http/metrics.ts';
 import { noSuchRoute, problemResponder } from '@strangler/platform/http/problem.ts';
 import { requestContext } from '@strangler/platform/http/request-context.ts';
+import { tellEffects } from '@strangler/platform/http/tell-effects.ts';
 import express, { type Express } from 'express';
 import { databaseAway } from './http/database-away.ts';
 import type { ModuleDeps, ShopModule } from './modules/module.ts';
@@ -37,6 +38,8 @@ export function createApp(
     response.json(openApiDocument());
   });
 
+  // For a proxy that compares what this and an extracted service do.
+  app.use(tellEffects());
   const modules = createModules(deps);
   for (const module of Object.values(modules)) app.use(module.routes);
 

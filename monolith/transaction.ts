@@ -1,5 +1,6 @@
 import { type Backoff, nextBackoffMs, pause } from '@strangler/platform/backoff.ts';
 import { conflictOf } from '@strangler/platform/mysql/transaction.ts';
+import { undoneWhereItFails } from '@strangler/platform/outbox/told-events.ts';
 import { type Sequelize, Transaction } from 'sequelize';
 
 /** How often a transaction is run at most, the first time included, when the database asks for it to be run again. */
@@ -23,7 +24,8 @@ export async function inTransaction<T>(
   let delayMs: number | undefined;
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await sequelize.transaction({ isolationLevel: Transaction.ISOLATION_LEVELS.READ_COMMITTED }, work);
+      const isolationLevel = Transaction.ISOLATION_LEVELS.READ_COMMITTED;
+      return await undoneWhereItFails(() => sequelize.transaction({ isolationLevel }, work));
     } catch (error) {
       const isSpent = attempt >= maxTransactionAttempts || performance.now() - beganMs > maxTransactionRetryMs;
       if (isSpent || conflictOf(error) === undefined) throw error;

@@ -67,6 +67,18 @@ export const environment = z.object({
   HOLD_RELEASE_CONCURRENCY: integer({ min: 1 }).default(64),
   READ_YOUR_WRITES: durationMs({ max: 3_600_000 }).default(5_000),
   CUT_OFF_WRITES: z.enum(['hold', 'send']).default('hold'),
+  REDIS_URL: z
+    .string()
+    .regex(/^rediss?:\/\//, 'must be an address such as redis://127.0.0.1:6379')
+    .optional(),
+  SHADOW_CONCURRENCY: integer({ min: 1, max: 1_000 }).default(16),
+  SHADOW_QUEUE: integer({ min: 1, max: 100_000 }).default(256),
+  SHADOW_RECHECKS: integer({ min: 1, max: 10_000 }).default(128),
+  SHADOW_TIMEOUT: durationMs({ min: 1 }).default(3_000),
+  SHADOW_MAX_REQUEST: bytes({ min: 0 }).default(64 * 1024),
+  SHADOW_MAX_ANSWER: bytes({ min: 0 }).default(256 * 1024),
+  SHADOW_MEMORY: bytes({ min: 0 }).default(32 * 1024 ** 2),
+  SHADOW_BUSY: integer({ min: 1, max: 100 }).default(75),
 });
 
 /** What the proxy is told by its environment, with the command line's word above it. */
@@ -190,6 +202,23 @@ export const readConfig = (env: NodeJS.ProcessEnv) => {
     /** How long a user reads from the side that took their write; 0: not at all. */
     readYourWritesMs: told.READ_YOUR_WRITES,
     whenCutOff: told.CUT_OFF_WRITES,
+    redisUrl: told.REDIS_URL ?? null,
+    /** Comparing answers beside live requests: what it may take, in one worker. */
+    shadow: {
+      bounds: {
+        maxRequestBytes: told.SHADOW_MAX_REQUEST,
+        maxAnswerBytes: told.SHADOW_MAX_ANSWER,
+        maxOpen: 4 * told.SHADOW_QUEUE,
+        maxWaiting: told.SHADOW_QUEUE,
+        maxWaitMs: told.SHADOW_TIMEOUT,
+        concurrency: told.SHADOW_CONCURRENCY,
+        maxRechecks: told.SHADOW_RECHECKS,
+      },
+      timeoutMs: told.SHADOW_TIMEOUT,
+      memoryBytes: told.SHADOW_MEMORY,
+      /** Share of the time, 0 to 1. */
+      maxBusy: told.SHADOW_BUSY / 100,
+    },
     upstream: {
       /** Connections to one origin. */
       maxSockets: told.UPSTREAM_CONNECTIONS,

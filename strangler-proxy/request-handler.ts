@@ -14,6 +14,7 @@ import type { HoldRefusal, WaitingWrite, WriteGate } from './hold/write-gate.ts'
 import type { WriteTicket } from './hold/writes-in-flight.ts';
 import { giveUpAnswer, noInstanceAnswer } from './retry/next-attempt.ts';
 import { type Tried, tryInstances } from './retry/try-instances.ts';
+import type { Shadow, Watched } from './shadow/shadow.ts';
 import type { Upstreams } from './upstream/upstream.ts';
 
 export type RequestHandlerParts = {
@@ -24,6 +25,8 @@ export type RequestHandlerParts = {
   gate: WriteGate;
   /** Null where nobody is kept to the side that took their writes. */
   ownWrites: Pick<OwnWrites, 'took'> | null;
+  /** Null where no slice's answers are compared. */
+  shadow: Pick<Shadow, 'watch'> | null;
   account: Account;
   limits: Limits;
   /** Milliseconds that only grow. Default `performance.now`. */
@@ -53,6 +56,8 @@ type Way = {
   ticket: WriteTicket | null;
   /** It was refused for a stale epoch once; it is not sent a third time. */
   sentAnew: boolean;
+  /** What its answer is to be compared for; null where it is not. */
+  watched: Watched | null;
 };
 
 /**
@@ -67,6 +72,7 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
     forward,
     gate,
     ownWrites,
+    shadow,
     account,
     limits,
     nowMs = () => performance.now(),
@@ -84,6 +90,7 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
       waited: null,
       ticket: null,
       sentAnew: false,
+      watched: null,
     };
     inFlight += 1;
     try {
@@ -182,6 +189,8 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
     const { outgoing } = accepted;
     if (decision.access === 'write' && decision.epoch !== null) outgoing.headers[epochHeader] = `${decision.epoch}`;
     else if (way.sentAnew) delete outgoing.headers[epochHeader];
+    // What is sent anew has no body left to be copied.
+    if (shadow !== null && !way.sentAnew) watch(way, shadow, accepted, decision);
     const hasBody = outgoing.body.kind !== 'none';
     const monolithCouldServe = decision.monolithMayServe && !hasBody;
     const tried = await tryInstances({
@@ -190,6 +199,7 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
       hasBody,
       attempts,
       tryOne: (instance, side) => {
+        outgoing.tap?.sentTo(side);
         const patience = side === 'service' && monolithCouldServe ? 'short' : 'usual';
         return forward(
           req,
@@ -201,8 +211,21 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
         );
       },
     });
+    unwatch(way, accepted, tried.kind === 'answered' && tried.staleEpoch === undefined);
     if (tried.kind === 'answered' && tried.staleEpoch !== undefined) sendAnew(way, accepted, decision);
     else end(way, conclude(way, decision, tried), tried.kind === 'answered' ? tried.over : undefined);
+  }
+
+  function watch(way: Way, { watch }: Pick<Shadow, 'watch'>, accepted: Accepted, decision: Decision): void {
+    way.watched = watch(accepted, decision);
+    accepted.outgoing.tap = way.watched?.tap ?? null;
+  }
+
+  function unwatch(way: Way, { outgoing }: Accepted, answered: boolean): void {
+    if (way.watched === null) return;
+    way.watched.over(answered);
+    way.watched = null;
+    outgoing.tap = null;
   }
 
   /** The owner refused a write that was sent under an epoch which is over. Nothing was done, so it may be sent again. */
@@ -256,7 +279,8 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
 
   /** No request may take the others down with it. */
   function defect(way: Way, error: unknown): void {
-    const { req, res } = way;
+    const { req, res, accepted } = way;
+    if (accepted !== null) unwatch(way, accepted, false);
     if (res.headersSent) res.destroy();
     else answerProblem(req, res, defectAnswer);
     end(way, {

@@ -1,8 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { availableParallelism, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually, freePort } from '@strangler/platform/testing/servers.ts';
+import { canPin, startProcess, stopProcess } from '../processes.ts';
 import { type Contestant, contestants, isInstalled } from './contestants.ts';
 import { cpuMicrosOf } from './cpu-time.ts';
 import { cannon, type Measured, wrk } from './load.ts';
@@ -37,18 +38,12 @@ const headers = {
  */
 export const benchProxy = async ({ rounds, secondsPerRound, connections, say }: BenchOptions): Promise<BenchReport> => {
   const folder = await mkdtemp(join(tmpdir(), 'bench-proxy-'));
-  const pinned = isInstalled('taskset') && availableParallelism() >= 2;
+  const pinned = canPin();
   const load = isInstalled('wrk') ? wrk : cannon;
   const running: ChildProcess[] = [];
   const pids = new Map<string, number>();
   const start = (contestant: Contestant, core: number): void => {
-    const words = [contestant.command, ...contestant.arguments];
-    const [command, ...rest] = pinned ? ['taskset', '-c', String(core), ...words] : words;
-    const { NODE_OPTIONS: _, ...env } = process.env;
-    const child = spawn(command!, rest, {
-      env: { ...env, ...contestant.environment },
-      stdio: ['ignore', 'ignore', 'inherit'],
-    });
+    const child = startProcess(contestant, pinned ? core : null);
     running.push(child);
     if (child.pid !== undefined) pids.set(contestant.name, child.pid);
   };
@@ -110,7 +105,7 @@ export const benchProxy = async ({ rounds, secondsPerRound, connections, say }: 
     }
     return report(measured);
   } finally {
-    await Promise.all(running.map(stop));
+    await Promise.all(running.map(stopProcess));
     await rm(folder, { recursive: true });
   }
 };
@@ -124,15 +119,6 @@ const waitUntilAnswers = (name: string, url: string): Promise<void> =>
     },
     { withinMs: 20_000 },
   );
-
-const stop = async (child: ChildProcess): Promise<void> => {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const gone = new Promise((resolve) => child.once('exit', resolve));
-  child.kill('SIGTERM');
-  const giveUp = setTimeout(() => child.kill('SIGKILL'), 5_000);
-  await gone;
-  clearTimeout(giveUp);
-};
 
 /** One contestant in one round; `cpuMicros` is the proxy's processor time a request. */
 type Round = Measured & { cpuMicros: number | null };

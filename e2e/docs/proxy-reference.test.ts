@@ -10,6 +10,7 @@ import { createFlagAccount, exposeFlags } from '@strangler/strangler-proxy/accou
 import { createHoldMetrics, exposeHolds } from '@strangler/strangler-proxy/account/hold-metrics.ts';
 import { createOwnWriteMetrics } from '@strangler/strangler-proxy/account/own-write-metrics.ts';
 import { createRequestMetrics } from '@strangler/strangler-proxy/account/request-metrics.ts';
+import { createShadowMetrics, exposeReport, exposeShadow } from '@strangler/strangler-proxy/account/shadow-metrics.ts';
 import { createUpstreamAccount, exposeUpstreams } from '@strangler/strangler-proxy/account/upstream-metrics.ts';
 import { environment, options, usage } from '@strangler/strangler-proxy/config.ts';
 import { Registry } from 'prom-client';
@@ -69,6 +70,18 @@ describe('docs/reference/proxy.md', () => {
     createOwnWriteMetrics(registry, () => 0);
     createCanaryMetrics(registry);
     exposeCanaries(registry, () => []);
+    createShadowMetrics(registry);
+    exposeShadow(
+      registry,
+      () => ({ open: 0, waiting: 0, asking: 0, rechecks: 0, memoryBytes: 0 }),
+      () => 1,
+      () => [],
+    );
+    exposeReport(
+      registry,
+      () => ({}),
+      () => true,
+    );
     createServerMetrics(registry, 'proxy');
     type Described = { name: string; labelNames?: string[]; constructor: { name: string } };
     const actual = (registry.getMetricsAsArray() as unknown as Described[]).map((metric) => [

@@ -25,6 +25,7 @@ export type ParityPair = {
   catalog: RunningCatalogProgram;
   signingKey: string;
   tokens: Tokens;
+  databases: { shop: FreshDatabase; own: FreshDatabase };
   data: EqualData;
   /** Unique: for keys and ids elsewhere. */
   prefix: string;
@@ -73,7 +74,7 @@ export async function startParityPair(
     });
     closers.push(() => data.close());
     const tokens = await makeTokens(signingKey, new Date(PINNED_TIME));
-    return { monolith, catalog, signingKey, tokens, data, prefix, stop };
+    return { monolith, catalog, signingKey, tokens, databases: { shop, own }, data, prefix, stop };
   } catch (error) {
     await stop();
     throw error;

@@ -1,3 +1,5 @@
+import type { DryRuns } from '@strangler/platform/dry-run/dry-runs.ts';
+import { dryRunMiddleware } from '@strangler/platform/dry-run/middleware.ts';
 import { type HealthCheck, healthRouter } from '@strangler/platform/http/health.ts';
 import { httpMetrics, metricsRoute } from '@strangler/platform/http/metrics.ts';
 import { noSuchRoute, problemResponder } from '@strangler/platform/http/problem.ts';
@@ -11,6 +13,7 @@ import type { Auth } from './auth/auth.ts';
 import type { CategoryReader } from './categories/category-reader.ts';
 import { addCategoryRoutes } from './categories/category-routes.ts';
 import type { CategoryService } from './categories/category-service.ts';
+import { canDryRun } from './dry-run/dry-run.ts';
 import { databaseAway } from './http/database-away.ts';
 import { openApiDocument } from './openapi.ts';
 import { addInternalProductRoutes } from './products/internal-product-routes.ts';
@@ -27,6 +30,7 @@ export type CatalogParts = {
   auth: Auth;
   /** Undefined: nobody tells who owns the writes. */
   owner: OwnerFollower | undefined;
+  dryRuns: DryRuns;
   products: { reader: ProductReader; service: ProductService; priceRules: PriceRules };
   categories: { reader: CategoryReader; service: CategoryService };
   reviews: { reader: ReviewReader; service: ReviewService };
@@ -34,7 +38,7 @@ export type CatalogParts = {
 
 /** The catalogue as one Express application. It listens to nothing and starts nothing by itself. */
 export function createApp(
-  { auth, owner, products, categories, reviews }: CatalogParts,
+  { auth, owner, dryRuns, products, categories, reviews }: CatalogParts,
   {
     log,
     metrics,
@@ -56,6 +60,9 @@ export function createApp(
   app.get('/openapi.json', (_request, response) => {
     response.json(openApiDocument());
   });
+
+  // Before every route: a dry run must not reach one that does not know of it.
+  app.use(dryRunMiddleware({ dryRuns, promised: canDryRun }));
 
   // The order of routes is that of the methods in the answer to OPTIONS.
   const routes = Router();

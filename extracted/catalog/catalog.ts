@@ -1,5 +1,6 @@
 import { createConsul } from '@strangler/platform/consul/client.ts';
 import { register } from '@strangler/platform/consul/register.ts';
+import { createDryRuns } from '@strangler/platform/dry-run/dry-runs.ts';
 import type { RunningGrpcServer } from '@strangler/platform/grpc/server.ts';
 import { createMetrics } from '@strangler/platform/http/metrics.ts';
 import { type RunningServer, startHttpServer } from '@strangler/platform/http/server.ts';
@@ -26,6 +27,9 @@ import { createCategoryService } from './categories/category-service.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { CatalogConfig } from './config.ts';
 import { migrateUp, select } from './database.ts';
+import { withoutTraces } from './dry-run/dry-run.ts';
+import { createEventRecorder } from './events/event-recorder.ts';
+import type { PlantedFaults } from './faults/planted-faults.ts';
 import type { Fenced } from './fenced.ts';
 import { startCatalogGrpc } from './grpc/server.ts';
 import { createPriceRules } from './products/price-rules.ts';
@@ -70,27 +74,34 @@ async function start({
   });
   lifecycle.onStop('close', 'database', () => pool.end());
 
-  const { link, invalidation, cache } = openCache({ config, log, metrics, lifecycle });
+  const dryRuns = createDryRuns({ databaseUrl: config.databaseUrl, slice: config.slice, registry: metrics });
+  lifecycle.onStop('close', 'dry runs', () => dryRuns.close());
+  const planted = await plantedFaults(config);
+  const db = dryRuns.pool(planted?.pool(pool) ?? pool);
+
+  const { link, invalidation, cache: cached } = openCache({ config, log, metrics, lifecycle });
   if (link) listenToPipe({ config, pool, invalidation, log, metrics, lifecycle });
   const auth = createAuth({
     accessTokens: createAccessTokens({ keys: createPublicKeys({ jwksUrl: config.jwksUrl }), clock }),
   });
   const owner = await followWrites({ config, log, lifecycle });
   const closed = owner && closedFence((sql, slice) => select(pool, sql, [slice]), config.slice);
-  const fenced: Fenced = (write) => withinFence(write, { owner, self: 'service', closed, waitMs: config.fenceWaitMs });
-  const writing = { pool, invalidation, fenced, clock };
-  const authorNames = createAuthorNames({ accountsUrl: config.accountsUrl, pool, log });
+  const waiting: Fenced = (write) => withinFence(write, { owner, self: 'service', closed, waitMs: config.fenceWaitMs });
+  const { cache, ...traces } = withoutTraces(dryRuns, { cache: cached, invalidation, fenced: waiting });
+  const events = createEventRecorder({ epoch: () => owner?.now()?.epoch ?? 1 });
+  const writing = { pool: db, ...traces, events, clock };
+  const authorNames = createAuthorNames({ accountsUrl: config.accountsUrl, pool: db, log });
   const products = {
-    reader: createProductReader({ pool, cache }),
+    reader: createProductReader({ pool: db, cache }),
     service: createProductService(writing),
     priceRules: createPriceRules(writing),
   };
   const categories = {
-    reader: createCategoryReader({ pool, cache }),
+    reader: createCategoryReader({ pool: db, cache }),
     service: createCategoryService(writing),
   };
   const reviews = {
-    reader: createReviewReader({ pool, cache }),
+    reader: createReviewReader({ pool: db, cache }),
     service: createReviewService({ ...writing, authorNames }),
   };
   // Redis and RabbitMQ are not among the checks: without them everything works.
@@ -100,10 +111,16 @@ async function start({
   };
 
   const app = createApp(
-    { auth, owner, products, categories, reviews },
+    { auth, owner, dryRuns, products, categories, reviews },
     { log, metrics, checks, draining: lifecycle.draining },
   );
-  const server = await startHttpServer({ handler: app, host: config.host, port: config.port, log, metrics });
+  const server = await startHttpServer({
+    handler: planted?.handler(app) ?? app,
+    host: config.host,
+    port: config.port,
+    log,
+    metrics,
+  });
   lifecycle.onStop('drain', 'http server', ({ graceMs }) => server.drain(graceMs));
   const grpc = await startCatalogGrpc({ host: config.host, port: config.grpcPort, reader: products.reader, log });
   lifecycle.onStop('drain', 'grpc server', ({ graceMs }) => grpc.drain(graceMs));
@@ -112,6 +129,13 @@ async function start({
     await registerInstance(config.consulUrl, { config, server, grpc, lifecycle, log });
   log.info({ url: server.url, grpc: grpc.address, cache: link ? 'redis' : 'none' }, 'the catalogue is listening');
   return { server, grpc, pool, invalidation, metrics, lifecycle };
+}
+
+/** Nothing of them is loaded where they are not asked for. */
+async function plantedFaults({ plantedFault }: CatalogConfig): Promise<PlantedFaults | undefined> {
+  if (plantedFault === undefined) return undefined;
+  const { createPlantedFaults } = await import('./faults/planted-faults.ts');
+  return createPlantedFaults(plantedFault);
 }
 
 /** Without a flag store nobody is followed, and writes are taken as they come. */

@@ -54,6 +54,14 @@ const schema = z.object({
   /** Folder in which the last known flags are kept; unset: a start without the flag store knows none. */
   DATA_DIRECTORY: z.string().min(1).optional(),
   DRAIN_GRACE: durationMs().default(10_000),
+  /** For tests of those who compare: be wrong in this way, or `none` until told. Only with NODE_ENV=test. */
+  PLANTED_FAULT: z.string().min(1).optional(),
+  NODE_ENV: z.string().optional(),
+});
+
+const checked = schema.refine(({ PLANTED_FAULT, NODE_ENV }) => PLANTED_FAULT === undefined || NODE_ENV === 'test', {
+  path: ['PLANTED_FAULT'],
+  message: 'makes answers wrong on purpose and is for tests only: unset it, or set NODE_ENV=test',
 });
 
 export type CatalogConfig = {
@@ -80,11 +88,13 @@ export type CatalogConfig = {
   fenceWaitMs: number;
   dataDirectory: string | undefined;
   drainGraceMs: number;
+  /** null: faults can be planted, and none is; undefined: they cannot. */
+  plantedFault: string | null | undefined;
 };
 
 /** The environment as a typed configuration; throws a ConfigError that names every bad variable. */
 export function catalogConfig(env: NodeJS.ProcessEnv = process.env): CatalogConfig {
-  const c = loadConfig('catalog', schema, env);
+  const c = loadConfig('catalog', checked, env);
   return {
     host: c.HOST,
     port: c.PORT,
@@ -109,5 +119,6 @@ export function catalogConfig(env: NodeJS.ProcessEnv = process.env): CatalogConf
     fenceWaitMs: c.FENCE_WAIT,
     dataDirectory: c.DATA_DIRECTORY,
     drainGraceMs: c.DRAIN_GRACE,
+    plantedFault: c.PLANTED_FAULT === 'none' ? null : c.PLANTED_FAULT,
   };
 }

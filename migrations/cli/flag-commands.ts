@@ -12,6 +12,7 @@ import { authorOf, openStore, type StoreOptions, type Terminal, withStoreOption 
 type SetOptions = StoreOptions & {
   slices?: string;
   reads?: string;
+  shadow?: string;
   addCohort?: string;
   when?: string;
   side?: string;
@@ -29,6 +30,10 @@ export const addFlagCommands = (program: Command, terminal: Terminal): void => {
   withStoreOption(flag.command('set <slice>'))
     .description('change who serves the reads of a slice; every proxy obeys within milliseconds')
     .option('--reads <percent>', 'share of users whose reads the service answers, 0 to 100, two decimals at most')
+    .option(
+      '--shadow <percent>',
+      'how much of what the slice file has compared is compared: 100 all of it, 0 nothing at once',
+    )
     .option('--add-cohort <name>', 'users who are decided before the percentage; with --when and --side')
     .option('--when <condition>', 'header:NAME=VALUE, cookie:NAME=VALUE or users:A,B,C')
     .option('--side <side>', 'monolith or service')
@@ -105,9 +110,10 @@ export const addFlagCommands = (program: Command, terminal: Terminal): void => {
     });
 };
 
-const readEdit = ({ reads, addCohort, when, side, removeCohort }: SetOptions): FlagEdit => {
+const readEdit = ({ reads, shadow, addCohort, when, side, removeCohort }: SetOptions): FlagEdit => {
   const edit: FlagEdit = {};
   if (reads !== undefined) edit.readsPercent = parsePercent(reads);
+  if (shadow !== undefined) edit.shadowPercent = parsePercent(shadow, '--shadow');
   if (removeCohort !== undefined) edit.removeCohort = removeCohort;
   if (addCohort !== undefined) {
     if (when === undefined || (side !== 'monolith' && side !== 'service')) {

@@ -4,6 +4,8 @@ import { CliError, exitCodes } from './exit-codes.ts';
 /** What `flag set` asks for; what is undefined stays as it is. */
 export type FlagEdit = {
   readsPercent?: number;
+  /** Scales what the slice file has compared, in percent: 0 compares nothing. */
+  shadowPercent?: number;
   addCohort?: Cohort;
   removeCohort?: string;
 };
@@ -13,9 +15,9 @@ export type FlagEdit = {
  * @throws CliError where the edit asks for nothing, or for something that the slice's stage forbids.
  */
 export const editFlag = (document: FlagDocument, edit: FlagEdit): FlagDocument => {
-  const { readsPercent, addCohort, removeCohort } = edit;
-  if (readsPercent === undefined && addCohort === undefined && removeCohort === undefined) {
-    throw new CliError('nothing to change: say --reads, --add-cohort or --remove-cohort', exitCodes.usage);
+  const { readsPercent, shadowPercent, addCohort, removeCohort } = edit;
+  if ([readsPercent, shadowPercent, addCohort, removeCohort].every((one) => one === undefined)) {
+    throw new CliError('nothing to change: say --reads, --shadow, --add-cohort or --remove-cohort', exitCodes.usage);
   }
   if (document.writes.owner === 'held') {
     throw new CliError(
@@ -40,6 +42,7 @@ export const editFlag = (document: FlagDocument, edit: FlagEdit): FlagDocument =
   const kept = reads.cohorts.filter((cohort) => cohort.name !== removeCohort && cohort.name !== addCohort?.name);
   return {
     ...document,
+    ...(shadowPercent === undefined ? {} : { shadow: { percent: shadowPercent } }),
     reads: {
       percent: readsPercent ?? reads.percent,
       cohorts: addCohort === undefined ? kept : [...kept, addCohort],
@@ -64,12 +67,12 @@ export const requireDataInStep = (before: FlagDocument, after: FlagDocument): vo
 };
 
 /** Reads `--reads`: a percentage with at most two decimals, with or without a percent sign. */
-export const parsePercent = (text: string): number => {
+export const parsePercent = (text: string, option = '--reads'): number => {
   const match = /^(\d{1,3}(?:\.\d{1,2})?)\s*%?$/.exec(text.trim());
   const percent = match === null ? Number.NaN : Number(match[1]);
   if (!(percent >= 0 && percent <= 100)) {
     throw new CliError(
-      `--reads: expected a percentage from 0 to 100 with at most two decimals, found "${text}"`,
+      `${option}: expected a percentage from 0 to 100 with at most two decimals, found "${text}"`,
       exitCodes.usage,
     );
   }
@@ -92,8 +95,10 @@ export const parseCondition = (text: string): Cohort['when'] => {
 };
 
 /** One line for people: `reads 25 % service, writes monolith, epoch 1`. */
-export const describeFlag = ({ reads, writes, epoch }: FlagDocument): string => {
+export const describeFlag = ({ reads, writes, epoch, shadow }: FlagDocument): string => {
   const cohorts =
     reads.cohorts.length === 0 ? '' : `, cohorts ${reads.cohorts.map((one) => `${one.name}→${one.side}`).join(' ')}`;
-  return `reads ${reads.percent} % service${cohorts}, writes ${writes.owner}, epoch ${epoch}`;
+  // What the slice file says needs no word.
+  const compared = shadow === undefined || shadow.percent === 100 ? '' : `, shadow ${shadow.percent} %`;
+  return `reads ${reads.percent} % service${cohorts}, writes ${writes.owner}, epoch ${epoch}${compared}`;
 };

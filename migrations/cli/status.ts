@@ -13,6 +13,8 @@ export type SliceStatus = {
   workers: { obeying: number; all: number };
   /** Instances of the slice's service that a proxy would send requests to now; null where no proxy knows the service. */
   instances: { healthy: number; known: number } | null;
+  /** Answers of both sides in the last minute, over all proxies; null where no proxy compares them. */
+  shadow: { compared: number; different: number; dropped: Record<string, number> } | null;
 };
 
 export type Status = {
@@ -48,6 +50,20 @@ export const summarise = (
     return { healthy: [...seen.values()].filter(Boolean).length, known: seen.size };
   };
 
+  const shadowOf = (slice: string): SliceStatus['shadow'] => {
+    const minutes = workers.flatMap(({ shadow }) => shadow?.filter((one) => one.slice === slice) ?? []);
+    if (minutes.length === 0) return null;
+    const dropped: Record<string, number> = {};
+    for (const minute of minutes) {
+      for (const [why, count] of Object.entries(minute.dropped)) dropped[why] = (dropped[why] ?? 0) + count;
+    }
+    return {
+      compared: minutes.reduce((sum, { outcomes }) => sum + sumOf(outcomes), 0),
+      different: minutes.reduce((sum, { outcomes }) => sum + (outcomes.different ?? 0), 0),
+      dropped,
+    };
+  };
+
   return {
     slices: [...listing.flags].map(([slice, { document }]) => ({
       slice,
@@ -59,6 +75,7 @@ export const summarise = (
         all: workers.length,
       },
       instances: instancesOf(slice),
+      shadow: shadowOf(slice),
     })),
     progress: [...progress],
     lost: lostFlags(listing, workers),
@@ -71,6 +88,8 @@ export const summarise = (
   };
 };
 
+const sumOf = (counts: Record<string, number>): number => Object.values(counts).reduce((sum, one) => sum + one, 0);
+
 const lostFlags = (listing: FlagListing, workers: readonly WorkerStatus[]): Status['lost'] => {
   const obeyed = new Map<string, number>();
   for (const { flags } of workers) {
@@ -79,6 +98,16 @@ const lostFlags = (listing: FlagListing, workers: readonly WorkerStatus[]): Stat
     }
   }
   return [...obeyed].map(([slice, count]) => ({ slice, workers: count }));
+};
+
+/** `catalog   shadow: 512 compared in the last minute, 0 different, 3 dropped (busy 3)`. */
+const describeShadow = ({ slice, flag }: SliceStatus, shadow: NonNullable<SliceStatus['shadow']>): string => {
+  if (flag.stage !== 'shadow' && flag.stage !== 'canary') return `${slice}: shadow off at stage ${flag.stage}`;
+  const { compared, different, dropped } = shadow;
+  const reasons = Object.entries(dropped).sort(([, one], [, other]) => other - one);
+  const why =
+    reasons.length === 0 ? '' : ` (${reasons.map(([name, count]) => `${name} ${formatCount(count)}`).join(', ')})`;
+  return `${slice}: shadow ${formatCount(compared)} compared in the last minute, ${formatCount(different)} different, ${formatCount(sumOf(dropped))} dropped${why}`;
 };
 
 /** The status as people read it. */
@@ -103,6 +132,8 @@ export const formatStatus = ({ slices, refused, lost, proxies, progress }: Statu
           ]),
         ),
   );
+  const compared = slices.flatMap((one) => (one.shadow === null ? [] : [describeShadow(one, one.shadow)]));
+  if (compared.length > 0) parts.push(compared.join('\n'));
   if (proxies.length > 0) {
     parts.push(
       formatTable(

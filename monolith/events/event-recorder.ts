@@ -16,14 +16,17 @@ export type EventRecorder = {
   record<T extends ShopEventType>(type: T, data: ShopEvents[T], transaction: Transaction): Promise<void>;
 };
 
-/** Leaves events in the outbox of the shop's database. */
-export function createEventRecorder(sequelize: Sequelize): EventRecorder {
+/**
+ * Leaves events in the outbox of the shop's database. `epoch` is of what may move to another owner: events of a key are
+ * told on by that one under a later epoch.
+ */
+export function createEventRecorder(sequelize: Sequelize, epoch: () => number = () => 1): EventRecorder {
   return {
     async record(type, data, transaction) {
       const { schemaVersion, aggregate, keyOf } = tellings[type];
       const key = String(keyOf(data));
       await record(
-        { slice: eventSource, type, schemaVersion, aggregate, key, data },
+        { slice: eventSource, type, schemaVersion, aggregate, key, data, epoch: epoch() },
         onSequelize(sequelize, transaction),
       );
     },

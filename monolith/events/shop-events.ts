@@ -8,6 +8,15 @@ export type ShopEvents = {
   'payment.refunded': PaymentRefunded;
   'account.registered': AccountRegistered;
   'account.renamed': AccountRenamed;
+  'product.created': ProductTold;
+  'product.changed': ProductTold;
+  'product.removed': ProductRemoved;
+  'review.posted': ReviewTold;
+  'review.removed': ReviewTold;
+  'category.created': CategoryTold;
+  'category.changed': CategoryTold;
+  'category.removed': CategoryRemoved;
+  'prices.changed': PricesChanged;
 };
 
 export type ShopEventType = keyof ShopEvents;
@@ -44,18 +53,55 @@ export type PaymentRefunded = OfPayment;
 export type AccountRegistered = Occurred & { account_id: number; email: string; display_name: string; role: string };
 export type AccountRenamed = Occurred & { account_id: number; display_name: string };
 
+/** A product as it is from then on. */
+export type ProductTold = Occurred & {
+  product_id: number;
+  version: number;
+  sku: string;
+  name: string;
+  category_id: number;
+  price_cents: number;
+  currency: string;
+  active: boolean;
+};
+/** Nothing shows or sells it any more. */
+export type ProductRemoved = Occurred & { product_id: number; version: number };
+
+/** A review that was written or deleted, with the product's rating as it is from then on. */
+export type ReviewTold = Occurred & {
+  product_id: number;
+  review_id: number;
+  account_id: number;
+  rating: number;
+  rating_average: number;
+  rating_count: number;
+};
+
+/** `parent_id` is missing where there is no parent. */
+export type CategoryTold = Occurred & { category_id: number; name: string; slug: string; parent_id?: number };
+export type CategoryRemoved = Occurred & { category_id: number };
+
+/** Prices of many products were changed at once; there are no events of these products beside it. */
+export type PricesChanged = Occurred & { run: string; rule: string; percent: number; changed: number };
+
 /** How events of a type are told. */
 export type Telling<T extends ShopEventType> = {
   /** The schema that `data` is of. */
   schemaVersion: number;
   /** Events of one aggregate and key are heard in the order in which they happened. */
-  aggregate: 'order' | 'account';
-  /** The id of the row that is locked by whoever tells. */
-  keyOf(data: ShopEvents[T]): number;
+  aggregate: 'order' | 'account' | 'product' | 'category' | 'prices';
+  /** The id of the row that is locked by whoever tells, or a name. */
+  keyOf(data: ShopEvents[T]): number | string;
 };
 
 const ofOrder = { aggregate: 'order', keyOf: ({ order_id }: { order_id: number }) => order_id } as const;
 const ofAccount = { aggregate: 'account', keyOf: ({ account_id }: { account_id: number }) => account_id } as const;
+
+const ofProduct = { aggregate: 'product', keyOf: ({ product_id }: { product_id: number }) => product_id } as const;
+const ofCategory = {
+  aggregate: 'category',
+  keyOf: ({ category_id }: { category_id: number }) => category_id,
+} as const;
 
 /** An order has one payment, which is told of under the order's key: so an order's whole story is in order. */
 export const tellings: { readonly [T in ShopEventType]: Telling<T> } = {
@@ -67,4 +113,13 @@ export const tellings: { readonly [T in ShopEventType]: Telling<T> } = {
   'payment.refunded': { schemaVersion: 1, ...ofOrder },
   'account.registered': { schemaVersion: 1, ...ofAccount },
   'account.renamed': { schemaVersion: 1, ...ofAccount },
+  'product.created': { schemaVersion: 1, ...ofProduct },
+  'product.changed': { schemaVersion: 1, ...ofProduct },
+  'product.removed': { schemaVersion: 1, ...ofProduct },
+  'review.posted': { schemaVersion: 1, ...ofProduct },
+  'review.removed': { schemaVersion: 1, ...ofProduct },
+  'category.created': { schemaVersion: 1, ...ofCategory },
+  'category.changed': { schemaVersion: 1, ...ofCategory },
+  'category.removed': { schemaVersion: 1, ...ofCategory },
+  'prices.changed': { schemaVersion: 1, aggregate: 'prices', keyOf: ({ rule }) => rule },
 };

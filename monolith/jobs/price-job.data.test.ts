@@ -31,7 +31,7 @@ test('prices change by rule, in one statement a rule, and readers see it at once
   const { result, statements } = await countStatements(shop.database.sequelize, () =>
     runPriceJob({ writes: shop.deps.catalogue.writes }),
   );
-  expect(statements).toHaveLength(nightlyRules.length);
+  expect(statements.filter((sql) => /^\s*UPDATE products/.test(sql))).toHaveLength(nightlyRules.length);
   expect(result).toEqual([
     { rule: 'clearance', changed: 1 },
     { rule: 'favourites', changed: 1 },

@@ -34,7 +34,12 @@ const sideFigures = z.object({
   latency: z.array(count).max(2 * latencyBuckets.count),
 });
 
-const sides = z.object({ monolith: sideFigures, service: sideFigures });
+const sides = z.object({
+  monolith: sideFigures,
+  service: sideFigures,
+  /** Reads whose two answers were compared, and those of them that differed. */
+  mismatches: z.object({ compared: count, different: count }).default({ compared: 0, different: 0 }),
+});
 
 /** What stands at `<root>/canary/<slice>/proxies/<proxy id>`. */
 export const canaryReportSchema = z.object({
@@ -83,6 +88,8 @@ export const canaryStandingSchema = z.object({
   samples: perSide(count),
   errors: perSide(count),
   p99Ms: perSide(z.number().nullable()),
+  /** Reads that were compared, and those of them that differed; left out by proxies that do not compare. */
+  mismatches: z.object({ compared: count, different: count }).optional(),
   /** The monolith's figures at the last step below 100 %, where at 100 % there is nothing else to compare with. */
   baseline: sideFigures.nullable(),
   /** The proxy that steers, by its id, and how many proxies' figures are in this. */

@@ -52,6 +52,11 @@ const writes = z.discriminatedUnion('owner', [
   }),
 ]);
 
+const shadow = z.strictObject({
+  /** Scales every share that the slice file has compared, in percent: 0 compares nothing. */
+  percent: percentage,
+});
+
 const change = z.strictObject({
   /** Names this change and no other, so that an unknown outcome can be read back. */
   id: z.string().min(1).max(64),
@@ -66,6 +71,8 @@ export const flagDocumentSchema = z
     stage: z.enum(stages),
     reads,
     writes,
+    /** Without it as much is compared as the slice file says. */
+    shadow: shadow.optional(),
     /** Grows with each change of the owner of the slice's writes; a write sent under an older one is refused. */
     epoch: z.int().min(1),
     /** Who made the last change, when and why. */

@@ -13,6 +13,8 @@ export const forceSideHeader = 'x-strangler-force-side';
 export const operatorTokenHeader = 'x-strangler-operator';
 /** The epoch under which the proxy forwarded a write; a service refuses one that is stale. */
 export const epochHeader = 'x-strangler-epoch';
+/** On a copy of a request, with the value `1`: the proxy asks to compare the answer with another one, and no user sees it. */
+export const shadowHeader = 'x-strangler-shadow';
 
 export const requestIdHeader = 'x-request-id';
 export const traceparentHeader = 'traceparent';

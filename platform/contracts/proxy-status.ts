@@ -53,6 +53,14 @@ const sliceWrites = z.object({
   acknowledged: z.string().nullable(),
 });
 
+const shadowMinute = z.object({
+  slice: z.string(),
+  /** Comparisons of the last minute by how they ended: `same`, `lag`, `different`, … */
+  outcomes: z.record(z.string(), z.number()),
+  /** Samples of the last minute that were not compared, by why. */
+  dropped: z.record(z.string(), z.number()),
+});
+
 const worker = z.object({
   worker: z.number(),
   pid: z.number(),
@@ -62,6 +70,8 @@ const worker = z.object({
   upstreams: z.array(upstream),
   inFlight: z.number(),
   writes: z.array(sliceWrites).optional(),
+  /** Of the slices whose answers are compared. */
+  shadow: z.array(shadowMinute).optional(),
 });
 
 export const proxyStatusSchema = z.object({
@@ -81,4 +91,5 @@ export const proxyStatusSchema = z.object({
 export type ProxyStatus = z.infer<typeof proxyStatusSchema>;
 export type WorkerStatus = z.infer<typeof worker>;
 export type SliceWritesStatus = z.infer<typeof sliceWrites>;
+export type ShadowMinute = z.infer<typeof shadowMinute>;
 export type ObeyedFlag = z.infer<typeof obeyedFlag>;

@@ -113,11 +113,16 @@ describe('a slice file', () => {
       maxP99Ratio: 1.5,
       p99SlackMs: 10,
       minSamples: 200,
+      maxMismatchRate: null,
     };
     expect(defaultCanaryBounds).toEqual(usual);
     expect(parseSliceFile(good, 'slice.yaml').slice?.gates.canary).toEqual(usual);
     const { slice } = parseSliceFile(`${good}gates: { canary: { steps: [ 0.5, 100 ], bake: 5m } }`, 'slice.yaml');
     expect(slice?.gates.canary).toEqual({ ...usual, steps: [0.5, 100], bakeMs: 300_000 });
+    const compared = parseSliceFile(`${good}shadow: {}`, 'slice.yaml').slice;
+    expect(compared?.gates.canary).toEqual({ ...usual, maxMismatchRate: 0.001 });
+    const strict = parseSliceFile(`${good}gates: { canary: { maxMismatchRate: 0 } }`, 'slice.yaml').slice;
+    expect(strict?.gates.canary.maxMismatchRate).toBe(0);
   });
 
   test.each([

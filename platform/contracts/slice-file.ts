@@ -134,6 +134,15 @@ const canaryGate = z.strictObject({
       "By how much the service's 99th percentile may exceed the monolith's whatever the ratio: between 2 ms and 4 ms nobody can tell. " +
         'Default: 10ms.',
     ),
+  maxMismatchRate: z
+    .number()
+    .min(0)
+    .max(1)
+    .optional()
+    .describe(
+      'The share of the compared reads that the service may answer otherwise than the monolith; one that has more steps back. ' +
+        'Default: 0.001 where `shadow` compares, else none.',
+    ),
   minSamples: z
     .int()
     .min(1)
@@ -226,6 +235,8 @@ export type CanaryBounds = {
   maxP99Ratio: number;
   p99SlackMs: number;
   minSamples: number;
+  /** Share of compared reads, 0 to 1; null: not bounded. */
+  maxMismatchRate: number | null;
 };
 
 /** One slice, as its `slice.yaml` describes it, with everything that may be left out filled in. */
@@ -246,7 +257,7 @@ export type Slice = {
 };
 
 /** What a slice file that says nothing of `gates` asks for. */
-export const defaultCanaryBounds: CanaryBounds = readCanaryBounds(canaryGate.parse({}));
+export const defaultCanaryBounds: CanaryBounds = readCanaryBounds(canaryGate.parse({}), null);
 
 /** One thing wrong with a slice file: where it stands and what was expected. */
 export type SliceFileFault = { file: string; line: number; path: string; message: string };
@@ -315,7 +326,7 @@ export const parseSliceFile = (text: string, file: string): SliceFileResult => {
       openapi: parsed.data.openapi ?? null,
       shadow,
       compare: readCompare(compare),
-      gates: { canary: readCanaryBounds(gates.canary), shadow: readShadowBounds(shadow, gates.shadow) },
+      gates: { canary: readCanaryBounds(gates.canary, shadow), shadow: readShadowBounds(shadow, gates.shadow) },
     },
     faults: [],
   };
@@ -334,8 +345,19 @@ const readRoute = (route: string | { route: string; access: 'read' | 'write' }):
   return { method, path, access: typeof route === 'string' ? usual : route.access };
 };
 
-function readCanaryBounds({ bake, p99Slack, ...bounds }: z.infer<typeof canaryGate>): CanaryBounds {
-  return { ...bounds, bakeMs: parseDurationMs(bake)!, p99SlackMs: parseDurationMs(p99Slack)! };
+/** Where reads are compared and nothing is said of a bound. */
+const usualMismatchRate = 0.001;
+
+function readCanaryBounds(
+  { bake, p99Slack, maxMismatchRate, ...bounds }: z.infer<typeof canaryGate>,
+  shadow: SliceShadow | null,
+): CanaryBounds {
+  return {
+    ...bounds,
+    bakeMs: parseDurationMs(bake)!,
+    p99SlackMs: parseDurationMs(p99Slack)!,
+    maxMismatchRate: maxMismatchRate ?? (shadow === null ? null : usualMismatchRate),
+  };
 }
 
 const readSliceTable = ({ source, target, key, columns, transform, reference }: z.infer<typeof table>): SliceTable => ({

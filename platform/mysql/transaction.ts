@@ -1,6 +1,7 @@
 import { types } from 'node:util';
 import type { Pool, PoolConnection } from 'mysql2/promise';
 import { type Backoff, nextBackoffMs, pause } from '../backoff.ts';
+import { undoneWhereItFails } from '../outbox/told-events.ts';
 
 export type Isolation = 'READ COMMITTED' | 'REPEATABLE READ' | 'SERIALIZABLE';
 
@@ -45,7 +46,7 @@ export async function withTransaction<T>(
   let delayMs: number | undefined;
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await once(pool, isolation, fn, acquireTimeoutMs);
+      return await undoneWhereItFails(() => once(pool, isolation, fn, acquireTimeoutMs));
     } catch (error) {
       const conflict = conflictOf(error);
       if (conflict === undefined || attempt >= maxAttempts) throw error;

@@ -3,6 +3,7 @@ import type { RowVersion } from '../contracts/row-message.ts';
 import { currentRequest } from '../http/request-context.ts';
 import type { Execute } from './execute.ts';
 import { outboxInsertSql } from './schema.ts';
+import { tellListener } from './told-events.ts';
 
 /** Something that has happened, told by application code in the transaction in which it happened. */
 export type DomainEvent = {
@@ -71,6 +72,7 @@ export async function record(event: DomainEvent, execute: Execute): Promise<stri
   const op = type.slice(type.indexOf('.') + 1);
   const headers = JSON.stringify(headersOfRequest());
   await execute(insertSql, [aggregate, key, epoch, `${slice}.${type}`, aggregate, key, op, payload, headers]);
+  tellListener({ type, key, payload: data });
   return id;
 }
 

@@ -201,6 +201,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
         ADMIN_PORT: String(ports[`${name}-admin`]),
         WORKERS: String(plan.workersPerProxy),
         MONOLITH_URL: at('monolith'),
+        REDIS_URL: stack.redisUrl,
         CONSUL_URL: stack.consulUrl,
         STRANGLER_FLAGS: flags,
         STRANGLER_SLICES: plan.slicesFolder,

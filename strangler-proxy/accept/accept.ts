@@ -67,6 +67,7 @@ export function createAccept({ limits, trusts, isOperatorToken }: AcceptOptions)
         body,
         clientAwaitsContinue: false,
         kept: null,
+        tap: null,
       },
       requestId,
       traceparent,

@@ -1,5 +1,6 @@
 import { stranglerHeaderPrefix } from '@strangler/platform/contracts/headers.ts';
 import type { KeptBody } from '../forward/kept-body.ts';
+import type { Tap } from '../shadow/tap.ts';
 import { type ClientIdentity, identityHeaderNames, identityHeaderPrefix } from './client-identity.ts';
 import type { BodyFraming } from './framing.ts';
 import { hopByHopNames, namedByConnection } from './hop-by-hop.ts';
@@ -24,6 +25,8 @@ export type OutgoingRequest = {
   clientAwaitsContinue: boolean;
   /** What has been sent of the body, for a write that may have to be sent again; null where nothing is kept. */
   kept: KeptBody | null;
+  /** Copies the request and its answer as they go by; null where nothing is compared. */
+  tap: Tap | null;
 };
 
 /** The headers of this request that the proxy itself says, and nobody else may. */

@@ -10,6 +10,8 @@ export type CountedReads = { slice: string; changeId: string; changeAt: string; 
 export type ReadCounter = Account & {
   /** What was counted since it was last asked, of each slice at stage `canary`, also where that is nothing. */
   take(): CountedReads[];
+  /** A read of the slice was compared that had been decided under this document. */
+  compared(slice: string, changeId: string | null, outcome: 'fine' | 'different'): void;
 };
 
 /**
@@ -44,6 +46,12 @@ export const createReadCounter = (
       if (reads === null || reads.changeId !== decision.changeId) return;
       count(reads.figures.monolith, 'monolith', request);
       count(reads.figures.service, 'service', request);
+    },
+    compared(slice, changeId, outcome) {
+      const reads = countOf(slice);
+      if (reads === null || reads.changeId !== changeId) return;
+      reads.figures.mismatches.compared += 1;
+      if (outcome === 'different') reads.figures.mismatches.different += 1;
     },
     take() {
       const taken = slices.flatMap((slice) => countOf(slice) ?? []);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { defaultCanaryBounds } from '@strangler/platform/contracts/slice-file.ts';
+import { type CanaryBounds, defaultCanaryBounds } from '@strangler/platform/contracts/slice-file.ts';
 import fc from 'fast-check';
 import { binomialTail, fisherTail } from './exact-tests.ts';
 import { type CanaryProgress, type CanaryVerdict, judgeCanary } from './judge.ts';
@@ -14,7 +14,15 @@ import {
   unpackFigures,
 } from './side-figures.ts';
 
-const bounds = defaultCanaryBounds;
+const usual = defaultCanaryBounds;
+const bounds = usual;
+const none = { compared: 0, different: 0 };
+
+const compared = (random: () => number, reads: number, differing: number) => {
+  const count = { compared: Math.round(reads), different: 0 };
+  for (let read = 0; read < count.compared; read += 1) if (random() < differing) count.different += 1;
+  return count;
+};
 
 /** Random numbers from 0 to 1, the same ones for the same seed (mulberry32). */
 const seeded = (seed: number) => {
@@ -44,7 +52,17 @@ const normal = (random: () => number): number =>
 /** Looks each second of a bake, as the proxy that steers does, and returns what it does first, if anything. */
 const bake = (
   random: () => number,
-  of: { percent: number; readsASecond: number; seconds: number; monolith: Side; service: Side; baseline?: SideFigures },
+  of: {
+    percent: number;
+    readsASecond: number;
+    seconds: number;
+    monolith: Side;
+    service: Side;
+    baseline?: SideFigures;
+    /** Half of all reads are compared, and of those this share differs; none without it. */
+    differing?: number;
+  },
+  bounds: CanaryBounds = usual,
 ): { verdict: CanaryVerdict; atSecond: number } => {
   const since = noneOfBoth();
   const seconds: BothSides[] = [];
@@ -55,6 +73,7 @@ const bake = (
     const now = {
       monolith: second(random, of.readsASecond - atService, of.monolith),
       service: second(random, atService, of.service),
+      mismatches: of.differing === undefined ? none : compared(random, of.readsASecond / 2, of.differing),
     };
     seconds.push(now);
     addBoth(since, now);
@@ -234,10 +253,65 @@ describe('a canary that breaks a bound', () => {
   test('while it waits, or after it has stopped, is stepped back all the same, to 0 where nothing was good', () => {
     const service = { ...noFigures(), requests: 100, errors: 60 };
     const monolith = { ...noFigures(), requests: 300 };
-    const figures = { recent: { monolith, service }, since: { monolith, service }, baseline: null };
+    const both = { monolith, service, mismatches: none };
+    const figures = { recent: both, since: both, baseline: null };
     const progress = { percent: 25, bakedMs: 500_000, good: [], stopped: true };
     expect(judgeCanary(figures, bounds, progress)).toMatchObject({ kind: 'step-back', to: 0 });
     expect(judgeCanary(figures, bounds, { ...progress, good: [50, 5, 1] })).toMatchObject({ kind: 'step-back', to: 5 });
+  });
+});
+
+describe('mismatches', () => {
+  const bounded = { ...usual, maxMismatchRate: 0.001 };
+  const quiet = { percent: 25, readsASecond: 200, seconds: 29, monolith: healthy, service: healthy };
+
+  test('at the bound step back by chance no oftener than once in a thousand bakes', () => {
+    let alarms = 0;
+    for (let run = 0; run < 60; run += 1) {
+      const of = { ...quiet, readsASecond: [20, 100, 200][run % 3]!, differing: [0, 0.0005, 0.001][run % 3]! };
+      if (bake(seeded(9_000 + run), of, bounded).verdict.kind === 'step-back') alarms += 1;
+    }
+    expect(alarms).toBeLessThanOrEqual(1);
+  });
+
+  test('of one read in fifty step back within seconds, and say so', () => {
+    const { verdict, atSecond } = bake(seeded(31), { ...quiet, differing: 0.02 }, bounded);
+    expect(verdict).toMatchObject({ kind: 'step-back', to: 5 });
+    expect(verdict.why).toMatch(
+      /^the service answered \d+ of \d+ compared reads .* otherwise than the monolith; the bound is 0.1 %$/,
+    );
+    expect(atSecond).toBeLessThanOrEqual(6);
+  });
+
+  test('mean nothing where they are not bounded, and everything where none is allowed', () => {
+    expect(bake(seeded(31), { ...quiet, differing: 0.02 }, usual).verdict.kind).not.toBe('step-back');
+    const since = { ...noneOfBoth(), mismatches: { compared: 40, different: 1 } };
+    const figures = { recent: noneOfBoth(), since, baseline: null };
+    const progress = { percent: 25, bakedMs: 500, good: [5], stopped: false };
+    expect(judgeCanary(figures, { ...bounded, maxMismatchRate: 0 }, progress)).toMatchObject({
+      kind: 'step-back',
+      to: 5,
+    });
+    expect(judgeCanary(figures, bounded, progress).kind).toBe('hold');
+  });
+
+  test('that break while it waits, or after it has stopped, step it back all the same', () => {
+    const mismatches = { compared: 400, different: 40 };
+    const figures = { recent: noneOfBoth(), since: { ...noneOfBoth(), mismatches }, baseline: null };
+    const progress = { percent: 25, bakedMs: 500_000, good: [], stopped: true };
+    expect(judgeCanary(figures, bounded, progress)).toMatchObject({ kind: 'step-back', to: 0 });
+    expect(judgeCanary(figures, bounded, { ...progress, stopped: false, good: [5] })).toMatchObject({ to: 5 });
+  });
+
+  test('over the bound and too few to prove it keep it from going up', () => {
+    const side = { ...noFigures(), requests: 500 };
+    const since = { monolith: side, service: side, mismatches: { compared: 400, different: 1 } };
+    const progress = { percent: 25, bakedMs: 500_000, good: [5], stopped: false };
+    const verdict = judgeCanary({ recent: since, since, baseline: null }, bounded, progress);
+    expect(verdict).toMatchObject({ kind: 'hold', state: 'waiting' });
+    expect(verdict.kind === 'hold' && verdict.lacks.join()).toMatch(
+      /^more comparisons: 1 of 400 compared reads \(0.25 %\) differed/,
+    );
   });
 });
 
@@ -251,7 +325,11 @@ describe('little traffic', () => {
         fc.integer({ min: 0, max: 199 }),
         fc.nat(10_000_000),
         (s, m, bakedMs) => {
-          const since = { service: { ...noFigures(), requests: s }, monolith: { ...noFigures(), requests: m } };
+          const since = {
+            ...noneOfBoth(),
+            service: { ...noFigures(), requests: s },
+            monolith: { ...noFigures(), requests: m },
+          };
           const verdict = judgeCanary({ ...quiet, since }, bounds, { percent: 25, bakedMs, good: [], stopped: false });
           if (verdict.kind !== 'hold') throw new Error(`expected it to hold, found ${verdict.kind}`);
           expect(verdict.lacks.join()).toContain(`at the service (${s} of 200)`);
@@ -263,6 +341,7 @@ describe('little traffic', () => {
 
   test('with one error in two hundred reads waits for more', () => {
     const since = {
+      ...noneOfBoth(),
       service: { ...noFigures(), requests: 200, errors: 1 },
       monolith: { ...noFigures(), requests: 600 },
     };

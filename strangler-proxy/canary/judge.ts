@@ -2,7 +2,7 @@ import { type CanaryState, latencyBuckets } from '@strangler/platform/contracts/
 import type { CanaryBounds } from '@strangler/platform/contracts/slice-file.ts';
 import { binomialTail, fisherTail } from './exact-tests.ts';
 import { fasterBy, quantileMs, sumOf } from './latency.ts';
-import type { BothSides, SideFigures } from './side-figures.ts';
+import type { BothSides, Mismatches, SideFigures } from './side-figures.ts';
 
 /** What all proxies together have measured at the present percentage. */
 export type CanaryFigures = {
@@ -33,8 +33,8 @@ export type CanaryVerdict =
 export const falseAlarms = 0.001;
 /** How often figures are looked at. */
 export const lookEveryMs = 1_000;
-/** Errors and latency, each over the recent and over the whole figures. */
-const testsALook = 4;
+/** Errors, latency and, where it is bounded, mismatches, each over the recent and over the whole figures. */
+const testsALook = ({ maxMismatchRate }: CanaryBounds): number => (maxMismatchRate === null ? 4 : 6);
 
 /**
  * Says what to do with a canary. It decides on figures only and knows no clock.
@@ -50,7 +50,10 @@ const testsALook = 4;
  *   with `minSamples` answers of each side, and of the slowest hundredth of all answers, the service's taken as that much
  *   faster as the bound allows, more are the service's than is its share (Fisher's exact test again, here a permutation test).
  *
- * Both tests take reads as independent of each other. A percentage is good when it has baked, both sides have `minSamples` reads
+ * - Mismatches, where `maxMismatchRate` bounds them: a larger share of the compared reads than it allows was answered otherwise
+ *   than by the monolith (exact binomial test). What is late, or differs between two answers of the monolith, is none.
+ *
+ * All tests take reads as independent of each other. A percentage is good when it has baked, both sides have `minSamples` reads
  * (at 100 % the service is enough), and the figures themselves keep the bounds. What is neither broken nor good stays
  * as it is, and what it lacks is said.
  */
@@ -61,7 +64,7 @@ export const judgeCanary = (figures: CanaryFigures, bounds: CanaryBounds, progre
     return { kind: 'hold', state: stopped ? 'stopped' : 'off', why, lacks: ['a percentage above 0'] };
   }
   const looks = Math.max(1, Math.ceil(bounds.bakeMs / lookEveryMs));
-  const alpha = falseAlarms / (testsALook * looks);
+  const alpha = falseAlarms / (testsALook(bounds) * looks);
   const sinceCompared = withBaseline(figures.since, figures.baseline, bounds, percent);
   const broken =
     brokenBound(withBaseline(figures.recent, figures.baseline, bounds, percent), bounds, alpha) ??
@@ -94,18 +97,30 @@ export const judgeCanary = (figures: CanaryFigures, bounds: CanaryBounds, progre
 
 /** At 100 % the monolith has next to no reads: then what it did at the step before is what there is to compare with. */
 const withBaseline = (
-  { monolith, service }: BothSides,
+  { monolith, service, mismatches }: BothSides,
   baseline: SideFigures | null,
   { minSamples }: CanaryBounds,
   percent: number,
 ): BothSides => ({
+  mismatches,
   service,
   monolith: percent === 100 && baseline !== null && monolith.requests < minSamples ? baseline : monolith,
 });
 
 /** Says which bound is proved to be broken, with the figures; null where none is. */
-const brokenBound = ({ monolith, service }: BothSides, bounds: CanaryBounds, alpha: number): string | null => {
-  const { maxErrorRate, minSamples } = bounds;
+const brokenBound = (
+  { monolith, service, mismatches }: BothSides,
+  bounds: CanaryBounds,
+  alpha: number,
+): string | null => {
+  const { maxErrorRate, minSamples, maxMismatchRate } = bounds;
+  if (
+    maxMismatchRate !== null &&
+    mismatchRate(mismatches) > maxMismatchRate &&
+    binomialTail(mismatches.compared, mismatches.different, maxMismatchRate) < alpha
+  ) {
+    return `the service answered ${tellMismatches(mismatches)} otherwise than the monolith; the bound is ${percents(maxMismatchRate)}`;
+  }
   if (
     rateOf(service) > maxErrorRate &&
     binomialTail(service.requests, service.errors, maxErrorRate) < alpha &&
@@ -146,8 +161,8 @@ const slowestShare = (monolith: readonly number[], service: readonly number[]): 
 };
 
 /** What keeps figures that prove nothing bad from being good. */
-const lackingFor = ({ monolith, service }: BothSides, bounds: CanaryBounds, percent: number): string[] => {
-  const { maxErrorRate, minSamples } = bounds;
+const lackingFor = ({ monolith, service, mismatches }: BothSides, bounds: CanaryBounds, percent: number): string[] => {
+  const { maxErrorRate, minSamples, maxMismatchRate } = bounds;
   const lacks: string[] = [];
   const compared = percent === 100 ? [] : [['monolith', monolith] as const];
   for (const [name, { requests }] of [['service', service] as const, ...compared]) {
@@ -161,6 +176,11 @@ const lackingFor = ({ monolith, service }: BothSides, bounds: CanaryBounds, perc
       `more reads: ${tellErrors(service)} is over ${percents(errorBound)}, and too few to prove it either way`,
     );
   }
+  if (maxMismatchRate !== null && mismatchRate(mismatches) > maxMismatchRate) {
+    lacks.push(
+      `more comparisons: ${tellMismatches(mismatches)} differed, over ${percents(maxMismatchRate)}, and too few to prove it either way`,
+    );
+  }
   const p99Bound = p99Of(monolith) * allowedRatio(monolith, bounds);
   if (sumOf(monolith.latency) >= minSamples && p99Of(service) > p99Bound) {
     lacks.push(
@@ -170,11 +190,15 @@ const lackingFor = ({ monolith, service }: BothSides, bounds: CanaryBounds, perc
   return lacks;
 };
 
-const tell = ({ monolith, service }: BothSides): string =>
-  `service ${tellErrors(service)} failed, p99 ${milliseconds(p99Of(service))}; monolith ${tellErrors(monolith)} failed, p99 ${milliseconds(p99Of(monolith))}`;
+const tell = ({ monolith, service, mismatches }: BothSides): string =>
+  `service ${tellErrors(service)} failed, p99 ${milliseconds(p99Of(service))}; monolith ${tellErrors(monolith)} failed, p99 ${milliseconds(p99Of(monolith))}${mismatches.compared === 0 ? '' : `; ${tellMismatches(mismatches)} differed`}`;
 
 const rateOf = ({ requests, errors }: SideFigures): number => (requests === 0 ? 0 : errors / requests);
 const p99Of = ({ latency }: SideFigures): number => quantileMs(latency, 0.99) ?? 0;
+
+const mismatchRate = ({ compared, different }: Mismatches): number => (compared === 0 ? 0 : different / compared);
+const tellMismatches = (one: Mismatches): string =>
+  `${one.different} of ${one.compared} compared reads (${percents(mismatchRate(one))})`;
 
 const tellErrors = (side: SideFigures): string =>
   `${side.errors} of ${side.requests} reads (${percents(rateOf(side))})`;

@@ -3,8 +3,11 @@ import { latencyBuckets, type PackedSideFigures } from '@strangler/platform/cont
 /** Reads of one side: how many, how many failed, and the answers by the bucket of their latency. */
 export type SideFigures = { requests: number; errors: number; latency: number[] };
 
+/** Reads whose two answers were compared, and those of them that differed without an excuse. */
+export type Mismatches = { compared: number; different: number };
+
 /** Both sides over one span of time. */
-export type BothSides = { monolith: SideFigures; service: SideFigures };
+export type BothSides = { monolith: SideFigures; service: SideFigures; mismatches: Mismatches };
 
 export const noFigures = (): SideFigures => ({
   requests: 0,
@@ -12,7 +15,11 @@ export const noFigures = (): SideFigures => ({
   latency: new Array<number>(latencyBuckets.count).fill(0),
 });
 
-export const noneOfBoth = (): BothSides => ({ monolith: noFigures(), service: noFigures() });
+export const noneOfBoth = (): BothSides => ({
+  monolith: noFigures(),
+  service: noFigures(),
+  mismatches: { compared: 0, different: 0 },
+});
 
 export const addFigures = (to: SideFigures, more: SideFigures): void => {
   to.requests += more.requests;
@@ -23,6 +30,8 @@ export const addFigures = (to: SideFigures, more: SideFigures): void => {
 export const addBoth = (to: BothSides, more: BothSides): void => {
   addFigures(to.monolith, more.monolith);
   addFigures(to.service, more.service);
+  to.mismatches.compared += more.mismatches.compared;
+  to.mismatches.different += more.mismatches.different;
 };
 
 /** Only the buckets that hold something, as they stand in Consul. */

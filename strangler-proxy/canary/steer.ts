@@ -288,7 +288,7 @@ class Canary {
     bounds: CanaryBounds,
     progress: Progress,
     verdict: Extract<CanaryVerdict, { kind: 'hold' }>,
-    { monolith, service }: BothSides,
+    { monolith, service, mismatches }: BothSides,
     proxies: number,
   ): Promise<void> {
     const { consul, id } = this.#options;
@@ -308,6 +308,7 @@ class Canary {
       samples: { monolith: monolith.requests, service: service.requests },
       errors: { monolith: monolith.errors, service: service.errors },
       p99Ms: { monolith: quantileMs(monolith.latency, 0.99), service: quantileMs(service.latency, 0.99) },
+      mismatches,
       baseline: progress.baseline === null ? null : packFigures(progress.baseline),
       steering: id,
       proxies,
@@ -327,12 +328,14 @@ class ChangedMeanwhile extends Error {
   }
 }
 
-const packBoth = ({ monolith, service }: BothSides) => ({
+const packBoth = ({ monolith, service, mismatches }: BothSides) => ({
   monolith: packFigures(monolith),
   service: packFigures(service),
+  mismatches,
 });
 
-const unpackBoth = ({ monolith, service }: CanaryReport['recent']): BothSides => ({
+const unpackBoth = ({ monolith, service, mismatches }: CanaryReport['recent']): BothSides => ({
   monolith: unpackFigures(monolith),
   service: unpackFigures(service),
+  mismatches,
 });

@@ -4,6 +4,7 @@ import { epochHeader } from '@strangler/platform/contracts/headers.ts';
 import { staleEpochHeader, staleEpochOf } from '@strangler/platform/contracts/stale-epoch.ts';
 import { lingerOverBody } from '../accept/linger.ts';
 import type { OutgoingRequest } from '../accept/outgoing.ts';
+import type { Tap } from '../shadow/tap.ts';
 import { answerHop, sendAnswerHead } from './answer-head.ts';
 import type { Timed } from './deadlines.ts';
 import type { AddToAnswer, ConnectionAge, FailurePhase, ForwardError, ForwardResult } from './forwarder.ts';
@@ -137,6 +138,7 @@ export class Attempt implements Timed {
     try {
       const add = typeof addToAnswer === 'function' ? addToAnswer(answer.statusCode!) : addToAnswer;
       sendAnswerHead(answer, hop, res, add);
+      this.#parts.outgoing.tap?.answering(answer.statusCode!, answer.rawHeaders, this.#latencyMs);
     } catch (error) {
       queueMicrotask(() => this.#refuseAnswer(answer, error as Error));
       return;
@@ -148,7 +150,7 @@ export class Attempt implements Timed {
     (answer as unknown as WithAttempt)[attemptKey] = this;
     answer.on('error', onAnswerError);
     // What came with the head is in the answer's buffer when this tick is over.
-    process.nextTick(sendBody, this, answer, res);
+    process.nextTick(sendBody, this, answer, res, this.#parts.outgoing.tap);
   }
 
   /** The answer cannot be sent on. Called once httpxy has put its listeners on it, by which it would cut the client off. */
@@ -281,6 +283,7 @@ export class Attempt implements Timed {
         request.removeHeader('content-length');
         request.removeHeader('transfer-encoding');
       }
+      outgoing.tap?.requestWhole();
       request.end();
       return;
     }
@@ -288,7 +291,7 @@ export class Attempt implements Timed {
       outgoing.clientAwaitsContinue = false;
       res.writeContinue();
     }
-    const { kept } = outgoing;
+    const { kept, tap } = outgoing;
     if (outgoing.body.kind === 'chunked') {
       // Said here, where httpxy no longer looks: it closes the connection after each request that says so itself.
       // Left unsaid, Node would turn an empty body into Content-Length 0 and send that of a DELETE without framing.
@@ -300,7 +303,7 @@ export class Attempt implements Timed {
       request.end();
       return;
     }
-    if (outgoing.body.kind === 'chunked' || kept !== null) {
+    if (outgoing.body.kind === 'chunked' || kept !== null || tap !== null) {
       req.on('data', onBodyChunk);
       req.on('end', onBodyEnd);
     }
@@ -311,6 +314,7 @@ export class Attempt implements Timed {
 
   bodyChunk(chunk: Buffer): void {
     this.#parts.outgoing.kept?.add(chunk);
+    this.#parts.outgoing.tap?.requestBytes(chunk);
     this.#bodyBytes += chunk.length;
     if (this.#bodyBytes <= this.#parts.maxBodyBytes) return;
     this.fail('client-body-too-large', `the body is larger than ${this.#parts.maxBodyBytes} bytes`);
@@ -318,6 +322,7 @@ export class Attempt implements Timed {
 
   bodyRead(): void {
     this.#parts.outgoing.kept?.end();
+    this.#parts.outgoing.tap?.requestWhole();
     if (this.#request !== null && !this.#request.writableEnded) copyTrailers(this.#parts.req, this.#request);
   }
 
@@ -389,10 +394,11 @@ const noBytes = Buffer.alloc(0);
 const mostBytesAsString = 16 * 1024;
 
 /** Sends an answer that is here in one go, and the beginning of another at once, though no more may follow for long. */
-function sendBody(attempt: Attempt, answer: Answer, res: ServerResponse): void {
+function sendBody(attempt: Attempt, answer: Answer, res: ServerResponse, tap: Tap | null): void {
   if (attempt.ended) return;
   if (answer.complete) {
     const body: Buffer | null = answer.read();
+    if (tap !== null && body !== null) tap.answerBytes(body);
     if (answer.rawTrailers.length > 0 && res.chunkedEncoding) copyTrailers(answer, res);
     if (body === null) res.end();
     // As a string it goes out with its head in one write; latin1 is a character a byte.
@@ -402,6 +408,8 @@ function sendBody(attempt: Attempt, answer: Answer, res: ServerResponse): void {
   }
   if (res.chunkedEncoding) answer.on('end', onAnswerEnd);
   answer.pipe(res);
+  // Only listens along: the pipe alone says when to go on.
+  if (tap !== null) answer.on('data', (chunk: Buffer) => tap.answerBytes(chunk));
   // An empty write sends the head, in one packet with what is read in this tick. `flushHeaders` would send it apart, and
   // bytes beyond ASCII in it as UTF-8.
   res.write(noBytes);

@@ -13,6 +13,7 @@ import { createForward } from '../forward/hpm-forward.ts';
 import { defaultAgentLimits } from '../forward/upstream-agent.ts';
 import { createWriteGate, type WriteGate } from '../hold/write-gate.ts';
 import { createRequestHandler } from '../request-handler.ts';
+import type { Shadow } from '../shadow/shadow.ts';
 import { createUpgradeHandler, defaultUpgradeLimits } from '../upgrade/upgrade-handler.ts';
 import type { Instance, Outcome, Upstream, Upstreams } from '../upstream/upstream.ts';
 
@@ -44,6 +45,8 @@ export type InProcessWishes = ProxyWishes & {
   gate?: WriteGate;
   /** Default: nobody is kept to where they wrote. */
   ownWrites?: OwnWrites;
+  /** Default: nothing is compared. */
+  shadow?: Pick<Shadow, 'watch'>;
   operatorToken?: string;
   maxRequestsInFlight?: number;
   maxTunnels?: number;
@@ -129,6 +132,7 @@ export async function startTransparentProxy(wishes: InProcessWishes): Promise<In
     forward,
     gate,
     ownWrites: wishes.ownWrites ?? null,
+    shadow: wishes.shadow ?? null,
     account,
     limits,
   });
@@ -168,7 +172,7 @@ export async function startTransparentProxy(wishes: InProcessWishes): Promise<In
 }
 
 /** Lends the listed instances in their order, so that a test knows which one is asked first. */
-function listedInstances(
+export function listedInstances(
   monolith: readonly string[],
   service: readonly string[],
   outcomes: InProcessProxy['outcomes'],

@@ -30,6 +30,7 @@ import { createOwnWrites, type OwnWrites } from '../decide/own-writes.ts';
 import { consulDiscovery } from '../discovery/consul-discovery.ts';
 import type { Discovery } from '../discovery/discovery.ts';
 import { type LastKnown, openLastKnown } from '../discovery/last-known.ts';
+import { shareDiscovery } from '../discovery/share-discovery.ts';
 import { staticDiscovery } from '../discovery/static-discovery.ts';
 import { createForward } from '../forward/hpm-forward.ts';
 import { createWriteGate, type WriteGate } from '../hold/write-gate.ts';
@@ -39,6 +40,7 @@ import { createUpgradeHandler, defaultUpgradeLimits } from '../upgrade/upgrade-h
 import { monolithPolicy, servicePolicy } from '../upstream/policy.ts';
 import { createUpstreams } from '../upstream/upstreams.ts';
 import { isToWorker, sharedNowMs, tellPrimary } from './messages.ts';
+import { startShadowing } from './shadowing.ts';
 
 /** Runs one of the processes that answer on the proxy's port. */
 export const runWorker = async (config: ProxyConfig, log: Log, number: number): Promise<void> => {
@@ -79,6 +81,9 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
     flagOf,
   );
   tellReads(reads, lifecycle);
+  const { shadow, status: shadowStatus } = startShadowing({
+    ...{ config, slices: routes.slices, flagOf, discovery, reads, number, registry, log, lifecycle },
+  });
   const way = {
     accept: createAccept({
       limits,
@@ -95,7 +100,7 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
     upstreams,
     account: tellAll([createRequestMetrics(registry), createAccessLog(log, config.accessLog), reads]),
   };
-  const handler = createRequestHandler({ ...way, forward, gate, ownWrites, limits });
+  const handler = createRequestHandler({ ...way, forward, gate, ownWrites, shadow, limits });
   const upgrades = createUpgradeHandler({ ...way, limits: { ...defaultUpgradeLimits, ...config.upgrades } });
 
   const status = (): WorkerStatus => ({
@@ -110,6 +115,7 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
     upstreams: upstreams.status(),
     inFlight: handler.inFlight() + upgrades.open(),
     writes: gate.status(),
+    shadow: shadowStatus(),
   });
   obeyPrimary(lifecycle, log, status);
   // Without flags a worker would guess who owns what; it takes no traffic until it knows.
@@ -220,7 +226,7 @@ const knowFlags = async (follower: FlagFollower, gate: WriteGate, log: Log): Pro
 };
 
 const startUpstreams = (config: ProxyConfig, registry: Registry, log: Log, lifecycle: Lifecycle) => {
-  const discovery = openDiscovery(config, log, lifecycle);
+  const discovery = shareDiscovery(openDiscovery(config, log, lifecycle));
   const upstreams = createUpstreams({
     monolithOrigins: config.monolithOrigins,
     discovery,

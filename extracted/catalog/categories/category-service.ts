@@ -6,6 +6,8 @@ import type { CacheInvalidation } from '../cache/invalidation.ts';
 import { everythingScope } from '../cache/scope.ts';
 import type { Clock } from '../clock.ts';
 import { change, type Executor, isDuplicate, select } from '../database.ts';
+import type { CategoryTold } from '../events/catalog-events.ts';
+import type { EventRecorder } from '../events/event-recorder.ts';
 import type { Fenced } from '../fenced.ts';
 import { invalid } from '../http/invalid.ts';
 import { lineOfText } from '../http/text.ts';
@@ -38,11 +40,13 @@ export function createCategoryService({
   pool,
   invalidation,
   fenced,
+  events,
   clock,
 }: {
   pool: Pool;
   invalidation: CacheInvalidation;
   fenced: Fenced;
+  events: EventRecorder;
   clock: Clock;
 }): CategoryService {
   /** Locks the whole (small) tree: two moves at the same time could make a cycle that neither sees. */
@@ -72,6 +76,7 @@ export function createCategoryService({
           'INSERT INTO categories (name, slug, parent_id, created_at, updated_at) VALUES (?, ?, ?, ?, ?)',
           [fields.name, fields.slug, fields.parent_id, now, now],
         ).catch(explainDuplicate(fields.slug));
+        await events.record('category.created', toldOf({ id, ...fields }, now), executor);
         return categoryView({ id, ...fields });
       }),
 
@@ -82,13 +87,15 @@ export function createCategoryService({
         if (fields.parent_id !== null && wouldMakeCycle(parents, { id, parentId: fields.parent_id })) {
           throw invalid('body', 'parent_id', 'must not be the category itself or one beneath it');
         }
+        const now = clock.now();
         await change(executor, 'UPDATE categories SET name = ?, slug = ?, parent_id = ?, updated_at = ? WHERE id = ?', [
           fields.name,
           fields.slug,
           fields.parent_id,
-          clock.now(),
+          now,
           id,
         ]).catch(explainDuplicate(fields.slug));
+        await events.record('category.changed', toldOf({ id, ...fields }, now), executor);
         return categoryView({ id, ...fields });
       }),
 
@@ -102,8 +109,15 @@ export function createCategoryService({
           );
         }
         await change(executor, 'DELETE FROM categories WHERE id = ?', [id]);
+        await events.record('category.removed', { category_id: id, occurred_at: clock.now().toISOString() }, executor);
       }),
   };
+}
+
+/** What events tell of a category that was just written. */
+function toldOf({ id, name, slug, parent_id }: CategoryView, now: Date): CategoryTold {
+  const parent = parent_id === null ? {} : { parent_id };
+  return { category_id: id, name, slug, ...parent, occurred_at: now.toISOString() };
 }
 
 function requireParent(parents: Parents, parentId: number | null): void {

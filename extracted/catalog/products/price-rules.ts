@@ -5,6 +5,7 @@ import type { CacheInvalidation } from '../cache/invalidation.ts';
 import { everythingScope } from '../cache/scope.ts';
 import type { Clock } from '../clock.ts';
 import { change, isDuplicate, select } from '../database.ts';
+import type { EventRecorder } from '../events/event-recorder.ts';
 import type { Fenced } from '../fenced.ts';
 
 const cents = z.int().min(0).max(100_000_000);
@@ -50,11 +51,13 @@ export function createPriceRules({
   pool,
   invalidation,
   fenced,
+  events,
   clock,
 }: {
   pool: Pool;
   invalidation: CacheInvalidation;
   fenced: Fenced;
+  events: EventRecorder;
   clock: Clock;
 }): PriceRules {
   const find: PriceRules['find'] = async ({ run, rule }) => {
@@ -78,6 +81,8 @@ export function createPriceRules({
       );
       const told = 'UPDATE price_rule_runs SET changed = ? WHERE run = ? AND rule = ?';
       await change(connection, told, [changed, run, rule]);
+      const data = { run, rule, percent, changed, occurred_at: now.toISOString() };
+      await events.record('prices.changed', data, connection);
       return { run, rule, changed };
     });
 

@@ -5,6 +5,8 @@ import type { CacheInvalidation } from '../cache/invalidation.ts';
 import { listsScope, productScope } from '../cache/scope.ts';
 import type { Clock } from '../clock.ts';
 import { change, type Executor, isDuplicate, select } from '../database.ts';
+import type { ProductTold } from '../events/catalog-events.ts';
+import type { EventRecorder } from '../events/event-recorder.ts';
 import type { Fenced } from '../fenced.ts';
 import { ifMatchMatches } from '../http/entity-tag.ts';
 import { invalid } from '../http/invalid.ts';
@@ -38,11 +40,13 @@ export function createProductService({
   pool,
   invalidation,
   fenced,
+  events,
   clock,
 }: {
   pool: Pool;
   invalidation: CacheInvalidation;
   fenced: Fenced;
+  events: EventRecorder;
   clock: Clock;
 }): ProductService {
   /** Writes what `changesOf` makes of the row, if it is still the row that the client has seen. */
@@ -57,7 +61,8 @@ export function createProductService({
           const changes = changesOf(row);
           const moved = changes.category_id !== undefined && changes.category_id !== Number(row.category_id);
           if (moved) await requireCategory(connection, changes.category_id as number);
-          const columns = { ...changes, version: row.version + 1, updated_at: clock.now() };
+          const now = clock.now();
+          const columns = { ...changes, version: row.version + 1, updated_at: now };
           const assigned = Object.entries(columns).filter(([, value]) => value !== undefined);
           const { found } = await change(
             connection,
@@ -69,7 +74,14 @@ export function createProductService({
             ],
           ).catch(explainDuplicate(changes.sku));
           if (found === 0) throw stale(id);
-          return changes.archived_at ? row : loadProduct(connection, id);
+          if (changes.archived_at) {
+            const told = { product_id: id, version: row.version + 1, occurred_at: now.toISOString() };
+            await events.record('product.removed', told, connection);
+            return row;
+          }
+          const changed = await loadProduct(connection, id);
+          await events.record('product.changed', toldOf(changed), connection);
+          return changed;
         }),
       ),
     );
@@ -92,7 +104,9 @@ export function createProductService({
             `INSERT INTO products (${names.join(', ')}) VALUES (${names.map(() => '?').join(', ')})`,
             Object.values(columns),
           ).catch(explainDuplicate(fields.sku));
-          return loadProduct(connection, id);
+          const made = await loadProduct(connection, id);
+          await events.record('product.created', toldOf(made), connection);
+          return made;
         });
       // Somebody may have been told that there is no product of the id that this one gets.
       const row = await fenced(() =>
@@ -120,6 +134,21 @@ export function createProductService({
     async archive(id, ifMatch) {
       await update(id, ifMatch, () => ({ active: false, archived_at: clock.now() }));
     },
+  };
+}
+
+/** What events tell of a product that was just written. */
+function toldOf(row: ProductRow): ProductTold {
+  return {
+    product_id: Number(row.id),
+    version: row.version,
+    sku: row.sku,
+    name: row.name,
+    category_id: Number(row.category_id),
+    price_cents: row.price_cents,
+    currency: row.currency,
+    active: Boolean(row.active),
+    occurred_at: row.updated_at.toISOString(),
   };
 }
 

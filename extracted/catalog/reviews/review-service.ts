@@ -8,11 +8,13 @@ import type { CacheInvalidation } from '../cache/invalidation.ts';
 import { listsScope, productScope } from '../cache/scope.ts';
 import type { Clock } from '../clock.ts';
 import { change, type Executor, isDuplicate, select } from '../database.ts';
+import type { ReviewTold } from '../events/catalog-events.ts';
+import type { EventRecorder } from '../events/event-recorder.ts';
 import type { Fenced } from '../fenced.ts';
 import { lineOfText, paragraphs } from '../http/text.ts';
 import type { ProductRow } from '../products/product-row.ts';
 import { noSuchProduct } from '../products/product-service.ts';
-import { type Rating, ratingColumns, withoutReview, withReview } from '../products/rating.ts';
+import { type Rating, ratingAverage, ratingColumns, withoutReview, withReview } from '../products/rating.ts';
 import { type ReviewRow, type ReviewView, reviewView, selectReviews } from './review-view.ts';
 
 export const newReview = z.strictObject({
@@ -39,12 +41,14 @@ export function createReviewService({
   pool,
   invalidation,
   fenced,
+  events,
   authorNames,
   clock,
 }: {
   pool: Pool;
   invalidation: CacheInvalidation;
   fenced: Fenced;
+  events: EventRecorder;
   authorNames: AuthorNames;
   clock: Clock;
 }): ReviewService {
@@ -64,8 +68,13 @@ export function createReviewService({
       ),
     );
 
-  const writeRating = async (executor: Executor, { id, version }: RatedProduct, rating: Rating): Promise<void> => {
-    const columns = { ...ratingColumns(rating), version: version + 1, updated_at: clock.now() };
+  const writeRating = async (
+    executor: Executor,
+    { id, version }: RatedProduct,
+    rating: Rating,
+    now: Date,
+  ): Promise<void> => {
+    const columns = { ...ratingColumns(rating), version: version + 1, updated_at: now };
     const assigned = Object.keys(columns).map((column) => `${column} = ?`);
     await change(executor, `UPDATE products SET ${assigned.join(', ')} WHERE id = ?`, [...Object.values(columns), id]);
   };
@@ -78,15 +87,19 @@ export function createReviewService({
       return withProduct(productId, async (executor, product) => {
         if (authorName.status === 'rejected') throw authorName.reason;
         await addAuthor(executor, { id: author.id, name: authorName.value });
+        const now = clock.now();
         const { id } = await change(
           executor,
           'INSERT INTO reviews (product_id, author_id, rating, title, body, created_at) VALUES (?, ?, ?, ?, ?, ?)',
-          [productId, author.id, review.rating, review.title, review.body, clock.now()],
+          [productId, author.id, review.rating, review.title, review.body, now],
         ).catch((error: unknown) => {
           if (!isDuplicate(error)) throw error;
           throw problems.conflict(`Account ${author.id} has already reviewed product ${productId}`);
         });
-        await writeRating(executor, product, withReview(ratingOf(product), review.rating));
+        const rating = withReview(ratingOf(product), review.rating);
+        await writeRating(executor, product, rating, now);
+        const told = { id, productId, accountId: author.id, stars: review.rating };
+        await events.record('review.posted', toldOf(told, rating, now), executor);
         const [row] = await select<ReviewRow>(executor, `${selectReviews} WHERE r.id = ?`, [id]);
         return reviewView(row as ReviewRow);
       });
@@ -104,7 +117,11 @@ export function createReviewService({
           throw problems.forbidden('A review is deleted by its author or by an admin');
         }
         await change(executor, 'DELETE FROM reviews WHERE id = ?', [reviewId]);
-        await writeRating(executor, product, withoutReview(ratingOf(product), review.rating));
+        const now = clock.now();
+        const rating = withoutReview(ratingOf(product), review.rating);
+        await writeRating(executor, product, rating, now);
+        const told = { id: reviewId, productId, accountId: Number(review.author_id), stars: review.rating };
+        await events.record('review.removed', toldOf(told, rating, now), executor);
       }),
   };
 }
@@ -113,4 +130,21 @@ type RatedProduct = Pick<ProductRow, 'id' | 'rating_sum' | 'rating_count' | 'ver
 
 function ratingOf(product: RatedProduct): Rating {
   return { sum: product.rating_sum, count: product.rating_count };
+}
+
+/** What events tell of a review that was just written or deleted, with the product's rating from then on. */
+function toldOf(
+  review: { id: number; productId: number; accountId: number; stars: number },
+  rating: Rating,
+  now: Date,
+): ReviewTold {
+  return {
+    product_id: review.productId,
+    review_id: review.id,
+    account_id: review.accountId,
+    rating: review.stars,
+    rating_average: ratingAverage(rating),
+    rating_count: rating.count,
+    occurred_at: now.toISOString(),
+  };
 }

@@ -7,6 +7,7 @@ import { QueryTypes, type Sequelize } from 'sequelize';
 import type { AccessTokens } from '../../auth/access-token.ts';
 import { createMachineToken } from '../../auth/machine-token.ts';
 import type { Clock } from '../../clock.ts';
+import { createEventRecorder } from '../../events/event-recorder.ts';
 import type { Models } from '../../models/index.ts';
 import { type CategoryService, createCategoryService } from './category-service.ts';
 import { type CatalogueClient, createCatalogueClient, noCatalogueClient } from './owner/catalogue-client.ts';
@@ -58,16 +59,17 @@ export type CatalogueParts = {
 
 export function createCatalogue(parts: CatalogueParts): Catalogue {
   const { sequelize, models, clock, owner, waitMs } = parts;
-  const categories = createCategoryService({ sequelize, models, clock });
-  const products = createProductService({ sequelize, models, categories, clock });
-  const reviews = createReviewService({ sequelize, models, clock });
+  const events = createEventRecorder(sequelize, () => owner?.now()?.epoch ?? 1);
+  const categories = createCategoryService({ sequelize, models, events, clock });
+  const products = createProductService({ sequelize, models, categories, events, clock });
+  const reviews = createReviewService({ sequelize, models, events, clock });
   const { client, close } = openClient(parts);
   const machineToken = createMachineToken(parts.accessTokens);
   const readFence: Select = (sql, slice) => sequelize.query(sql, { type: QueryTypes.SELECT, replacements: [slice] });
   const writes = writesOfOwner({
     owner,
     closed: owner && closedFence(readFence, owner.slice),
-    local: localWrites({ sequelize, clock, products, categories, reviews }),
+    local: localWrites({ sequelize, events, clock, products, categories, reviews }),
     remote: (epoch) => remoteWrites({ client, machineToken, epoch }),
     waitMs,
   });

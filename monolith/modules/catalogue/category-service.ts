@@ -8,6 +8,8 @@ import {
 } from 'sequelize';
 import { z } from 'zod';
 import type { Clock } from '../../clock.ts';
+import type { EventRecorder } from '../../events/event-recorder.ts';
+import type { CategoryTold } from '../../events/shop-events.ts';
 import { invalid } from '../../http/invalid.ts';
 import { lineOfText } from '../../http/text.ts';
 import { inTransaction } from '../../transaction.ts';
@@ -45,10 +47,12 @@ export type CategoryService = {
 export function createCategoryService({
   sequelize,
   models: { Category },
+  events,
   clock,
 }: {
   sequelize: Sequelize;
   models: CatalogueModels;
+  events: EventRecorder;
   clock: Clock;
 }): CategoryService {
   /** Locks the whole (small) tree: two moves at the same time could make a cycle that neither sees. */
@@ -99,7 +103,9 @@ export function createCategoryService({
         const row = await Category.create({ ...fields, created_at: now, updated_at: now }, { transaction }).catch(
           explainDuplicate(fields.slug),
         );
-        return categoryView(row);
+        const view = categoryView(row);
+        await events.record('category.created', toldOf(view, now), transaction);
+        return view;
       }),
 
     replace: (id, fields) =>
@@ -110,22 +116,34 @@ export function createCategoryService({
         if (fields.parent_id !== null && wouldMakeCycle(parents, { id, parentId: fields.parent_id })) {
           throw invalid('body', 'parent_id', 'must not be the category itself or one beneath it');
         }
-        await Category.update({ ...fields, updated_at: clock.now() }, { where: { id }, transaction }).catch(
+        const now = clock.now();
+        await Category.update({ ...fields, updated_at: now }, { where: { id }, transaction }).catch(
           explainDuplicate(fields.slug),
         );
-        return categoryView({ id, ...fields });
+        const view = categoryView({ id, ...fields });
+        await events.record('category.changed', toldOf(view, now), transaction);
+        return view;
       }),
 
-    async remove(id) {
-      const removed = await Category.destroy({ where: { id } }).catch((error: unknown) => {
-        if (!(error instanceof ForeignKeyConstraintError)) throw error;
-        throw problems.conflict(
-          `Category ${id} is not empty: move or delete its categories, and move its products, archived ones included`,
-        );
-      });
-      if (removed === 0) throw noSuchCategory(id);
-    },
+    remove: (id) =>
+      inTransaction(sequelize, async (transaction) => {
+        const removed = await Category.destroy({ where: { id }, transaction }).catch((error: unknown) => {
+          if (!(error instanceof ForeignKeyConstraintError)) throw error;
+          throw problems.conflict(
+            `Category ${id} is not empty: move or delete its categories, and move its products, archived ones included`,
+          );
+        });
+        if (removed === 0) throw noSuchCategory(id);
+        const data = { category_id: id, occurred_at: clock.now().toISOString() };
+        await events.record('category.removed', data, transaction);
+      }),
   };
+}
+
+/** What events tell of a category that was just written. */
+function toldOf({ id, name, slug, parent_id }: CategoryView, now: Date): CategoryTold {
+  const parent = parent_id === null ? {} : { parent_id };
+  return { category_id: id, name, slug, ...parent, occurred_at: now.toISOString() };
 }
 
 function requireParent(parents: ReadonlyMap<number, number | null>, parentId: number | null): void {

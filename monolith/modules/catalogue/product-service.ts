@@ -1,6 +1,8 @@
 import { problems } from '@strangler/platform/http/problem.ts';
 import { type Sequelize, type Transaction, UniqueConstraintError } from 'sequelize';
 import type { Clock } from '../../clock.ts';
+import type { EventRecorder } from '../../events/event-recorder.ts';
+import type { ProductTold } from '../../events/shop-events.ts';
 import { ifMatchMatches } from '../../http/entity-tag.ts';
 import { invalid } from '../../http/invalid.ts';
 import { type Page, pageOf } from '../../http/paging.ts';
@@ -33,11 +35,13 @@ export function createProductService({
   sequelize,
   models: { Product, Category },
   categories,
+  events,
   clock,
 }: {
   sequelize: Sequelize;
   models: CatalogueModels;
   categories: CategoryService;
+  events: EventRecorder;
   clock: Clock;
 }): ProductService {
   const withCategory = { model: Category, as: 'category', attributes: ['id', 'name', 'slug'] };
@@ -76,12 +80,20 @@ export function createProductService({
       if (changes.category_id !== undefined && changes.category_id !== Number(row.category_id)) {
         await requireCategory(changes.category_id, transaction);
       }
+      const now = clock.now();
       const [updated] = await Product.update(
-        { ...changes, version: row.version + 1, updated_at: clock.now() },
+        { ...changes, version: row.version + 1, updated_at: now },
         { where: { id, version: row.version }, transaction },
       ).catch(explainDuplicate(changes.sku));
       if (updated === 0) throw stale(id);
-      return changes.archived_at ? row : load(id, transaction);
+      if (changes.archived_at) {
+        const told = { product_id: id, version: row.version + 1, occurred_at: now.toISOString() };
+        await events.record('product.removed', told, transaction);
+        return row;
+      }
+      const changed = await load(id, transaction);
+      await events.record('product.changed', toldOf(changed), transaction);
+      return changed;
     });
 
   return {
@@ -115,7 +127,9 @@ export function createProductService({
         const { id } = await Product.create({ ...fields, created_at: now, updated_at: now }, { transaction }).catch(
           explainDuplicate(fields.sku),
         );
-        return load(Number(id), transaction);
+        const made = await load(Number(id), transaction);
+        await events.record('product.created', toldOf(made), transaction);
+        return made;
       });
       return { ...productRepresentation(row), id: Number(row.id) };
     },
@@ -139,6 +153,21 @@ export function createProductService({
     async archive(id, ifMatch) {
       await update(id, ifMatch, () => ({ active: false, archived_at: clock.now() }));
     },
+  };
+}
+
+/** What events tell of a product that was just written. */
+function toldOf(row: ProductWithCategory): ProductTold {
+  return {
+    product_id: Number(row.id),
+    version: row.version,
+    sku: row.sku,
+    name: row.name,
+    category_id: Number(row.category.id),
+    price_cents: row.price_cents,
+    currency: row.currency,
+    active: Boolean(row.active),
+    occurred_at: row.updated_at.toISOString(),
   };
 }
 

@@ -12,12 +12,14 @@ import {
 import { z } from 'zod';
 import { type Identity, unauthorized } from '../../auth/auth.ts';
 import type { Clock } from '../../clock.ts';
+import type { EventRecorder } from '../../events/event-recorder.ts';
+import type { ReviewTold } from '../../events/shop-events.ts';
 import { type Cursor, decodeCursor, listFingerprint, type Page, pageOf, pageParameters } from '../../http/paging.ts';
 import { lineOfText, paragraphs } from '../../http/text.ts';
 import type { Models } from '../../models/index.ts';
 import { inTransaction } from '../../transaction.ts';
 import type { ReviewRow } from './models.ts';
-import { type Rating, ratingColumns, withoutReview, withReview } from './rating.ts';
+import { type Rating, ratingAverage, ratingColumns, withoutReview, withReview } from './rating.ts';
 
 /** A review as the API shows it. */
 export type ReviewView = {
@@ -68,10 +70,12 @@ type ReviewWithAuthor = ReviewRow & { author: { id: number; display_name: string
 export function createReviewService({
   sequelize,
   models: { Account, Product, Review },
+  events,
   clock,
 }: {
   sequelize: Sequelize;
   models: Models;
+  events: EventRecorder;
   clock: Clock;
 }): ReviewService {
   const withAuthor = { model: Account, as: 'author', attributes: ['id', 'display_name'] };
@@ -89,11 +93,13 @@ export function createReviewService({
     return row;
   };
 
-  const writeRating = (id: number, version: number, rating: Rating, transaction: Transaction) =>
-    Product.update(
-      { ...ratingColumns(rating), version: version + 1, updated_at: clock.now() },
-      { where: { id }, transaction },
-    );
+  const writeRating = (
+    { id, version }: { id: number; version: number },
+    rating: Rating,
+    now: Date,
+    transaction: Transaction,
+  ) =>
+    Product.update({ ...ratingColumns(rating), version: version + 1, updated_at: now }, { where: { id }, transaction });
 
   return {
     async list(productId, query) {
@@ -133,8 +139,9 @@ export function createReviewService({
     create: (productId, accountId, review) =>
       inTransaction(sequelize, async (transaction) => {
         const product = await lockProduct(productId, transaction);
+        const now = clock.now();
         const { id } = await Review.create(
-          { ...review, product_id: productId, account_id: accountId, created_at: clock.now() },
+          { ...review, product_id: productId, account_id: accountId, created_at: now },
           { transaction },
         ).catch((error: unknown) => {
           if (error instanceof ForeignKeyConstraintError) {
@@ -144,7 +151,9 @@ export function createReviewService({
           throw problems.conflict(`Account ${accountId} has already reviewed product ${productId}`);
         });
         const rating = withReview({ sum: product.rating_sum, count: product.rating_count }, review.rating);
-        await writeRating(productId, product.version, rating, transaction);
+        await writeRating({ id: productId, version: product.version }, rating, now, transaction);
+        const told = { id: Number(id), productId, accountId, stars: review.rating };
+        await events.record('review.posted', toldOf(told, rating, now), transaction);
         const row = await Review.findByPk(id, { include: [withAuthor], raw: true, nest: true, transaction });
         return reviewView(row as unknown as ReviewWithAuthor);
       }),
@@ -159,8 +168,28 @@ export function createReviewService({
         }
         await Review.destroy({ where: { id: reviewId }, transaction });
         const rating = withoutReview({ sum: product.rating_sum, count: product.rating_count }, review.rating);
-        await writeRating(productId, product.version, rating, transaction);
+        const now = clock.now();
+        await writeRating({ id: productId, version: product.version }, rating, now, transaction);
+        const told = { id: reviewId, productId, accountId: Number(review.account_id), stars: review.rating };
+        await events.record('review.removed', toldOf(told, rating, now), transaction);
       }),
+  };
+}
+
+/** What events tell of a review that was just written or deleted, with the product's rating from then on. */
+function toldOf(
+  review: { id: number; productId: number; accountId: number; stars: number },
+  rating: Rating,
+  now: Date,
+): ReviewTold {
+  return {
+    product_id: review.productId,
+    review_id: review.id,
+    account_id: review.accountId,
+    rating: review.stars,
+    rating_average: ratingAverage(rating),
+    rating_count: rating.count,
+    occurred_at: now.toISOString(),
   };
 }
 

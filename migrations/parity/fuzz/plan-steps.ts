@@ -1,0 +1,123 @@
+import fc, { type Arbitrary } from 'fast-check';
+import type { Operation, Parameter, Schema } from './openapi.ts';
+import type { BodyPlan, IdPlan, RolePlan, StepPlan, ValuePlan } from './plan.ts';
+import { planned, unfitting } from './values.ts';
+
+/** Parameters that are not values but take part in a conversation. */
+export const cursorName = /^(cursor|page_?token|after|next)$/i;
+export const isIfMatch = ({ in: where, name }: Parameter): boolean => where === 'header' && /^if-match$/i.test(name);
+export const isIfNoneMatch = ({ in: where, name }: Parameter): boolean =>
+  where === 'header' && /^if-none-match$/i.test(name);
+
+const often = <T>(...choices: readonly (readonly [weight: number, value: T])[]): Arbitrary<T> =>
+  fc.oneof(...choices.map(([weight, value]) => ({ weight, arbitrary: fc.constant(value) })));
+
+/** Sequences of steps, mostly of requests that can succeed; writes more often than reads, for reads follow from them. */
+export function planSequences(operations: readonly Operation[], maxSteps: number): Arbitrary<StepPlan[]> {
+  const steps = operations.map((operation, index) => ({
+    weight: operation.method === 'DELETE' ? 2 : 3,
+    arbitrary: planStep(operation, index),
+  }));
+  return fc.array(fc.oneof(...steps), { minLength: Math.ceil(maxSteps / 2), maxLength: maxSteps, size: 'max' });
+}
+
+function planStep(operation: Operation, index: number): Arbitrary<StepPlan> {
+  const { parameters, bodies, secured } = operation;
+  const inPath = parameters.filter(({ in: where }) => where === 'path');
+  const inQuery = parameters.filter(({ in: where, name }) => where === 'query' && !cursorName.test(name));
+  const has = (is: (parameter: Parameter) => boolean) => parameters.some(is);
+  return fc.record({
+    operation: fc.constant(index),
+    role: planRole(secured),
+    path: fc.record(Object.fromEntries(inPath.map(({ name }) => [name, planId()]))),
+    query: planQuery(inQuery),
+    cursor: has(({ in: where, name }) => where === 'query' && cursorName.test(name))
+      ? often<StepPlan['cursor']>([6, 'none'], [4, 'follow'], [1, 'garbage'], [1, 'elsewhere'])
+      : fc.constant<StepPlan['cursor']>('none'),
+    ifMatch: has(isIfMatch)
+      ? often<StepPlan['ifMatch']>([10, 'current'], [3, 'any'], [2, 'stale'], [1, 'none'], [1, 'garbage'], [1, 'weak'])
+      : fc.constant<StepPlan['ifMatch']>('none'),
+    ifNoneMatch: has(isIfNoneMatch)
+      ? often<StepPlan['ifNoneMatch']>([8, 'none'], [2, 'current'], [1, 'any'], [1, 'garbage'])
+      : fc.constant<StepPlan['ifNoneMatch']>('none'),
+    mediaType: bodies.length === 0 ? fc.constant(0) : often([16, 0], [4, bodies.length - 1], [1, bodies.length]),
+    body: bodies[0] === undefined ? fc.constant<BodyPlan>({ kind: 'none' }) : planBody(bodies[0][1]),
+  });
+}
+
+function planRole(secured: boolean): Arbitrary<RolePlan> {
+  const none = fc.constant<RolePlan>({ kind: 'none' });
+  if (!secured) return none;
+  const pick = fc.nat({ max: 3 });
+  return fc.oneof(
+    { weight: 16, arbitrary: pick.map((at): RolePlan => ({ kind: 'fitting', pick: at })) },
+    { weight: 2, arbitrary: pick.map((at): RolePlan => ({ kind: 'named', pick: at })) },
+    { weight: 1, arbitrary: none },
+    { weight: 1, arbitrary: fc.constant<RolePlan>({ kind: 'bad' }) },
+  );
+}
+
+function planId(): Arbitrary<IdPlan> {
+  const literal = (...texts: string[]) => fc.constantFrom(...texts).map((text): IdPlan => ({ kind: 'literal', text }));
+  return fc.oneof(
+    { weight: 8, arbitrary: fc.constantFrom(0, 0, 0, 1, 1, 2).map((pick): IdPlan => ({ kind: 'known', pick })) },
+    { weight: 4, arbitrary: fc.nat({ max: 60 }).map((pick): IdPlan => ({ kind: 'known', pick })) },
+    { weight: 1, arbitrary: literal('999999', '0', '-1', '1.5', 'abc', '9007199254740993', '%20', '1e3', '01') },
+  );
+}
+
+function planQuery(parameters: readonly Parameter[]): Arbitrary<Record<string, ValuePlan>> {
+  const some = fc.record(Object.fromEntries(parameters.map(({ name, schema }) => [name, planned(name, schema)])), {
+    requiredKeys: parameters.filter(({ required }) => required).map(({ name }) => name),
+  });
+  const wrong = parameters.length === 0 ? fc.constant({}) : fc.oneof(...parameters.map(wrongParameter));
+  const unknown = fc.constant({ unheard_of: { kind: 'literal', value: '1' } satisfies ValuePlan });
+  return fc
+    .tuple(some, fc.oneof({ weight: 12, arbitrary: fc.constant({}) }, { weight: 2, arbitrary: wrong }, unknown))
+    .map(([one, other]) => ({ ...one, ...other }));
+}
+
+const wrongParameter = ({ name, schema }: Parameter): Arbitrary<Record<string, ValuePlan>> =>
+  unfitting(schema).map((value) => ({ [name]: { kind: 'literal', value: typeof value === 'object' ? '' : value } }));
+
+function planBody(schema: Schema): Arbitrary<BodyPlan> {
+  const { properties = {}, required = [] } = schema;
+  const names = Object.keys(properties);
+  const members = fc.record(Object.fromEntries(names.map((name) => [name, planned(name, properties[name] ?? {})])), {
+    requiredKeys: required.filter((name) => name in properties),
+  });
+  const whole = members.map((all): BodyPlan => ({ kind: 'members', members: all }));
+  if (names.length === 0) return whole;
+  const one = fc.constantFrom(...names);
+  const broken = fc
+    .tuple(
+      members,
+      fc.oneof(
+        {
+          weight: 3,
+          arbitrary: one.chain((name) => unfitting(properties[name] ?? {}).map((value) => ({ [name]: value }))),
+        },
+        { weight: 2, arbitrary: one.map((name) => ({ [name]: undefined })) },
+        {
+          weight: 1,
+          arbitrary: fc.constantFrom<Record<string, unknown>>({ unheard_of: 1 }, { id: 7 }, { __proto: 1 }),
+        },
+      ),
+    )
+    .map(([all, changes]): BodyPlan => {
+      const changed: Record<string, ValuePlan> = { ...all };
+      for (const [name, value] of Object.entries(changes)) {
+        if (value === undefined) delete changed[name];
+        else changed[name] = { kind: 'literal', value };
+      }
+      return { kind: 'members', members: changed };
+    });
+  const text = fc
+    .constantFrom('', '{', 'null', '[]', '"text"', '7', '{"a":1,}', '\u00ff', '{}')
+    .map((found): BodyPlan => ({ kind: 'text', text: found }));
+  return fc.oneof(
+    { weight: 14, arbitrary: whole },
+    { weight: 5, arbitrary: broken },
+    { weight: 1, arbitrary: fc.oneof(text, fc.constant<BodyPlan>({ kind: 'none' })) },
+  );
+}
