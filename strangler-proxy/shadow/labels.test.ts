@@ -34,9 +34,12 @@ describe('the role of whoever asks', () => {
 });
 
 describe('what a write changes', () => {
-  test('is the path up to the last thing that it names; a POST to a collection makes something new', () => {
+  test('is the path up to the first thing that it names; a POST to a collection makes something new', () => {
     expect(resourceOf('PATCH', '/api/products/:id', '/api/products/7')).toBe('/api/products/7');
     expect(resourceOf('POST', '/api/products/:id/reviews', '/api/products/7/reviews')).toBe('/api/products/7');
+    expect(resourceOf('DELETE', '/api/products/:id/reviews/:reviewId', '/api/products/7/reviews/9')).toBe(
+      '/api/products/7',
+    );
     expect(resourceOf('POST', '/api/products', '/api/products')).toBeNull();
     expect(resourceOf('PUT', '/api/settings', '/api/settings')).toBe('/api/settings');
   });

@@ -104,8 +104,9 @@ const tellOthers = (redis: Pick<Redis, 'run'>, prefix: string, slice: string, re
 };
 
 /**
- * What a write of this route changes, taken widely: the path up to the first segment that names one thing, `/api/products/7`
- * for `DELETE /api/products/:id/reviews/:reviewId`, since what belongs to a thing often shows in it. Null for a POST to a collection, which makes something that nobody else can have written.
+ * What a write of this route changes: the path up to the first segment that names one thing, `/api/products/7` for
+ * `DELETE /api/products/:id/reviews/:reviewId`, since what is in a thing may show wherever the thing does. Null for a POST
+ * to a collection, which makes something that nobody else can have written.
  */
 export const resourceOf = (method: string, template: string, path: string): string | null => {
   const named = template.split('/').findIndex((segment) => segment.startsWith(':') || segment === '*');
