@@ -44,7 +44,11 @@ const order = async (what: 'reset' | 'stop'): Promise<void> => {
 };
 
 const isUp = async (told: Told | undefined): Promise<boolean> =>
-  told !== undefined && (await fetch(told.control).then(() => true, () => false));
+  told !== undefined &&
+  (await fetch(told.control).then(
+    () => true,
+    () => false,
+  ));
 
 const up = async (): Promise<void> => {
   if (await isUp(read())) return;
@@ -67,7 +71,8 @@ const up = async (): Promise<void> => {
     },
     { withinMs: 120_000 },
   );
-  if (child.exitCode !== null) throw new Error(`the two sides could not start: ${readFileSync(log, 'utf8').slice(-2000)}`);
+  if (child.exitCode !== null)
+    throw new Error(`the two sides could not start: ${readFileSync(log, 'utf8').slice(-2000)}`);
 };
 
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
