@@ -28,7 +28,10 @@ import { NothingRetired } from '../engine/stages/retire-tables.ts';
 import { GateShut, StageInterrupted, StageRefused } from '../engine/stages/stage-work.ts';
 import { OpenApiError } from '../parity/fuzz/openapi.ts';
 import { ScenarioError } from '../parity/scenario.ts';
-import { SideAway } from '../parity/side.ts';
+import { SideUnreachable } from '../parity/side.ts';
+import { ApiDescriptionError } from '../shadow/api-description.ts';
+import { SideAway } from '../shadow/ask-side.ts';
+import { NotReplayable } from '../shadow/replay.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -52,10 +55,11 @@ const spokenFor: readonly (readonly [exitCode: number, ...classes: (new (...args
     CutoverInterrupted,
     FenceOutcomeUnknown,
     KeysExhaustedError,
+    ApiDescriptionError,
   ],
   [exitCodes.usage, NoDatabaseError, KeyArgumentError, OpenApiError, ScenarioError],
   [exitCodes.conflict, FlagConflictError, FenceEpochError, OperationUnderWay, OperationLockLost, CheckpointMoved],
-  [exitCodes.unreachable, RabbitAway, SideAway],
+  [exitCodes.unreachable, RabbitAway, SideAway, SideUnreachable],
   [
     exitCodes.refused,
     SliceNotMappable,
@@ -65,6 +69,7 @@ const spokenFor: readonly (readonly [exitCode: number, ...classes: (new (...args
     StageRefused,
     CutoverRefused,
     NothingRetired,
+    NotReplayable,
   ],
   [exitCodes.interrupted, StageInterrupted],
 ];

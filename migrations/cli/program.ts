@@ -6,6 +6,7 @@ import { exitCodes } from './exit-codes.ts';
 import { addFlagCommands } from './flag-commands.ts';
 import { addParityCommands } from './fuzz-command.ts';
 import { addRepairCommand } from './repair-command.ts';
+import { addShadowCommands } from './shadow-commands.ts';
 import { addStageCommands } from './stage-commands.ts';
 import { addStatusCommand } from './status-command.ts';
 import type { Terminal } from './terminal.ts';
@@ -31,6 +32,7 @@ export const runProgram = async (words: readonly string[], terminal: Terminal): 
   addWritersCommand(program, terminal);
   addDeadLetterCommands(program, terminal);
   addParityCommands(program, terminal);
+  addShadowCommands(program, terminal);
   try {
     await program.parseAsync(words, { from: 'user' });
     return exitCodes.done;

@@ -59,6 +59,7 @@ export const reportSlice = async (
   rabbit: RabbitConnection,
   flag: FlagDocument,
   canary: CanaryStanding | null = null,
+  judgeComparison: () => Promise<Verdict[]> = async () => [],
 ): Promise<SliceReport> => {
   const { sliceName: slice, direction } = databases;
   const [monolith, service] =
@@ -100,11 +101,13 @@ export const reportSlice = async (
   const verified = known.length === reports.length ? known : null;
   const { verified: _not, ...pipe } = figures;
   const judge = direction === 'forward' ? judgeShadow : judgeFlow;
+  const into = nextStage(flag.stage, slice);
+  const compared = into === 'canary' ? await judgeComparison() : [];
   const { lagMs } = figures.lag;
   const boundMs = defaultGateBounds.maxLagMs;
   return {
     ...about,
-    gates: { into: nextStage(flag.stage, slice), verdicts: judge({ ...figures, slice, verified }) },
+    gates: { into, verdicts: [...compared, ...judge({ ...figures, slice, verified })] },
     pipe: { ...pipe, tables: reports },
     wayBack: direction === 'reverse' ? { safe: lagMs <= boundMs, lagMs, boundMs } : null,
   };

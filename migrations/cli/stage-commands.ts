@@ -29,10 +29,15 @@ import {
   withPipeOptions,
 } from './pipe-options.ts';
 import { describePlan } from './plan-view.ts';
+import { judgeSliceComparison } from './shadow-figures.ts';
+import { type RedisOptions, withRedisOption } from './shadow-options.ts';
 import { createStageView, type StageView } from './stage-view.ts';
 import { authorOf, openStore, type StoreOptions, type Terminal, withStoreOption } from './terminal.ts';
 
-type StageOptions = StoreOptions & PipeOptions & BrokerOptions & { reason?: string; by?: string; json?: boolean };
+type StageOptions = StoreOptions &
+  PipeOptions &
+  BrokerOptions &
+  RedisOptions & { reason?: string; by?: string; json?: boolean };
 type MoveOptions = StageOptions & { hold: string };
 type AdvanceOptions = MoveOptions & { force?: boolean; backfill?: boolean; confirm?: string; settle: string };
 
@@ -58,7 +63,7 @@ export const addStageCommands = (program: Command, terminal: Terminal): void => 
       });
     });
 
-  withMoveOptions(withStageOptions(program.command('advance <slice>')))
+  withRedisOption(withMoveOptions(withStageOptions(program.command('advance <slice>'))))
     .description(
       'take a slice one stage on if its gate is open: monolith, sync, shadow, canary, reads, writes (the cut-over), complete',
     )
@@ -77,19 +82,29 @@ export const addStageCommands = (program: Command, terminal: Terminal): void => 
       const settleMs = timeSpanMs('--settle', options.settle);
       const holdMs = timeSpanMs('--hold', options.hold);
       const force = options.force === true;
-      await withWork(slice, options, terminal, async ({ work, stage, document, view, locked, judgeCanary }) => {
-        const to = nextStage(document.stage, slice);
-        if (to === 'writes') return await moveWrites(work(), { to: 'service', holdMs, force }, view);
-        if (to === 'complete') {
-          await confirm(slice, options.confirm, terminal);
-          const after = await locked('advance', () => complete(work(), document, { force, settleMs }));
-          return view.end(sayStage(document, after));
-        }
-        const after = await locked('advance', () =>
-          advance(stage, document, to, { force, skipBackfill: options.backfill === false, judgeCanary }),
-        );
-        view.end(sayStage(document, after));
-      });
+      await withWork(
+        slice,
+        options,
+        terminal,
+        async ({ work, stage, document, view, locked, judgeCanary, judgeComparison }) => {
+          const to = nextStage(document.stage, slice);
+          if (to === 'writes') return await moveWrites(work(), { to: 'service', holdMs, force }, view);
+          if (to === 'complete') {
+            await confirm(slice, options.confirm, terminal);
+            const after = await locked('advance', () => complete(work(), document, { force, settleMs }));
+            return view.end(sayStage(document, after));
+          }
+          const after = await locked('advance', () =>
+            advance(stage, document, to, {
+              force,
+              skipBackfill: options.backfill === false,
+              judgeCanary,
+              judgeComparison,
+            }),
+          );
+          view.end(sayStage(document, after));
+        },
+      );
     });
 
   withMoveOptions(withStageOptions(program.command('rollback <slice>')))
@@ -157,6 +172,8 @@ type Change = {
   view: StageView;
   /** The gate into `reads`. */
   judgeCanary(): Promise<Verdict[]>;
+  /** The gate into `canary`, as far as answers are compared. */
+  judgeComparison(): Promise<Verdict[]>;
   /** Runs while nobody else works on the slice. */
   locked<T>(what: string, run: () => Promise<T>): Promise<T>;
 };
@@ -207,6 +224,7 @@ const withWork = async (
             const standing = consul === null ? null : await readCanaryStanding(consul.kv, root ?? '', slice);
             return judgeIntoReads({ document, standing, nowMs: Date.now() });
           },
+          judgeComparison: () => judgeSliceComparison(forward.slice, forward.folder, options, terminal),
           locked: (what, run) =>
             withOperationLock(forward.source.write, slice, what, async (signal) => {
               const end = () => lost.abort();

@@ -18,17 +18,22 @@ import {
   withPipe,
   withPipeOptions,
 } from './pipe-options.ts';
+import { judgeSliceComparison } from './shadow-figures.ts';
+import { type RedisOptions, withRedisOption } from './shadow-options.ts';
 import { formatSliceReport, reportSlice } from './slice-status.ts';
 import { formatStatus, summarise } from './status.ts';
 import { openStore, type StoreOptions, type Terminal, withStoreOption } from './terminal.ts';
 
-type StatusOptions = StoreOptions & PipeOptions & BrokerOptions & { proxy: string[]; watch?: boolean; json?: boolean };
+type StatusOptions = StoreOptions &
+  PipeOptions &
+  BrokerOptions &
+  RedisOptions & { proxy: string[]; watch?: boolean; json?: boolean };
 
 const refreshMs = 1000;
 
 /** `strangler status [slice] [--watch]`. */
 export const addStatusCommand = (program: Command, terminal: Terminal): void => {
-  withBrokerOptions(withPipeOptions(withStoreOption(program.command('status [slice]'))))
+  withRedisOption(withBrokerOptions(withPipeOptions(withStoreOption(program.command('status [slice]')))))
     .description(
       'show where every slice stands, who obeys its flags, and what serves it; of one slice, how far its data is, ' +
         'and what keeps its next gate shut',
@@ -60,7 +65,8 @@ export const addStatusCommand = (program: Command, terminal: Terminal): void => 
                 const owner = writes.owner === 'held' ? writes.from : writes.owner;
                 const standing = consul === null ? null : await readCanaryStanding(consul.kv, root ?? '', slice);
                 const databases = owner === 'service' ? reverse : forward;
-                const report = await reportSlice(databases, rabbit, document, standing);
+                const judge = () => judgeSliceComparison(forward.slice, forward.folder, options, terminal);
+                const report = await reportSlice(databases, rabbit, document, standing, judge);
                 return options.json ? JSON.stringify(report) : formatSliceReport(report, new Date());
               };
               try {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { existsSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 
@@ -12,13 +13,20 @@ type Note = { id: number; title: string; stars: number };
 export async function startNotes({
   firstId,
   fault = 'none',
+  dirtyFile,
 }: {
   firstId: number;
   fault?: NotesFault;
+  /** Removed by whoever wants the notes to be none again. */
+  dirtyFile?: string;
 }): Promise<NotesServer> {
   let notes: Note[] = [];
   let nextId = firstId;
   let requests = 0;
+  const reset = (): void => {
+    notes = [];
+    nextId = firstId;
+  };
   const tagOf = (value: unknown) => {
     // Its id is each side's own, and so would its digest be.
     const { id: _id, ...rest } = value as Note;
@@ -73,6 +81,10 @@ export async function startNotes({
 
   const server = http.createServer((request, response) => {
     requests += 1;
+    if (dirtyFile !== undefined && !existsSync(dirtyFile)) {
+      reset();
+      writeFileSync(dirtyFile, '');
+    }
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {
@@ -90,10 +102,7 @@ export async function startNotes({
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    reset: () => {
-      notes = [];
-      nextId = firstId;
-    },
+    reset,
     requests: () => requests,
     stop: async () => {
       server.closeAllConnections();

@@ -6,14 +6,14 @@ export type ShareBounds = { low: number; high: number };
  * at most `alpha`, whatever the true share is.
  */
 export const shareBounds = (hits: number, trials: number, alpha: number): ShareBounds => ({
-  // The bounds are quantiles of beta distributions, found by halving: 60 steps are more than a double holds.
+  // The bounds are quantiles of beta distributions, found by halving: after 40 steps they are known to twelve digits.
   low: hits === 0 ? 0 : quantile(hits, trials - hits + 1, alpha),
   high: hits === trials ? 1 : quantile(hits + 1, trials - hits, 1 - alpha),
 });
 
 const quantile = (a: number, b: number, probability: number): number => {
   let [low, high] = [0, 1];
-  for (let step = 0; step < 60; step += 1) {
+  for (let step = 0; step < 40; step += 1) {
     const middle = (low + high) / 2;
     if (incompleteBeta(middle, a, b) < probability) low = middle;
     else high = middle;

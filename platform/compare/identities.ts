@@ -88,7 +88,7 @@ export const sameButForIds = (monolith: string, service: string, identities: Ide
   );
 };
 
-const idMember = /(^|[_-])ids?$|[a-z]I(d|D)s?$|^uuid$/i;
+const idMember = /(^|[_-])([Ii]d|ID)s?$|[a-z0-9]I[dD]s?$|^uuid$/;
 const urlMarks = /([/?&=#])/;
 
 const isId = (value: unknown): value is string | number => typeof value === 'string' || typeof value === 'number';

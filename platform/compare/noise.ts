@@ -59,7 +59,12 @@ export type Noise = {
   dropped(): number;
 };
 
-type Counts = { inPairs: number; inCompared: number };
+type Counts = {
+  inPairs: number;
+  inCompared: number;
+  /** The last verdict, and the counts that it was made of. */
+  judged?: { verdict: NoiseVerdict; of: NoiseCounts };
+};
 type Endpoint = { pairs: number; compared: number; paths: Map<string, Counts> };
 
 /** Counts in memory, of at most `maxEndpoints` × `maxPathsPerEndpoint` paths. */
@@ -119,14 +124,30 @@ export const createNoise = (given: Partial<NoiseBounds> = {}): Noise => {
     compared: (name, differing) => count(name, differing, 'compared'),
     verdict(name, path) {
       const endpoint = endpoints.get(name);
-      const counts = endpoint?.paths.get(path) ?? { inPairs: 0, inCompared: 0 };
-      return judgeNoise({ pairs: endpoint?.pairs ?? 0, compared: endpoint?.compared ?? 0, ...counts }, bounds);
+      const counts = endpoint?.paths.get(path);
+      const of = {
+        pairs: endpoint?.pairs ?? 0,
+        compared: endpoint?.compared ?? 0,
+        inPairs: counts?.inPairs ?? 0,
+        inCompared: counts?.inCompared ?? 0,
+      };
+      if (counts === undefined) return judgeNoise(of, bounds);
+      if (counts.judged === undefined || hasChanged(counts.judged.of, of)) {
+        counts.judged = { verdict: judgeNoise(of, bounds), of };
+      }
+      return counts.judged.verdict;
     },
     snapshot: () => ({
       endpoints: Object.fromEntries(
         [...endpoints].map(([name, { pairs, compared, paths }]) => [
           name,
-          { pairs, compared, paths: Object.fromEntries([...paths].map(([path, counts]) => [path, { ...counts }])) },
+          {
+            pairs,
+            compared,
+            paths: Object.fromEntries(
+              [...paths].map(([path, counts]) => [path, { inPairs: counts.inPairs, inCompared: counts.inCompared }]),
+            ),
+          },
         ]),
       ),
     }),
@@ -154,6 +175,12 @@ export const createNoise = (given: Partial<NoiseBounds> = {}): Noise => {
     dropped: () => dropped,
   };
 };
+
+/** By more than a fiftieth: the bounds move by less than that. */
+const hasChanged = (before: NoiseCounts, now: NoiseCounts): boolean =>
+  (['pairs', 'inPairs', 'compared', 'inCompared'] as const).some(
+    (name) => Math.abs(now[name] - before[name]) > before[name] / 50,
+  );
 
 export type NoiseCounts = { pairs: number; inPairs: number; compared: number; inCompared: number };
 
@@ -185,4 +212,4 @@ export const judgeNoise = (
   };
 };
 
-const percent = (share: number): string => `${(share * 100).toPrecision(3).replace(/\.?0+$/, '')} %`;
+const percent = (share: number): string => `${Number((share * 100).toPrecision(3))} %`;

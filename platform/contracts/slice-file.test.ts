@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { defaultCompare } from './slice-compare.ts';
 import { readSliceDirectory } from './slice-directory.ts';
 import { defaultCanaryBounds, parseSliceFile, sliceFileJsonSchema } from './slice-file.ts';
 
@@ -174,5 +175,92 @@ describe('a folder of slices', () => {
     await expect(readSliceDirectory(join(folder, 'nowhere'))).rejects.toThrow(
       'nowhere:1 directory: cannot be read (ENOENT)',
     );
+  });
+});
+
+describe('a slice file’s shadow, compare and their gate', () => {
+  const parsed = (more: string) => parseSliceFile(`${good}${more}`, 'slice.yaml');
+
+  test('that are not there compare nothing live and ask for nothing, and compare as usual in tests', () => {
+    const { slice } = parsed('');
+    expect(slice).toMatchObject({ shadow: null, openapi: null, gates: { shadow: null }, compare: defaultCompare });
+    expect(slice?.compare.headers).toContain('etag');
+  });
+
+  test.each([
+    'shadow: off\n',
+    'shadow: off\ngates: { shadow: { samples: 5 } }\n',
+    'gates: { shadow: { samples: 5 } }\n',
+  ])('with %j nothing is compared live, and the gate asks for nothing', (text) => {
+    expect(parsed(text).slice).toMatchObject({ shadow: null, gates: { shadow: null } });
+  });
+
+  test('that switch it on have all else filled in', () => {
+    expect(parsed('shadow: {}\n').slice).toMatchObject({
+      shadow: { sample: 1, calibrate: 0.05, writes: 'dry-run', routes: {} },
+      gates: { shadow: { samples: 500, mismatches: 0, perCell: 20 } },
+    });
+    expect(parsed('shadow: {}\ngates: { shadow: { samples: 0 } }\n').slice?.gates.shadow).toBeNull();
+  });
+
+  test('give every rule its form', () => {
+    const { slice, faults } = parsed(`openapi: ../api.yaml
+compare:
+  headers: [ ETag ]
+  ignore: [ { path: "header date", reason: "clocks", by: ada }, { path: $.a, route: "GET /a", reason: b, by: c } ]
+  unordered: [ "$.tags" ]
+  keyed: { "$.items": id }
+  identities: [ "$.id" ]
+  times: { tolerance: 5s, paths: [ "$..at" ] }
+  money: [ "event order.placed $.total" ]
+  redact: [ "$.email" ]
+`);
+    expect(faults).toEqual([]);
+    expect(slice?.openapi).toBe('../api.yaml');
+    expect(slice?.compare).toEqual({
+      headers: ['etag'],
+      ignore: [
+        { path: 'header date', route: null, reason: 'clocks', by: 'ada' },
+        { path: '$.a', route: 'GET /a', reason: 'b', by: 'c' },
+      ],
+      unordered: ['$.tags'],
+      keyed: { '$.items': 'id' },
+      identities: ['$.id'],
+      times: { toleranceMs: 5_000, paths: ['$..at'] },
+      money: ['event order.placed $.total'],
+      redact: ['$.email'],
+    });
+  });
+
+  test.each<[string, string, string, number]>([
+    ['an ignore without a reason', 'compare:\n  ignore:\n    - { path: $.a, by: ada }\n', 'compare.ignore.0.reason', 9],
+    [
+      'an ignore with an empty reason',
+      'compare:\n  ignore:\n    - { path: $.a, by: ada, reason: " " }\n',
+      'compare.ignore.0.reason',
+      9,
+    ],
+    ['an ignore without an author', 'compare:\n  ignore:\n    - { path: $.a, reason: x }\n', 'compare.ignore.0.by', 9],
+    [
+      'an ignore of nothing known',
+      'compare:\n  ignore:\n    - { path: a.b, reason: x, by: y }\n',
+      'compare.ignore.0.path',
+      9,
+    ],
+    ['a set that is no array', 'compare:\n  unordered:\n    - header vary\n', 'compare.unordered.0', 9],
+    ['a key of a path that is none', 'compare:\n  keyed:\n    "$[": id\n', 'compare.keyed.$[', 9],
+    ['a tolerance that is no time', 'compare:\n  times:\n    tolerance: soon\n', 'compare.times.tolerance', 9],
+    ['a share above one', 'shadow:\n  sample: 2\n', 'shadow.sample', 8],
+    ['a share of no route', 'shadow:\n  routes: { products: 1 }\n', 'shadow', 7],
+    ['a gate below nothing', 'gates:\n  shadow:\n    samples: -1\n', 'gates.shadow.samples', 9],
+    ['an option that is none', 'compare:\n  headres: []\n', 'compare.headres', 8],
+    ['a description that is no file of it', 'openapi: api.txt\n', 'openapi', 7],
+  ])('with %s are refused with the line', (_what, text, path, line) => {
+    const { slice, faults } = parsed(text);
+    expect(slice).toBeNull();
+    expect(faults.map((fault) => fault.path)).toContain(path);
+    const fault = faults.find((one) => one.path === path)!;
+    expect(Math.abs(fault.line - line)).toBeLessThanOrEqual(1);
+    expect(fault.message).not.toBe('');
   });
 });

@@ -183,6 +183,15 @@ export const sliceFileSchema = z
         }
       })
       .describe("The tables that move, each with how a row of the monolith's becomes a row of the service's."),
+    openapi: z
+      .string()
+      .max(500)
+      .regex(/^[^\0]*\.(ya?ml|json)$/, 'must be the path of a YAML or JSON file, from the folder of this file')
+      .optional()
+      .describe(
+        'The OpenAPI description of these routes, from the folder of this file. It tells which answers a comparison must have ' +
+          'seen, and how requests for them are made. Default: none; each route must have succeeded.',
+      ),
     shadow: shadowSection.optional(),
     compare: compareSection
       .prefault({})
@@ -227,6 +236,8 @@ export type Slice = {
   /** In order of preference: `jwt.<claim>`, `cookie.<name>`, `header.<name>`, `ip`. */
   stickyBy: string[];
   tables: SliceTable[];
+  /** Path of the OpenAPI description, from the slice file's folder; null: none. */
+  openapi: string | null;
   /** null: nothing is compared live. */
   shadow: SliceShadow | null;
   compare: SliceCompare;
@@ -301,6 +312,7 @@ export const parseSliceFile = (text: string, file: string): SliceFileResult => {
       routes: routes.map(readRoute),
       stickyBy,
       tables: tables.map(readSliceTable),
+      openapi: parsed.data.openapi ?? null,
       shadow,
       compare: readCompare(compare),
       gates: { canary: readCanaryBounds(gates.canary), shadow: readShadowBounds(shadow, gates.shadow) },

@@ -23,6 +23,7 @@ export const operatorVariables = [
   'STRANGLER_SLICES',
   'STRANGLER_FLAGS',
   'RABBITMQ_URL',
+  'REDIS_URL',
 ] as const;
 export type OperatorEnvironment = Record<(typeof operatorVariables)[number], string>;
 

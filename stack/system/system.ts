@@ -230,15 +230,16 @@ export function isSystemInUse(instance: string): boolean {
 
 /** What `strangler` needs to work on a system's slices. */
 export function operatorEnvironment(
-  addresses: Pick<SystemAddresses, 'databases' | 'rabbitmqUrl' | 'flagStore' | 'slicesFolder'>,
+  addresses: Pick<SystemAddresses, 'databases' | 'rabbitmqUrl' | 'flagStore' | 'slicesFolder' | 'stack'>,
 ): OperatorEnvironment {
-  const { databases, rabbitmqUrl, flagStore, slicesFolder } = addresses;
+  const { databases, rabbitmqUrl, flagStore, slicesFolder, stack } = addresses;
   return {
     STRANGLER_SOURCE: databases.mover.shopUrl,
     STRANGLER_TARGET: databases.mover.catalogUrl,
     STRANGLER_SLICES: slicesFolder,
     STRANGLER_FLAGS: flagStore,
     RABBITMQ_URL: rabbitmqUrl,
+    REDIS_URL: stack.redisUrl,
   };
 }
 

@@ -17,6 +17,7 @@ const catalog: Slice = {
   ],
   stickyBy: ['jwt.sub', 'cookie.session'],
   tables: [],
+  openapi: null,
   shadow: null,
   compare: defaultCompare,
   gates: { canary: defaultCanaryBounds, shadow: null },

@@ -125,6 +125,7 @@ const decideWith = (document: FlagDocument, ownWrites = remembering().ownWrites)
         ],
         stickyBy,
         tables: [],
+        openapi: null,
         shadow: null,
         compare: defaultCompare,
         gates: { canary: defaultCanaryBounds, shadow: null },

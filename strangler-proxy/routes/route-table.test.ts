@@ -12,6 +12,7 @@ const slice = (name: string, ...routes: string[]): Slice => ({
   }),
   stickyBy: ['ip'],
   tables: [],
+  openapi: null,
   shadow: null,
   compare: defaultCompare,
   gates: { canary: defaultCanaryBounds, shadow: null },

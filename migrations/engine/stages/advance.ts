@@ -14,6 +14,8 @@ export type AdvanceOptions = {
   skipBackfill: boolean;
   /** How the canary stands, judged when it is asked for. */
   judgeCanary(): Promise<Verdict[]>;
+  /** What the comparison of live answers shows, judged when it is asked for. */
+  judgeComparison(): Promise<Verdict[]>;
 };
 
 /** Stages that are entered without moving who owns the writes. */
@@ -40,6 +42,7 @@ export async function advance(
   if (to === 'sync') return await advanceToSync(work, from, options);
   const tables = await work.databases.tables();
   const verdicts = [
+    ...(to === 'canary' ? await options.judgeComparison() : []),
     ...(to === 'reads' ? await options.judgeCanary() : []),
     ...(await judgePipe(work, tables, options.force)),
   ];

@@ -1,7 +1,6 @@
 import type { CanaryStanding } from '@strangler/platform/contracts/canary.ts';
 import type { FlagDocument } from '@strangler/platform/contracts/flag-document.ts';
-import { isEqual } from '../verify/verify-record.ts';
-import type { ShadowFigures, Verdict } from './gates.ts';
+import type { Verdict } from './gates.ts';
 
 /** What is looked at before the service answers all reads. */
 export type ReadsFigures = {
@@ -13,37 +12,6 @@ export type ReadsFigures = {
 
 /** How old the word of the proxy that steers may be, by this machine's clock. */
 export const mostStandingAgeMs = 10_000;
-
-/**
- * The gate into `canary`: the rows are equal. Answers of both sides are not compared before; the canary's own bounds, and
- * the step back when one of them is broken, stand in for that.
- */
-export const judgeIntoCanary = ({ slice, verified }: Pick<ShadowFigures, 'slice' | 'verified'>): Verdict[] => {
-  const unequal = verified?.filter((table) => !isEqual(table)) ?? [];
-  const rows = verified?.reduce((sum, { rowsCompared }) => sum + rowsCompared, 0) ?? 0;
-  const isOpen = verified !== null && unequal.length === 0;
-  return [
-    {
-      gate: 'verify',
-      state: isOpen ? 'open' : 'shut',
-      found:
-        verified === null
-          ? 'not compared yet'
-          : isOpen
-            ? `${rows} rows of ${verified.length} tables, 0 differences`
-            : unequal
-                .map(
-                  ({ table, differences, unsettled }) => `${table}: ${differences} differences, ${unsettled} unsettled`,
-                )
-                .join(', '),
-      bound: '0 differences, 0 unsettled',
-      todo: isOpen
-        ? null
-        : `"strangler verify ${slice}" shows the rows, "strangler repair ${slice} --differences" mends them through the pipe`,
-      forcible: true,
-    },
-  ];
-};
 
 /** The gate into `reads`: the canary has baked at 100 % and keeps its bounds now. It may be forced: no write depends on it. */
 export const judgeIntoReads = (figures: ReadsFigures): Verdict[] => {

@@ -15,6 +15,10 @@ export type GateName =
   | 'parked'
   | 'dead-letters'
   | 'verify'
+  /** How many live answers of both sides were compared, of which kinds, and how many differ unexplained. */
+  | 'samples'
+  | 'coverage'
+  | 'mismatches'
   /** How the canary fares. */
   | 'canary'
   /** Every proxy that lives is known, and answers. */

@@ -1,0 +1,177 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pause } from '@strangler/platform/backoff.ts';
+import { readSliceDirectory } from '@strangler/platform/contracts/slice-directory.ts';
+import type { Slice } from '@strangler/platform/contracts/slice-file.ts';
+import { createRedis } from '@strangler/platform/redis.ts';
+import { createReportReader, type ReportReader } from '@strangler/platform/shadow-report/read-report.ts';
+import { defaultReportPrefix } from '@strangler/platform/shadow-report/report.ts';
+import type { Command } from 'commander';
+import { ApiDescriptionError, type ApiOperation, operationOf, readApiDescription } from '../shadow/api-description.ts';
+import { addressOf } from './addresses.ts';
+import { CliError, exitCodes } from './exit-codes.ts';
+import type { Terminal } from './terminal.ts';
+
+export type RedisOptions = { redis?: string };
+export type SlicesOptions = { slices?: string };
+export type CredentialOptions = { token?: string[] };
+
+const defaultRedis = 'redis://127.0.0.1:6379';
+/** How long the command waits until Redis answers. */
+const connectWithinMs = 3_000;
+
+/** Adds the option of every command that reads the report of compared answers. */
+export const withRedisOption = (command: Command): Command =>
+  command.option(
+    '--redis <url>',
+    `Redis with the report of compared answers, redis://:password@host:port (default: $REDIS_URL, then ${defaultRedis})`,
+  );
+
+export const withSlicesOption = (command: Command): Command =>
+  command.option('--slices <folder>', 'folder of slice files (default: $STRANGLER_SLICES)');
+
+/** Adds the option by which a command speaks for somebody; in the environment no other user of the machine reads it. */
+export const withTokenOption = (command: Command): Command =>
+  command.option(
+    '--token <token>',
+    'speak for an account: a bearer token, or a whole value of Authorization; again for more (default: $STRANGLER_TOKENS, separated by commas)',
+    (value: string, all: string[] | undefined) => [...(all ?? []), value],
+  );
+
+/** Values of Authorization. */
+export const authorizationsOf = ({ token }: CredentialOptions, { environment }: Terminal): string[] =>
+  (token ?? (environment.STRANGLER_TOKENS ?? '').split(','))
+    .map((text) => text.trim())
+    .filter((text) => text !== '')
+    .map((text) => (/^\S+ \S/.test(text) ? text : `Bearer ${text}`));
+
+/**
+ * Opens the report for `work` and closes it. `null` instead of it: Redis does not answer.
+ * @throws CliError for an address that is none
+ */
+export const withReportOrNone = async <T>(
+  { redis: given }: RedisOptions,
+  { environment, log, signal }: Terminal,
+  work: (report: ReportReader | null) => Promise<T>,
+): Promise<T> => {
+  const url = given ?? (environment.REDIS_URL || defaultRedis);
+  if (!/^rediss?:$/.test(URL.parse(url)?.protocol ?? '')) {
+    throw new CliError(`--redis: expected redis://:password@host:port, found ${addressOf(url)}`, exitCodes.usage);
+  }
+  const redis = createRedis({ url, log, commandTimeoutMs: 5_000 });
+  try {
+    const untilMs = performance.now() + connectWithinMs;
+    while (!redis.ready() && performance.now() < untilMs && (await pause(20, signal)) === 'elapsed') {}
+    const prefix = environment.STRANGLER_SHADOW_PREFIX || defaultReportPrefix;
+    return await work(redis.ready() ? createReportReader({ redis, prefix }) : null);
+  } finally {
+    await redis.close();
+  }
+};
+
+/** The same; without Redis there is nothing to do. @throws CliError where it does not answer */
+export const withReport = async <T>(
+  options: RedisOptions,
+  terminal: Terminal,
+  work: (report: Answering) => Promise<T>,
+): Promise<T> =>
+  withReportOrNone(options, terminal, async (report) => {
+    if (report === null) throw redisAway(options, terminal);
+    return await work(answering(report, () => redisAway(options, terminal)));
+  });
+
+/** A report whose every answer is there. */
+export type Answering = {
+  [Name in keyof ReportReader]: (
+    ...given: Parameters<ReportReader[Name]>
+  ) => Promise<Exclude<Awaited<ReturnType<ReportReader[Name]>>, undefined>>;
+};
+
+const answering = (report: ReportReader, away: () => Error): Answering =>
+  Object.fromEntries(
+    Object.entries(report).map(([name, ask]) => [
+      name,
+      async (...given: unknown[]) => {
+        const answer = await (ask as (...all: unknown[]) => Promise<unknown>)(...given);
+        if (answer === undefined) throw away();
+        return answer;
+      },
+    ]),
+  ) as Answering;
+
+const redisAway = ({ redis }: RedisOptions, { environment }: Terminal): CliError =>
+  new CliError(
+    `Redis at ${addressOf(redis ?? (environment.REDIS_URL || defaultRedis))} does not answer, and the report of compared answers is there. Name another with --redis or $REDIS_URL.`,
+    exitCodes.unreachable,
+  );
+
+/** A slice whose answers are compared, and the folder of its file. @throws CliError where there is no such slice */
+export const readComparedSlice = async (
+  name: string,
+  { slices }: SlicesOptions,
+  { environment }: Terminal,
+): Promise<{ slice: Slice; folder: string }> => {
+  const folder = slices ?? environment.STRANGLER_SLICES;
+  if (folder === undefined || folder === '') {
+    throw new CliError(
+      'expected --slices <folder>, found neither that nor $STRANGLER_SLICES: give one of them',
+      exitCodes.usage,
+    );
+  }
+  const all = await readSliceDirectory(folder);
+  const slice = all.find((one) => one.slice === name);
+  if (slice !== undefined) return { slice, folder: join(folder, name) };
+  const known = all.map((one) => one.slice).join(', ') || 'none there';
+  throw new CliError(`expected a slice of ${folder} (${known}), found "${name}"`, exitCodes.usage);
+};
+
+/**
+ * The OpenAPI description that the option names, or the slice file; none where neither does.
+ * @throws CliError where it cannot be read, ApiDescriptionError where it is none
+ */
+export const readOperations = async (
+  { openapi }: Pick<Slice, 'openapi'>,
+  folder: string,
+  option?: string,
+): Promise<ApiOperation[]> => {
+  const file = option ?? (openapi === null ? null : join(folder, openapi));
+  if (file === null) return [];
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw new ApiDescriptionError(`${file}: the OpenAPI description cannot be read (${error.code})`);
+  });
+  return readApiDescription(text, file);
+};
+
+/** The operation of a route; without a description, as much as the route itself says. */
+export const describedOperation = (operations: readonly ApiOperation[], endpoint: string): ApiOperation => {
+  const [method = '', path = ''] = endpoint.split(' ');
+  return (
+    operationOf(operations, { method, path }) ?? {
+      method,
+      path,
+      parameters: [],
+      statusClasses: ['2xx'],
+      signedIn: 'may',
+      body: null,
+    }
+  );
+};
+
+/** Reads an option that is an address of HTTP. @throws CliError */
+export const httpAddress = (
+  option: string,
+  given: string | undefined,
+  variable: string,
+  environment: Terminal['environment'],
+  otherwise?: string,
+): string => {
+  const text = given ?? (environment[variable] || otherwise);
+  if (text === undefined) {
+    throw new CliError(
+      `expected ${option} http://host:port, found neither that nor $${variable}: give one of them`,
+      exitCodes.usage,
+    );
+  }
+  if (URL.canParse(text) && /^https?:/.test(text)) return text;
+  throw new CliError(`${option}: expected an address such as http://127.0.0.1:8080, found "${text}"`, exitCodes.usage);
+};
