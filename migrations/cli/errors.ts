@@ -29,7 +29,7 @@ import { NothingRetired } from '../engine/stages/retire-tables.ts';
 import { GateShut, StageInterrupted, StageRefused } from '../engine/stages/stage-work.ts';
 import { OpenApiError } from '../parity/fuzz/openapi.ts';
 import { ScenarioError } from '../parity/scenario.ts';
-import { SideAway } from '../parity/side.ts';
+import { SideUnreachable } from '../parity/side.ts';
 import { ApiDescriptionError } from '../shadow/api-description.ts';
 import { NotReplayable } from '../shadow/replay.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
@@ -60,7 +60,7 @@ const spokenFor: readonly (readonly [exitCode: number, ...classes: (new (...args
   ],
   [exitCodes.usage, NoDatabaseError, KeyArgumentError, OpenApiError, ScenarioError],
   [exitCodes.conflict, FlagConflictError, FenceEpochError, OperationUnderWay, OperationLockLost, CheckpointMoved],
-  [exitCodes.unreachable, RabbitAway, SideAway],
+  [exitCodes.unreachable, RabbitAway, SideUnreachable, SideUnreachable],
   [
     exitCodes.refused,
     SliceNotMappable,

@@ -53,7 +53,7 @@ export const addParityCommands = (program: Command, terminal: Terminal): void =>
         const report = await runFuzz(operations, parity, how, terminal, options.json === true);
         const file = report.found && options.save !== undefined ? await save(report.found, options.save) : null;
         tell(report, { file, isReset: parity.reset !== undefined, json: options.json === true }, terminal);
-        if (report.found) throw new CliError(`the two sides differ: ${report.found.paths.join(', ')}`);
+        if (report.found) throw new CliError(`the two sides differ: ${shortened(report.found.paths)}`);
         if (terminal.signal.aborted)
           throw new CliError('stopped before every sequence was tried', exitCodes.interrupted);
       });
@@ -82,6 +82,9 @@ export const addParityCommands = (program: Command, terminal: Terminal): void =>
       });
     });
 };
+
+const shortened = (paths: readonly string[]): string =>
+  paths.length <= 5 ? paths.join(', ') : `${paths.slice(0, 4).join(', ')} and ${paths.length - 4} more`;
 
 /** A slice's routes are written with colons, a description's paths with braces. */
 const isWanted = ({ method, path }: Operation, slice: Slice | undefined, only: string | undefined): boolean => {

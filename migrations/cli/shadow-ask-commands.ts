@@ -1,7 +1,7 @@
 import { redactAnswer, redactDifference } from '@strangler/platform/compare/redact.ts';
 import { compileRules } from '@strangler/platform/compare/rules.ts';
 import type { Command } from 'commander';
-import { SideAway } from '../parity/side.ts';
+import { SideUnreachable } from '../parity/side.ts';
 import { askSide, defaultAsk, type SentRequest } from '../shadow/ask-side.ts';
 import { calibrate, proposeRules } from '../shadow/calibrate.ts';
 import { drive } from '../shadow/drive.ts';
@@ -219,7 +219,7 @@ const orNull = (options: Parameters<typeof askSide>[1]) => async (request: SentR
   try {
     return await askSide(request, options);
   } catch (error) {
-    if (error instanceof SideAway) return null;
+    if (error instanceof SideUnreachable) return null;
     throw error;
   }
 };

@@ -1,7 +1,7 @@
 import http from 'node:http';
 import https from 'node:https';
 import { type ComparedAnswer, readBody } from '@strangler/platform/compare/answer.ts';
-import { SideAway } from '../parity/side.ts';
+import { SideUnreachable } from '../parity/side.ts';
 
 export type SentRequest = {
   method: string;
@@ -22,7 +22,7 @@ export type AskOptions = {
 
 export const defaultAsk = { timeoutMs: 10_000, maxBodyBytes: 1024 * 1024 };
 
-/** Sends one request and reads the answer as it is compared. @throws SideAway */
+/** Sends one request and reads the answer as it is compared. @throws SideUnreachable */
 export const askSide = async (request: SentRequest, options: AskOptions): Promise<ComparedAnswer> => {
   const { baseUrl, timeoutMs, maxBodyBytes } = options;
   const url = new URL(baseUrl);
@@ -63,7 +63,9 @@ export const askSide = async (request: SentRequest, options: AskOptions): Promis
   } catch (error) {
     const { code, message, name } = error as NodeJS.ErrnoException;
     const why = name === 'TimeoutError' ? `no answer within ${timeoutMs} ms` : (code ?? message);
-    throw new SideAway(`${url.origin} gave no answer to ${request.method} ${request.path} (${why})`, { cause: error });
+    throw new SideUnreachable(`${url.origin} gave no answer to ${request.method} ${request.path} (${why})`, {
+      cause: error,
+    });
   }
 };
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { answering, rulesOf } from '@strangler/platform/compare/answer.fixture.ts';
-import { SideAway } from '../parity/side.ts';
+import { SideUnreachable } from '../parity/side.ts';
 import { operationOf as findOperation, readApiDescription } from './api-description.ts';
 import { askSide, defaultAsk } from './ask-side.ts';
 import { type CalibrateOptions, calibrate, proposeRules } from './calibrate.ts';
@@ -248,7 +248,7 @@ test('a side that does not answer is named with why', async () => {
   const { url } = shop;
   await shop.close();
   const asked = askSide({ method: 'GET', path: '/a', headers: {} }, { ...defaultAsk, baseUrl: url, signal });
-  await expect(asked).rejects.toThrow(SideAway);
+  await expect(asked).rejects.toThrow(SideUnreachable);
   await expect(asked).rejects.toThrow(`${url} gave no answer to GET /a (ECONNREFUSED)`);
   shop = await startSmallShop();
 });

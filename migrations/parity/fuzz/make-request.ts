@@ -81,6 +81,7 @@ function looks(plan: StepPlan, path: string, ids: readonly Told[], { operations 
 }
 
 /** The tag of the answer just before, whose number is known when it has been sent. */
+// biome-ignore lint/suspicious/noTemplateCurlyInString: it is a placeholder of scenarios
 export const currentTag = '${before:header etag}';
 
 const literal = (value: unknown): Told => ({ left: value, right: value, template: String(value) });
@@ -193,7 +194,8 @@ function seen(name: string, { memory, operations }: Making, operation: number): 
     return memory.values(bounded).length > 0 ? memory.values(bounded) : memory.values('average');
   if (collectionOf(name, operations) !== undefined) return memory.values('slug');
   const isSearch = /^(q|query|search|term)$/i.test(name) && operation >= 0;
-  return isSearch ? memory.values('name').map(firstWord) : [];
+  const searched = operations[operation]?.path;
+  return isSearch ? memory.values('name', searched).map(firstWord) : [];
 }
 
 /** A search is for a word of what is there; it is the same on both sides, or the difference is found before. */
