@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { pause } from '@strangler/platform/backoff.ts';
 import { readSliceDirectory } from '@strangler/platform/contracts/slice-directory.ts';
 import type { Slice } from '@strangler/platform/contracts/slice-file.ts';
@@ -134,7 +134,7 @@ export const readOperations = async (
   folder: string,
   option?: string,
 ): Promise<ApiOperation[]> => {
-  const file = option ?? (openapi === null ? null : join(folder, openapi));
+  const file = option ?? (openapi === null ? null : resolve(folder, openapi));
   if (file === null) return [];
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     throw new ApiDescriptionError(`${file}: the OpenAPI description cannot be read (${error.code})`);
