@@ -43,6 +43,19 @@ describe('strangler', () => {
     });
   });
 
+  test('flag set --shadow scales what is compared, and says so unless it is all of it', async () => {
+    expect((await run('flag set catalog --shadow 0')).out).toMatch(/^catalog: reads 0 % service, .*, shadow 0 %\n/);
+    expect(await json('flag show catalog --json')).toMatchObject({ shadow: { percent: 0 } });
+    expect((await run('flag set catalog --shadow 100')).out).toMatch(
+      /^catalog: reads 0 % service, writes monolith, epoch 1\n/,
+    );
+    const refused = await run('flag set catalog --shadow much');
+    expect([refused.status, refused.err]).toEqual([
+      exitCodes.usage,
+      expect.stringContaining('--shadow: expected a percentage'),
+    ]);
+  });
+
   test.each(['-1', '101', 'ten', '1.234', '', '1e1'])(
     'flag set refuses --reads %j, says why and changes nothing',
     async (percent) => {
@@ -172,7 +185,16 @@ describe('strangler', () => {
     const answer: ProxyStatus = {
       id: 'proxy-1',
       slices: [{ slice: 'catalog', service: 'catalog-service' }],
-      workers: [worker(1, change.id), worker(2, 'an older change')],
+      workers: [
+        {
+          ...worker(1, change.id),
+          shadow: [{ slice: 'catalog', outcomes: { same: 400, different: 2 }, dropped: { busy: 3 } }],
+        },
+        {
+          ...worker(2, 'an older change'),
+          shadow: [{ slice: 'catalog', outcomes: { lag: 8 }, dropped: { busy: 1, late: 1 } }],
+        },
+      ],
     };
     const proxy = createServer((_req, res) => res.end(JSON.stringify(answer))).listen(0, '127.0.0.1');
     await new Promise((listening) => proxy.once('listening', listening));
@@ -182,6 +204,7 @@ describe('strangler', () => {
         `status --json --proxy http://127.0.0.1:${port} --proxy http://127.0.0.1:${await freePort()}`,
       );
       expect(status.slices[0]).toMatchObject({ workers: { obeying: 1, all: 2 }, instances: { healthy: 1, known: 2 } });
+      expect(status.slices[0].shadow).toEqual({ compared: 410, different: 2, dropped: { busy: 4, late: 1 } });
       expect(status.proxies).toMatchObject([
         { id: 'proxy-1', workers: 2 },
         { id: null, failure: expect.stringContaining('ECONNREFUSED') },
@@ -192,6 +215,7 @@ describe('strangler', () => {
       expect(lost).not.toContain('everything is on the monolith');
       await run('flag set catalog --reads 10');
       const text = (await run(`status --proxy http://127.0.0.1:${port}`)).out;
+      expect(text).toContain('catalog: shadow off at stage monolith');
       expect(text).toContain('0 of 2 workers');
       expect(text).toContain('1 of 2 healthy');
     } finally {

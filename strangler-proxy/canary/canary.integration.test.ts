@@ -53,7 +53,10 @@ describe('a canary', () => {
     store = createConsulFlagStore({ consul, root });
     cleanUp = [];
     await mkdir(join(folder, 'slices/catalog'), { recursive: true });
-    await writeFile(
+    await writeSlice('');
+  });
+  const writeSlice = (more: string) =>
+    writeFile(
       join(folder, 'slices/catalog/slice.yaml'),
       // Latencies of two servers on a busy machine say nothing about either; errors do.
       `slice: catalog
@@ -61,9 +64,8 @@ service: catalog
 routes: [ GET /api/products, POST /api/products ]
 stickyBy: [ header.x-user ]
 gates: { canary: { steps: [ 5, 25, 50, 100 ], bake: 1s, minSamples: 20, maxP99Ratio: 100 } }
-`,
+${more}`,
     );
-  });
   afterEach(async () => {
     for (const step of cleanUp.reverse()) await step();
     for (const { server } of [monolith, service]) {
@@ -181,6 +183,27 @@ gates: { canary: { steps: [ 5, 25, 50, 100 ], bake: 1s, minSamples: 20, maxP99Ra
 
       await setPercent(5);
       await eventually(async () => expect(await flag()).toMatchObject({ reads: { percent: 25 } }), within);
+    },
+    patienceMs,
+  );
+
+  test(
+    'whose service answers well, and otherwise than the monolith, is stepped back where answers are compared',
+    async () => {
+      await writeSlice('shadow: { calibrate: 0 }\n');
+      // The two name themselves in their answers: no read is the same.
+      await setPercent(25);
+      drive([await start('proxy-1', { SHADOW_BUSY: '100' })]);
+      const back = await eventually(async () => {
+        const now = await flag();
+        expect(now.reads.percent).toBe(0);
+        return now;
+      }, within);
+      expect(back.change).toMatchObject({ by: 'canary' });
+      expect(back.change.reason).toMatch(
+        /: the service answered \d+ of \d+ compared reads .* otherwise than the monolith; the bound is 0.1 %$/,
+      );
+      await eventually(async () => expect(await standing()).toMatchObject({ percent: 0, state: 'stopped' }), within);
     },
     patienceMs,
   );

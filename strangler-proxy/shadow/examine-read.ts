@@ -51,10 +51,11 @@ export type ExamineReadParts = {
 export const recheckAfterMs = [100, 400, 1_600] as const;
 
 /**
- * Judges one read. Nothing is learnt of noise on the way: whoever is asked again here was chosen for having differed. Two answers that differ prove nothing yet: the service's data follows the monolith's by the pipe's lag. So
+ * Judges one read. Two answers that differ prove nothing yet: the service's data follows the monolith's by the pipe's lag. So
  * both sides are asked again after 100, 400 and 1,600 ms; where they agree in the end it was lag. The last time
- * the monolith is asked twice at once, and what differs between its own two answers is no fault of the service's; nor is
- * what has changed in the monolith's answer since the time before, which the service may not have heard of.
+ * the monolith is asked twice at once, and what differs between its own two answers is no fault of the service's; and where
+ * its answer has changed in the 1,600 ms before, the service may not have heard of that yet, and nothing is proven.
+ * Nothing is learnt of noise on the way: whoever is asked again here was chosen for having differed.
  */
 export const examineRead = async (parts: ExamineReadParts): Promise<ReadExamined> => {
   const { compare, noise, askAgain } = parts;
@@ -87,9 +88,11 @@ export const examineRead = async (parts: ExamineReadParts): Promise<ReadExamined
       if (oursTwice === null) continue;
 
       const unsteady = pathsOf(compare(monolith, oursTwice.answer));
-      const moving = new Set(pathsOf(compare(before, monolith)));
+      const steady = (path: string) => !unsteady.includes(path) && !noise.isNoise(path);
+      // One that has just changed may be late anywhere: what was added or taken away shifts all the rest.
+      const moves = pathsOf(compare(before, monolith)).some(steady);
       const real = comparison.differences.filter(({ path }) => !noise.isNoise(path));
-      const proven = real.filter(({ path }) => !unsteady.includes(path) && !moving.has(path));
+      const proven = moves ? [] : real.filter(({ path }) => steady(path));
       const outcome =
         proven.length > 0 ? 'different' : real.every(({ path }) => unsteady.includes(path)) ? 'noise' : 'lag';
       return { kind: 'judged', outcome, differences: proven, ignored: comparison.ignored, monolith, service };

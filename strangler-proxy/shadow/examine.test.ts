@@ -89,6 +89,13 @@ describe('a read', () => {
     expect((await examine(counter, behind)).examined).toMatchObject({ outcome: 'lag', differences: [] });
   });
 
+  test('whose answer at the monolith has just changed anywhere proves nothing, though what differs stood still', async () => {
+    // A product was added and another taken away: the last page's cursor is the same, the service's is not yet.
+    const monolith = [1, 1, 1, 2, 2].map((added) => ({ added, cursor: 'b' }));
+    const service = [1, 1, 1, 1].map((added) => ({ added, cursor: 'a' }));
+    expect((await examine(monolith, service)).examined).toMatchObject({ outcome: 'lag', differences: [] });
+  });
+
   test('that differs only in what is known for noise is not asked about again', async () => {
     const { examined, asked } = await examine([{ t: 1 }], [{ t: 2 }], { noisy: ['$.t'] });
     expect(examined).toMatchObject({ outcome: 'noise' });

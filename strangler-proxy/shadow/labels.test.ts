@@ -34,14 +34,17 @@ describe('the role of whoever asks', () => {
 });
 
 describe('what a write changes', () => {
-  test('is the path up to the last thing that it names; a POST to a collection makes something new', () => {
+  test('is the path up to the first thing that it names; a POST to a collection makes something new', () => {
     expect(resourceOf('PATCH', '/api/products/:id', '/api/products/7')).toBe('/api/products/7');
     expect(resourceOf('POST', '/api/products/:id/reviews', '/api/products/7/reviews')).toBe('/api/products/7');
+    expect(resourceOf('DELETE', '/api/products/:id/reviews/:reviewId', '/api/products/7/reviews/9')).toBe(
+      '/api/products/7',
+    );
     expect(resourceOf('POST', '/api/products', '/api/products')).toBeNull();
     expect(resourceOf('PUT', '/api/settings', '/api/settings')).toBe('/api/settings');
   });
 
-  test('was written by others where another write was under way, or began within the time', async () => {
+  test('was written by others where another write was under way, or was over within the time', async () => {
     let now = 0;
     const writes = createWritesSeen({ maxResources: 2, nowMs: () => now, redis: null });
     const first = writes.begin('catalog', '/7');
@@ -51,8 +54,14 @@ describe('what a write changes', () => {
     expect(await second.othersWrote()).toBe(true);
     expect(await first.othersWrote()).toBe(true);
     first.end();
+    now = 9_000;
+    // The second took its time; what counts is when it was over.
     second.end();
-    now = 5_100;
+    now = 13_900;
+    const third = writes.begin('catalog', '/7');
+    expect(await third.othersWrote()).toBe(true);
+    third.end();
+    now = 19_000;
     expect(await writes.begin('catalog', '/7').othersWrote()).toBe(false);
     for (let turn = 0; turn < 50; turn += 1) writes.begin('catalog', `/${turn}`).end();
     expect(writes.size()).toBeLessThanOrEqual(2);
