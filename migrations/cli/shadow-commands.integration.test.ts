@@ -230,7 +230,9 @@ describe('shadow replay', () => {
   test('sends the request of an example to both sides again and says how they differ', async () => {
     const group = await recorded(different());
     const asked = monolith.asked.length;
-    const { status, out, err } = await run(['replay', 'things', group!.examples[0]!], { STRANGLER_TOKENS: 'ada' });
+    const { status, out, err } = await run(['replay', 'things', group!.examples[0]!], {
+      STRANGLER_TOKENS: 'admin=ada',
+    });
     expect(out).toBe(
       'GET /things/2: monolith 200, service 200\n$.name: value\n  monolith  "thing 2"\n  service   "another"',
     );
