@@ -16,6 +16,14 @@ const documentedCommands = [
   ['verify'],
   ['repair'],
   ['writers'],
+  ['shadow', 'report'],
+  ['shadow', 'show'],
+  ['shadow', 'replay'],
+  ['shadow', 'accept'],
+  ['shadow', 'unaccept'],
+  ['shadow', 'reset'],
+  ['shadow', 'calibrate'],
+  ['shadow', 'drive'],
   ['dlq', 'list'],
   ['dlq', 'show'],
   ['dlq', 'replay'],
@@ -74,6 +82,10 @@ type OptionSchema = {
   items?: Partial<ObjectSchema>;
   properties?: ObjectSchema['properties'];
   additionalProperties?: unknown;
+  enum?: string[];
+  const?: string;
+  /** A word that stands for all, or the options themselves. */
+  anyOf?: OptionSchema[];
 };
 type ObjectSchema = { properties: Record<string, OptionSchema>; required?: string[] };
 
@@ -85,7 +97,8 @@ function optionsTable(schema: ObjectSchema): string {
 function optionRows({ properties, required = [] }: ObjectSchema, before: string): string[] {
   return Object.entries(properties).flatMap(([name, option]) => {
     const path = `${before}${name}`;
-    const { items, properties: own, description = '' } = option;
+    const { items, description = '' } = option;
+    const own = option.properties ?? option.anyOf?.find((one) => one.properties !== undefined)?.properties;
     const row = `| \`${path}\` | ${describeValue(option)} | ${required.includes(name) ? 'yes' : 'no'} | ${description} |`;
     if (own !== undefined) return [row, ...optionRows({ properties: own, required: [] }, `${path}.`)];
     return items?.properties === undefined
@@ -94,7 +107,11 @@ function optionRows({ properties, required = [] }: ObjectSchema, before: string)
   });
 }
 
-function describeValue({ type, minItems = 0, maxItems, minimum, maximum, properties }: OptionSchema): string {
+function describeValue(option: OptionSchema): string {
+  const { type, minItems = 0, maxItems, minimum, maximum, properties, anyOf } = option;
+  const words = [option, ...(anyOf ?? [])].flatMap((one) => one.enum ?? (one.const === undefined ? [] : [one.const]));
+  if (anyOf?.some((one) => one.properties !== undefined)) return [...words, 'options below'].join(', or ');
+  if (words.length > 0) return words.join(' or ');
   if (type === 'array') return `list of ${minItems} to ${maxItems ?? 'any number'}`;
   if (type === 'boolean') return 'true or false';
   if (type === 'number' || type === 'integer') return `${minimum} to ${maximum}`;

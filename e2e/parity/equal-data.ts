@@ -9,6 +9,8 @@ const tables = ['categories', 'products', 'reviews'] as const;
 export type EqualData = {
   /** Puts both databases back to what they were when this was made, ids to come included, and the cache with them. */
   restore(): Promise<void>;
+  /** The same of the monolith's alone. */
+  restoreMonolith(): Promise<void>;
   close(): Promise<void>;
 };
 
@@ -32,6 +34,7 @@ export async function rememberData(options: {
       const key = `${options.redisPrefix}${generationKey(everythingScope)}`;
       await redis.set(key, newGeneration(), { PX: GENERATION_TTL_MS });
     },
+    restoreMonolith: async () => sides[0]?.(),
     async close() {
       redis.destroy();
       await Promise.all(pools.map((pool) => pool.end()));

@@ -1,4 +1,4 @@
-import http from 'node:http';
+import { sideAt as kitSideAt } from '@strangler/migrations/parity/side.ts';
 
 /** A request, as it is put on the wire. */
 export type RequestSpec = {
@@ -23,62 +23,23 @@ export type Answer = {
 /** Something that answers. Its connections are kept open; `close` ends them. */
 export type Side = { name: string; send(request: RequestSpec): Promise<Answer>; close(): void };
 
-const TIMEOUT_MS = 15_000;
-
 export function sideAt(name: string, url: string): Side {
-  const { hostname, port } = new URL(url);
-  const agent = new http.Agent({ keepAlive: true, maxSockets: 8 });
+  const side = kitSideAt(name, url);
   return {
     name,
-    send: (request) => exchange({ hostname, port, agent }, request),
-    close: () => agent.destroy(),
+    close: side.close,
+    async send({ method = 'GET', path, headers = {}, body }) {
+      const text = body === undefined ? null : typeof body === 'string' ? body : JSON.stringify(body);
+      const type: Record<string, string> = text === null ? {} : { 'content-type': 'application/json' };
+      const answer = await side.send({ method, path, headers: { ...type, ...headers }, body: text });
+      return {
+        status: answer.status,
+        headers: answer.headers.toSorted(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)),
+        text: answer.bytes.toString('utf8'),
+        json: answer.json,
+      };
+    },
   };
-}
-
-function exchange(
-  to: { hostname: string; port: string; agent: http.Agent },
-  { method = 'GET', path, headers = {}, body }: RequestSpec,
-): Promise<Answer> {
-  const text = body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body);
-  const own = {
-    ...(text === undefined
-      ? {}
-      : { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(text)) }),
-    ...headers,
-  };
-  return new Promise((resolve, reject) => {
-    const request = http.request({ ...to, method, path, headers: own, timeout: TIMEOUT_MS }, (answer) => {
-      const chunks: Buffer[] = [];
-      answer.on('data', (chunk: Buffer) => chunks.push(chunk));
-      answer.on('error', reject);
-      answer.on('end', () => {
-        const received = Buffer.concat(chunks).toString('utf8');
-        resolve({
-          status: answer.statusCode ?? 0,
-          headers: pairs(answer.rawHeaders),
-          text: received,
-          json: parsed(received),
-        });
-      });
-    });
-    request.on('timeout', () => request.destroy(new Error(`${method} ${path}: no answer within ${TIMEOUT_MS} ms`)));
-    request.on('error', reject);
-    request.end(text);
-  });
-}
-
-function pairs(raw: string[]): [string, string][] {
-  const found: [string, string][] = [];
-  for (let at = 0; at < raw.length; at += 2) found.push([(raw[at] ?? '').toLowerCase(), raw[at + 1] ?? '']);
-  return found.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 export function headerOf(answer: Answer | undefined, name: string): string {

@@ -4,10 +4,11 @@ import { formatBounds } from '../demo/bounds.ts';
 import { createProgress, type Progress } from '../demo/progress.ts';
 import { wholeNumberOf } from '../options/whole-number.ts';
 import { soakCutover } from './cutover/soak-cutover.ts';
+import { type SoakFuzzReport, soakFuzz } from './fuzz/soak-fuzz.ts';
 import { type SoakPipeReport, soakPipe } from './pipe/soak-pipe.ts';
 import { soakFlags } from './soak-flags.ts';
 
-const usage = `Usage: npm run soak -- [--scenario flags|pipe|cutover] [--faults 60] [--seed 1] [--json]
+const usage = `Usage: npm run soak -- [--scenario flags|pipe|cutover|fuzz] [--faults 60] [--seed 1] [--json]
 
 The long form of the fault tests: faults by the dozen under traffic. The same seed makes the same faults.
 
@@ -20,6 +21,9 @@ The long form of the fault tests: faults by the dozen under traffic. The same se
                       the proxies and past them, while the coordinator, processes and servers die; then every write looked
                       for on both sides: [--cutovers 50], [--peace] nothing dies, and no request may fail,
                       [--rate 60] requests a second, [--size 500] products
+  --scenario fuzz     sequences of requests made from the catalogue's OpenAPI description, sent to shop and catalogue from the same
+                      data and compared in answers, rows and events: [--runs 300] sequences that must find nothing, then
+                      one fault after the other planted into the catalogue, each of which must be found where it is
   --faults <number>   how many faults, one after the other (60, or as many as the minutes take; cutover: one at each)
   --json              the last line of standard output is one JSON object
 
@@ -42,6 +46,7 @@ const parse = () => {
         rate: { type: 'string', default: '60' },
         size: { type: 'string' },
         minutes: { type: 'string' },
+        runs: { type: 'string', default: '300' },
         cutovers: { type: 'string', default: '50' },
         peace: { type: 'boolean', default: false },
         writers: { type: 'string', default: '6' },
@@ -103,7 +108,25 @@ const cutoverScenario = async (common: Common) => {
   return { report, faults: [...report.violations, ...failures] };
 };
 
-const scenarios = { flags: flagsScenario, pipe: pipeScenario, cutover: cutoverScenario };
+const fuzzScenario = async ({ seed, progress, signal }: Common) => {
+  const runs = wholeNumber(values.runs, 'runs', 100_000);
+  const told = (report: SoakFuzzReport) => ({
+    report,
+    faults: report.faults
+      .filter(({ outcome }) => outcome !== 'found')
+      .map(({ fault, outcome }) => `${fault}: ${outcome}`),
+  });
+  if (process.env.TEST_STACK) return told(await soakFuzz({ seed, runs, progress, signal }));
+  const instance = process.env.STACK_INSTANCE ?? 'soak-fuzz';
+  process.env.TEST_STACK = JSON.stringify(await upStack({ instance, log: progress.say, signal }));
+  try {
+    return told(await soakFuzz({ seed, runs, progress, signal }));
+  } finally {
+    await downStack(instance);
+  }
+};
+
+const scenarios = { flags: flagsScenario, pipe: pipeScenario, cutover: cutoverScenario, fuzz: fuzzScenario };
 
 if (values.help) {
   process.stdout.write(`${usage}\n`);

@@ -26,6 +26,9 @@ import { TransformError } from '../engine/row/load-transform.ts';
 import { NoDatabaseError } from '../engine/schema/read-server.ts';
 import { NothingRetired } from '../engine/stages/retire-tables.ts';
 import { GateShut, StageInterrupted, StageRefused } from '../engine/stages/stage-work.ts';
+import { OpenApiError } from '../parity/fuzz/openapi.ts';
+import { ScenarioError } from '../parity/scenario.ts';
+import { SideUnreachable } from '../parity/side.ts';
 import { ApiDescriptionError } from '../shadow/api-description.ts';
 import { SideAway } from '../shadow/ask-side.ts';
 import { NotReplayable } from '../shadow/replay.ts';
@@ -54,9 +57,9 @@ const spokenFor: readonly (readonly [exitCode: number, ...classes: (new (...args
     KeysExhaustedError,
     ApiDescriptionError,
   ],
-  [exitCodes.usage, NoDatabaseError, KeyArgumentError],
+  [exitCodes.usage, NoDatabaseError, KeyArgumentError, OpenApiError, ScenarioError],
   [exitCodes.conflict, FlagConflictError, FenceEpochError, OperationUnderWay, OperationLockLost, CheckpointMoved],
-  [exitCodes.unreachable, RabbitAway, SideAway],
+  [exitCodes.unreachable, RabbitAway, SideAway, SideUnreachable],
   [
     exitCodes.refused,
     SliceNotMappable,

@@ -4,6 +4,7 @@ import { addDeadLetterCommands } from './dead-letter-commands.ts';
 import { reportFailure } from './errors.ts';
 import { exitCodes } from './exit-codes.ts';
 import { addFlagCommands } from './flag-commands.ts';
+import { addParityCommands } from './fuzz-command.ts';
 import { addRepairCommand } from './repair-command.ts';
 import { addShadowCommands } from './shadow-commands.ts';
 import { addStageCommands } from './stage-commands.ts';
@@ -30,6 +31,7 @@ export const runProgram = async (words: readonly string[], terminal: Terminal): 
   addRepairCommand(program, terminal);
   addWritersCommand(program, terminal);
   addDeadLetterCommands(program, terminal);
+  addParityCommands(program, terminal);
   addShadowCommands(program, terminal);
   try {
     await program.parseAsync(words, { from: 'user' });

@@ -1,7 +1,9 @@
 import type { Difference } from '@strangler/platform/compare/compare-answers.ts';
 import type { SentRequest } from './side.ts';
 
-const mostLines = 20;
+const mostTold = 20;
+/** Two answers of different statuses say quite different things: what else differs is of little use. */
+const mostBesideStatus = 4;
 const mostCharacters = 300;
 
 /** Differences for a person, two values under each other. `names` are the sides'. */
@@ -9,9 +11,10 @@ export function describeDifferences(
   differences: readonly Difference[],
   [left, right]: readonly [string, string] = ['left', 'right'],
 ): string {
+  const most = differences.some(({ path }) => path === 'status') ? mostBesideStatus : mostTold;
   const width = Math.max(left.length, right.length);
   const lines = differences
-    .slice(0, mostLines)
+    .slice(0, most)
     .map(({ at, kind, monolith, service }) =>
       [
         `${at} (${kind})`,
@@ -19,7 +22,7 @@ export function describeDifferences(
         `    ${right.padEnd(width)}  ${shown(service)}`,
       ].join('\n'),
     );
-  if (differences.length > mostLines) lines.push(`… and ${differences.length - mostLines} more`);
+  if (differences.length > most) lines.push(`… and ${differences.length - most} more`);
   return lines.join('\n');
 }
 

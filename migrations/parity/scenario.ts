@@ -46,10 +46,9 @@ export function readScenario(value: unknown, where: string): Scenario {
 
 /** Reads a scenario from a file of JSON or YAML. @throws ScenarioError */
 export async function loadScenario(file: string): Promise<Scenario> {
-  const text = await readFile(file, 'utf8');
   let value: unknown;
   try {
-    value = parse(text);
+    value = parse(await readFile(file, 'utf8'));
   } catch (error) {
     throw new ScenarioError(`${file}: expected JSON or YAML, found ${(error as Error).message}`);
   }

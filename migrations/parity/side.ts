@@ -27,14 +27,14 @@ export type SideAnswer = {
 export type Side = {
   /** For messages, such as `monolith`. */
   name: string;
-  /** Never throws for what the side answers. @throws SideAway when it does not answer. */
+  /** Never throws for what the side answers. @throws SideUnreachable when it does not answer. */
   send(request: SentRequest): Promise<SideAnswer>;
   close(): void;
 };
 
 /** A side cannot be reached, or does not answer in time. */
-export class SideAway extends Error {
-  override name = 'SideAway';
+export class SideUnreachable extends Error {
+  override name = 'SideUnreachable';
 }
 
 /** A side at a base URL; what the URL has of a path goes before every path. */
@@ -48,7 +48,7 @@ export function sideAt(name: string, baseUrl: string, { timeoutMs = 15_000 }: { 
     new Promise((resolve, reject) => {
       const beganMs = performance.now();
       const away = (why: string) =>
-        reject(new SideAway(`${name} (${origin}): ${method} ${path.slice(0, 200)}: ${why}`));
+        reject(new SideUnreachable(`${name} (${origin}): ${method} ${path.slice(0, 200)}: ${why}`));
       const length = body === null ? {} : { 'content-length': `${Buffer.byteLength(body)}` };
       const options = { agent, hostname, port, method, path: `${before}${path}`, headers: { ...headers, ...length } };
       const request = client.request({ ...options, timeout: timeoutMs }, (answer) => {

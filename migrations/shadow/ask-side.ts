@@ -74,9 +74,14 @@ export const askSide = async (request: SentRequest, options: AskOptions): Promis
 const send = (url: URL, { method, path, headers, body }: SentRequest, signal: AbortSignal) =>
   new Promise<http.IncomingMessage>((resolve, reject) => {
     const { request } = url.protocol === 'https:' ? https : http;
+    // A connection each: nothing is left open behind the command.
     // An address may have a path before which all others stand.
     const base = url.pathname.replace(/\/$/, '');
-    const sent = request(url, { method, path: `${base}${path}`, headers: { ...headers }, signal }, resolve);
+    const sent = request(
+      url,
+      { method, path: `${base}${path}`, headers: { ...headers }, signal, agent: false },
+      resolve,
+    );
     sent.on('error', reject);
     sent.end(body);
   });

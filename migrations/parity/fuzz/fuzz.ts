@@ -109,7 +109,9 @@ async function makeShort(
   const paths = [...new Set(found.differences.map(({ path }) => path))];
   const differences = describeDifferences(found.differences, [left.name, right.name]);
   const steps = await neededSteps(found, running);
-  const name = `${found.request.method} ${found.request.path.split('?')[0]}: ${paths.slice(0, 3).join(', ')}`;
+  const { method, path } = steps.at(-1) as ScenarioStep;
+  const route = path.split('?')[0]?.replace(/\$\{[^}]+\}/g, ':id');
+  const name = `${method} ${route}: ${paths.slice(0, 3).join(', ')}`;
   return {
     run,
     paths,

@@ -65,10 +65,23 @@ export function makeSteps(plan: StepPlan, making: Making): MadeStep[] {
     ...(as === undefined ? {} : { as }),
     ...body,
   };
-  return [...before, { operation: plan.operation, step, ids, query }];
+  return [...before, { operation: plan.operation, step, ids, query }, ...looks(plan, path, ids, making)];
+}
+
+/** Reads the list that a write concerns: what it is in, or what it has added to. */
+function looks(plan: StepPlan, path: string, ids: readonly Told[], { operations }: Making): MadeStep[] {
+  if (!plan.look) return [];
+  const { path: template } = operations[plan.operation] as Operation;
+  const isPart = template.endsWith('}');
+  const wanted = isPart ? template.slice(0, template.lastIndexOf('/')) : template;
+  const list = operations.findIndex(({ method, path: other }) => method === 'GET' && other === wanted);
+  if (list < 0) return [];
+  const step = { method: 'GET', path: isPart ? path.slice(0, path.lastIndexOf('/')) : path, headers: {} };
+  return [{ operation: list, step, ids: isPart ? ids.slice(0, -1) : ids, query: {} }];
 }
 
 /** The tag of the answer just before, whose number is known when it has been sent. */
+// biome-ignore lint/suspicious/noTemplateCurlyInString: it is a placeholder of scenarios
 export const currentTag = '${before:header etag}';
 
 const literal = (value: unknown): Told => ({ left: value, right: value, template: String(value) });
@@ -181,7 +194,8 @@ function seen(name: string, { memory, operations }: Making, operation: number): 
     return memory.values(bounded).length > 0 ? memory.values(bounded) : memory.values('average');
   if (collectionOf(name, operations) !== undefined) return memory.values('slug');
   const isSearch = /^(q|query|search|term)$/i.test(name) && operation >= 0;
-  return isSearch ? memory.values('name').map(firstWord) : [];
+  const searched = operations[operation]?.path;
+  return isSearch ? memory.values('name', searched).map(firstWord) : [];
 }
 
 /** A search is for a word of what is there; it is the same on both sides, or the difference is found before. */

@@ -13,8 +13,8 @@ export type Page = { operation: number; query: Readonly<Record<string, Told>>; c
 export type Memory = {
   /** By the path of what holds them: `/api/products`, `/api/products/{id}/reviews`. The last heard of comes last. */
   resources(collection: string): readonly Resource[];
-  /** Values by the name of the member under which they stood. */
-  values(name: string): readonly Told[];
+  /** Values by the name of the member under which they stood; `within`: in answers of that path only. */
+  values(name: string, within?: string): readonly Told[];
   /** The entity tags of a path, the newest last. */
   tags(path: string): readonly Told[];
   pages(operation: number): readonly Page[];
@@ -53,7 +53,7 @@ export function createMemory(): Memory {
   /** Ids of things in an answer: of the thing itself, or of those in a list of them, at whatever depth. */
   const hearThings = (
     collection: string,
-    { of, step }: { of: readonly Told[]; step: number },
+    { of, step, from }: { of: readonly Told[]; step: number; from: string },
     [left, right]: readonly [unknown, unknown],
     at: string,
     depth = 0,
@@ -67,7 +67,7 @@ export function createMemory(): Memory {
         // A thing within a thing is another kind of thing, unless it is one of a list of the same.
         hearThings(
           Array.isArray(left) || Array.isArray(value) ? collection : '',
-          { of, step },
+          { of, step, from },
           [value, other],
           path,
           depth + 1,
@@ -75,7 +75,10 @@ export function createMemory(): Memory {
       } else if (value !== null && other !== undefined) {
         const told = { left: value, right: other, template: `\${${step}:${path}}` };
         if (name === 'id' && collection !== '' && !Array.isArray(left)) addResource(collection, { id: told, of });
-        else if (!cursorMember.test(name)) add(values, name, told);
+        else if (!cursorMember.test(name)) {
+          add(values, name, told);
+          add(values, `${from} ${name}`, told);
+        }
       }
     }
   };
@@ -91,7 +94,7 @@ export function createMemory(): Memory {
 
   return {
     resources: (collection) => resources.get(collection) ?? [],
-    values: (name) => values.get(name) ?? [],
+    values: (name, within) => values.get(within === undefined ? name : `${within} ${name}`) ?? [],
     tags: (path) => tags.get(path) ?? [],
     pages: (operation) => pages.get(operation) ?? [],
     hear({ step, method, template, path, target, operation, query, ids, answers }) {
@@ -99,7 +102,8 @@ export function createMemory(): Memory {
       if (left.status >= 300) return;
       const collection = method === 'POST' || !/\}$/.test(template) ? template : template.replace(/\/\{[^}]+\}$/, '');
       const of = collection === template ? ids : ids.slice(0, -1);
-      hearThings(collection, { of, step }, [left.json, right.json], '$');
+      const from = template.replace(/\/\{[^}]+\}$/, '');
+      hearThings(collection, { of, step, from }, [left.json, right.json], '$');
       const [tag, other] = [headerOf(left, 'etag'), headerOf(right, 'etag')];
       if (tag !== undefined && other !== undefined) {
         const told = { left: tag, right: other, template: `\${${step}:header etag}` };

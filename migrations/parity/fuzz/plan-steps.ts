@@ -41,6 +41,7 @@ function planStep(operation: Operation, index: number): Arbitrary<StepPlan> {
       ? often<StepPlan['ifNoneMatch']>([8, 'none'], [2, 'current'], [1, 'any'], [1, 'garbage'])
       : fc.constant<StepPlan['ifNoneMatch']>('none'),
     mediaType: bodies.length === 0 ? fc.constant(0) : often([16, 0], [4, bodies.length - 1], [1, bodies.length]),
+    look: operation.method === 'GET' ? fc.constant(false) : often([2, false], [1, true]),
     body: bodies[0] === undefined ? fc.constant<BodyPlan>({ kind: 'none' }) : planBody(bodies[0][1]),
   });
 }
@@ -67,14 +68,21 @@ function planId(): Arbitrary<IdPlan> {
 }
 
 function planQuery(parameters: readonly Parameter[]): Arbitrary<Record<string, ValuePlan>> {
-  const some = fc.record(Object.fromEntries(parameters.map(({ name, schema }) => [name, planned(name, schema)])), {
-    requiredKeys: parameters.filter(({ required }) => required).map(({ name }) => name),
-  });
+  // Most lists are asked for with one filter or none: several at once leave nothing to compare.
+  const each = parameters.map(({ name, schema, required }) =>
+    planned(name, schema).chain((value) =>
+      (required ? fc.constant(true) : often([1, true], [4, false])).map((given) => (given ? { [name]: value } : {})),
+    ),
+  );
+  const some = each.length === 0 ? fc.constant([]) : fc.tuple(...each);
   const wrong = parameters.length === 0 ? fc.constant({}) : fc.oneof(...parameters.map(wrongParameter));
   const unknown = fc.constant({ unheard_of: { kind: 'literal', value: '1' } satisfies ValuePlan });
-  return fc
-    .tuple(some, fc.oneof({ weight: 12, arbitrary: fc.constant({}) }, { weight: 2, arbitrary: wrong }, unknown))
-    .map(([one, other]) => ({ ...one, ...other }));
+  const bad = fc.oneof(
+    { weight: 12, arbitrary: fc.constant({}) },
+    { weight: 2, arbitrary: wrong },
+    { weight: 1, arbitrary: unknown },
+  );
+  return fc.tuple(some, bad).map(([good, more]) => Object.assign({}, ...good, more) as Record<string, ValuePlan>);
 }
 
 const wrongParameter = ({ name, schema }: Parameter): Arbitrary<Record<string, ValuePlan>> =>

@@ -15,6 +15,8 @@ export type StepPlan = {
   /** Index into the media types; one beyond them is a wrong one. */
   mediaType: number;
   body: BodyPlan;
+  /** Whether the list that a write concerns is read after it. */
+  look: boolean;
 };
 
 /** `fitting`: one of those that the operation is not known to refuse. */

@@ -51,6 +51,7 @@ export async function shrink(
 /** Each a little simpler than the step. */
 export function simplerSteps(plan: StepPlan): StepPlan[] {
   const simpler: StepPlan[] = [];
+  if (plan.look) simpler.push({ ...plan, look: false });
   const queries = Object.keys(plan.query);
   if (queries.length > 1) simpler.push({ ...plan, query: {} });
   for (const name of queries) {

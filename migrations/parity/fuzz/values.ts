@@ -158,7 +158,11 @@ export function planned(name: string, schema: Schema): Arbitrary<ValuePlan> {
   const type = typeOf(schema);
   if (schema.enum || type === 'boolean' || type === 'object' || type === 'array') return literal;
   const seen = fc
-    .record({ pick: fc.nat({ max: 6 }), twist: fc.constantFrom(...twists), otherwise: fitting(schema) })
+    .record({
+      pick: fc.oneof(fc.nat({ max: 6 }), fc.nat({ max: 300 })),
+      twist: fc.constantFrom(...twists),
+      otherwise: fitting(schema),
+    })
     .map((plan): ValuePlan => ({ kind: 'seen', name, ...plan }));
   // What refers to something else must mostly be there.
   const refers = /_ids?$|Ids?$/.test(name);
