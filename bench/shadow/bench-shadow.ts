@@ -90,11 +90,22 @@ export const benchShadow = async (options: BenchShadowOptions): Promise<BenchSha
     }
     for (const { url } of proxies.values()) await waitUntilAnswers(url);
 
+    /** What a proxy still has to ask again must not fall into another's time. */
+    const settle = (candidate: Contestant): Promise<void> =>
+      eventually(
+        async () => {
+          const metrics = await (await fetch(`${proxies.get(candidate)!.admin}/metrics`)).text();
+          const left = sumOf(metrics, 'strangler_shadow_waiting') + sumOf(metrics, 'strangler_shadow_rechecks');
+          if (left > 0) throw new Error(`${left} comparisons are under way`);
+        },
+        { withinMs: 30_000 },
+      );
     const full = async (candidate: Contestant, seconds: number) => {
       const { url, admin } = proxies.get(candidate)!;
       const before = await countsOf(admin);
       const headers = { Authorization: authorization };
       const measured = await load.run({ url: `${url}${path}`, headers, connections, seconds, core: otherCore });
+      await settle(candidate);
       return { ...measured, ...less(await countsOf(admin), before) };
     };
     const paced = async (candidate: Contestant, seconds: number) => {
@@ -108,6 +119,7 @@ export const benchShadow = async (options: BenchShadowOptions): Promise<BenchSha
       const child = startProcess({ command: process.execPath, arguments: words, environment }, otherCore, 'pipe');
       running.push(child);
       const told = JSON.parse(await text(child.stdout!)) as { p50Ms: number; p99Ms: number; failed: number };
+      await settle(candidate);
       const cpuAfter = cpuMicrosOf(pid);
       const cpuMicros =
         cpuBefore === null || cpuAfter === null ? null : (cpuAfter - cpuBefore) / (readsPerSecond * seconds);
@@ -157,13 +169,17 @@ type Counts = { compared: number; dropped: number };
 
 const countsOf = async (admin: string): Promise<Counts> => {
   const metrics = await (await fetch(`${admin}/metrics`)).text();
-  const sum = (name: string): number =>
-    metrics
-      .split('\n')
-      .filter((line) => line.startsWith(`${name}{`))
-      .reduce((all, line) => all + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
-  return { compared: sum('strangler_shadow_compared_total'), dropped: sum('strangler_shadow_dropped_total') };
+  return {
+    compared: sumOf(metrics, 'strangler_shadow_compared_total'),
+    dropped: sumOf(metrics, 'strangler_shadow_dropped_total'),
+  };
 };
+
+const sumOf = (metrics: string, name: string): number =>
+  metrics
+    .split('\n')
+    .filter((line) => line.startsWith(`${name}{`))
+    .reduce((all, line) => all + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
 
 const less = (after: Counts, before: Counts): Counts => ({
   compared: after.compared - before.compared,

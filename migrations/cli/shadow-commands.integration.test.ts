@@ -230,7 +230,9 @@ describe('shadow replay', () => {
   test('sends the request of an example to both sides again and says how they differ', async () => {
     const group = await recorded(different());
     const asked = monolith.asked.length;
-    const { status, out, err } = await run(['replay', 'things', group!.examples[0]!], { STRANGLER_TOKENS: 'ada' });
+    const { status, out, err } = await run(['replay', 'things', group!.examples[0]!], {
+      STRANGLER_TOKENS: 'admin=ada',
+    });
     expect(out).toBe(
       'GET /things/2: monolith 200, service 200\n$.name: value\n  monolith  "thing 2"\n  service   "another"',
     );
@@ -253,6 +255,7 @@ describe('shadow replay', () => {
     });
     expect(await run(['replay', 'things', 'x'])).toMatchObject({ status: exitCodes.failed });
     expect(await run(['replay', 'things', id], { SERVICE_URL: '' })).toMatchObject({ status: exitCodes.usage });
+    await report.reset('things');
     const reads = await recorded(different());
     const away = await run([
       'replay',

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { pause } from '@strangler/platform/backoff.ts';
 import { readSliceDirectory } from '@strangler/platform/contracts/slice-directory.ts';
 import type { Slice } from '@strangler/platform/contracts/slice-file.ts';
@@ -34,7 +34,7 @@ export const withSlicesOption = (command: Command): Command =>
 export const withTokenOption = (command: Command): Command =>
   command.option(
     '--token <token>',
-    'speak for an account: a bearer token, or a whole value of Authorization; again for more (default: $STRANGLER_TOKENS, separated by commas)',
+    'speak for an account: a bearer token, with or without NAME= before it, or a whole value of Authorization; again for more (default: $STRANGLER_TOKENS, separated by commas)',
     (value: string, all: string[] | undefined) => [...(all ?? []), value],
   );
 
@@ -43,6 +43,8 @@ export const authorizationsOf = ({ token }: CredentialOptions, { environment }: 
   (token ?? (environment.STRANGLER_TOKENS ?? '').split(','))
     .map((text) => text.trim())
     .filter((text) => text !== '')
+    // `strangler fuzz` names the accounts its tokens are of; that is taken here too.
+    .map((text) => text.replace(/^[A-Za-z][\w-]{0,30}=(?=[^=])/, ''))
     .map((text) => (/^\S+ \S/.test(text) ? text : `Bearer ${text}`));
 
 /**
@@ -134,7 +136,7 @@ export const readOperations = async (
   folder: string,
   option?: string,
 ): Promise<ApiOperation[]> => {
-  const file = option ?? (openapi === null ? null : join(folder, openapi));
+  const file = option ?? (openapi === null ? null : resolve(folder, openapi));
   if (file === null) return [];
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     throw new ApiDescriptionError(`${file}: the OpenAPI description cannot be read (${error.code})`);

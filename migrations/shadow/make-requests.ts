@@ -93,10 +93,12 @@ export const createRequestMaker = (ask: (request: SentRequest) => Promise<Compar
   ): Promise<Candidates> => {
     const { body, method } = operation;
     const made: SentRequest[] = [];
+    // What makes something is told anew each time: the second of two that are alike is mostly a conflict.
+    const times = method === 'POST' && body !== null ? Math.ceil(mostPaths / paths.length) : 1;
     const needsMatch = operation.parameters.some(
       ({ in: where, name, required }) => where === 'header' && required && /^if-match$/i.test(name),
     );
-    for (const path of paths) {
+    for (const path of paths.flatMap((one) => Array.from({ length: times }, () => one))) {
       const content = body === null ? undefined : (body.example ?? bodyOf(body.schema));
       if (body !== null && content === undefined)
         return { requests: [], cannot: 'its body has no example and none can be made' };

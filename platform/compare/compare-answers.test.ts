@@ -183,6 +183,10 @@ describe('an ignore rule', () => {
     expect(told(one, other, rule('$.meta.a'))).toEqual(['value $.meta.b[*]']);
     expect(told(one, other, rule('$.meta', 'GET /a'), 'GET /a')).toEqual([]);
     expect(told(one, other, rule('$.meta', 'GET /a'), 'GET /b')).toHaveLength(2);
+    expect(told(one, other, rule('$.meta', 'POST,PUT *'), 'PUT /b')).toEqual([]);
+    expect(told(one, other, rule('$.meta', 'POST,PUT /b'), 'PUT /b')).toEqual([]);
+    expect(told(one, other, rule('$.meta', 'POST,PUT /a'), 'PUT /b')).toHaveLength(2);
+    expect(told(one, other, rule('$.meta', 'POST,PUT *'), 'GET /b')).toHaveLength(2);
     expect(told(one, other, rule('$.meta', 'GET /a'))).toHaveLength(2);
   });
 

@@ -59,7 +59,7 @@ const keptRequestHeaders = new Set([
   'prefer',
 ]);
 const droppedAnswerHeader =
-  /^(set-cookie2?|authorization|proxy-.*|x-strangler-.*|authentication-info)$|token|secret|api-?key/i;
+  /^(set-cookie2?|authorization|proxy-.*|x-strangler-.*|authentication-info|connection|keep-alive|transfer-encoding)$|token|secret|api-?key/i;
 
 /** A request without cookies, tokens and credentials, its body by the rules, bounded. */
 export const redactRequest = (

@@ -39,7 +39,7 @@ type ScopedPattern = { type: string | null; pattern: JsonPattern };
  */
 export const compileRules = (compare: SliceCompare, endpoint?: string): CompareRules => {
   const ignore = compare.ignore
-    .filter(({ route }) => route === null || route === endpoint)
+    .filter(({ route }) => route === null || (endpoint !== undefined && isOfRoute(endpoint, route)))
     .map((rule) => ({ name: nameIgnore(rule), path: parseRulePath(rule.path) }));
   const unordered = scoped(compare.unordered);
   const keyed = Object.entries(compare.keyed).map(([path, member]) => ({ ...scoped([path])[0]!, member }));
@@ -62,6 +62,13 @@ export const compileRules = (compare: SliceCompare, endpoint?: string): CompareR
       pattern,
     })),
   };
+};
+
+/** Whether an endpoint, "PUT /a/:id", is one of those that a rule names: "PUT /a/:id", "POST,PUT *". */
+const isOfRoute = (endpoint: string, route: string): boolean => {
+  const [method = '', path] = endpoint.split(' ');
+  const [methods = '', wanted] = route.split(' ');
+  return methods.split(',').includes(method) && (wanted === '*' || wanted === path);
 };
 
 /** How reports name a rule. */

@@ -44,14 +44,31 @@ const endpointText = z
   .max(300)
   .regex(/^[A-Z]+ \/\S*$/, 'must be a method and a path as in `routes`, such as "GET /api/products/:id"');
 
+const routesText = z
+  .string()
+  .max(300)
+  .regex(
+    /^[A-Z]+(,[A-Z]+)* (\/\S*|\*)$/,
+    'must be a method, or several with commas between, and a path as in `routes` or *, such as "POST,PUT *"',
+  );
+
 const ignore = z.strictObject(
   {
     path: anyPath.describe(
       'What may differ: `$.items[*].etag` in the body, `header etag`, `status`, `body`, or `event product.changed $.at`. All that it holds is ignored with it.',
     ),
-    route: endpointText.optional().describe('Only in answers of this route. Default: of all.'),
-    reason: z.string().trim().min(1, 'must say why the two sides may differ here').max(500),
-    by: z.string().trim().min(1, 'must say who decided it').max(100),
+    route: routesText
+      .optional()
+      .describe(
+        'Only in answers of this route, or of several: `POST,PUT,PATCH *` are those of every path. Default: of all.',
+      ),
+    reason: z
+      .string()
+      .trim()
+      .min(1, 'must say why the two sides may differ here')
+      .max(500)
+      .describe('Why the two sides may differ there.'),
+    by: z.string().trim().min(1, 'must say who decided it').max(100).describe('Who decided it.'),
   },
   { error: 'must be { path, reason, by }: what may differ, why, and who decided it' },
 );
@@ -178,7 +195,7 @@ export type SliceCompare = {
   redact: string[];
 };
 
-/** `route: null`: answers of every route. */
+/** `route`: "METHOD /path", "METHOD,METHOD *"; null: answers of every route. */
 export type IgnoreRule = { path: string; route: string | null; reason: string; by: string };
 
 /** How much is compared live; a slice file's `shadow`. Shares are 0 to 1. */

@@ -252,6 +252,12 @@ compare:
       'compare.ignore.0.path',
       9,
     ],
+    [
+      'an ignore of routes that are none',
+      'compare:\n  ignore:\n    - { path: $.a, route: "post *", reason: x, by: y }\n',
+      'compare.ignore.0.route',
+      9,
+    ],
     ['a set that is no array', 'compare:\n  unordered:\n    - header vary\n', 'compare.unordered.0', 9],
     ['a key of a path that is none', 'compare:\n  keyed:\n    "$[": id\n', 'compare.keyed.$[', 9],
     ['a tolerance that is no time', 'compare:\n  times:\n    tolerance: soon\n', 'compare.times.tolerance', 9],

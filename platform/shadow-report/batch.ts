@@ -8,6 +8,8 @@ export type SliceBatch = {
   comparisons: number;
   /** Packed cell and outcome → how often. */
   cells: Map<string, number>;
+  /** Ids of the groups of one comparison, packed → how many comparisons differ in just these. */
+  sets: Map<string, number>;
   groups: Map<string, { key: GroupKey; count: number; firstMs: number; lastMs: number }>;
   examples: { id: string; groups: string[]; json: string; atMs: number }[];
   firstMs: number;
@@ -26,14 +28,21 @@ export const emptyBatch = (): SliceBatch => ({
   id: randomBytes(9).toString('base64url'),
   comparisons: 0,
   cells: new Map(),
+  sets: new Map(),
   groups: new Map(),
   examples: [],
   firstMs: Number.POSITIVE_INFINITY,
   lastMs: 0,
 });
 
-/** Where differences go for whose group there is no room: they are counted, and nobody can accept them. */
+/** Stands for groups for which there is no room: a comparison that has it is counted, and nobody can accept it. */
 export const unlistedGroup = 'unlisted';
+
+/** A comparison in more groups than that is in `unlisted` too. */
+const mostGroupsOfSet = 30;
+
+const packSet = (groups: readonly string[]): string => [...groups].sort().join(' ');
+export const unpackSet = (field: string): string[] => field.split(' ');
 
 /** Adds a comparison; tells what there was no room for. */
 export const addToBatch = (
@@ -59,6 +68,7 @@ export const addToBatch = (
       groups.set(groupId(key), key);
     }
   }
+  const listed: string[] = [];
   for (const [id, key] of groups) {
     const group = batch.groups.get(id);
     if (group !== undefined) {
@@ -68,10 +78,15 @@ export const addToBatch = (
     } else if (batch.groups.size < bounds.maxGroups) {
       batch.groups.set(id, { key, count: 1, firstMs: atMs, lastMs: atMs });
     } else {
-      const unlisted = batch.groups.get(unlistedGroup);
-      if (unlisted !== undefined) unlisted.count += 1;
-      else batch.groups.set(unlistedGroup, { key, count: 1, firstMs: atMs, lastMs: atMs });
+      continue;
     }
+    listed.push(id);
+  }
+  if (outcome === 'different') {
+    const whole = listed.length === groups.size && listed.length > 0 && listed.length <= mostGroupsOfSet;
+    const wanted = packSet(whole ? listed : [...listed.slice(0, mostGroupsOfSet), unlistedGroup]);
+    const set = batch.sets.has(wanted) || batch.sets.size < bounds.maxCells ? wanted : unlistedGroup;
+    batch.sets.set(set, (batch.sets.get(set) ?? 0) + 1);
   }
   return { lostCell, lostExample: !addExample(batch, comparison, [...groups.keys()], bounds, wantsExample) };
 };
@@ -113,6 +128,7 @@ export const packBatch = (batch: SliceBatch): string =>
     id: batch.id,
     comparisons: batch.comparisons,
     cells: [...batch.cells],
+    sets: [...batch.sets],
     groups: [...batch.groups].map(([id, { key, count, firstMs, lastMs }]) => [
       id,
       count,

@@ -104,8 +104,8 @@ export type ShadowSummary = {
   first: Date | null;
   last: Date | null;
   groups: number;
-  /** Comparisons that differ in a group that nobody has accepted, summed over those groups. */
+  /** Comparisons that differ in a group that nobody has accepted. */
   unexplained: number;
-  /** Of these, in groups for which the report had no room. */
+  /** Of these, those that differ in a group for which the report had no room. */
   unlisted: number;
 };

@@ -1,6 +1,6 @@
 /** What Redis keeps of each slice, and with it the bounds of what a slice may take there. */
 export type StoreBounds = {
-  /** Routes × status classes × roles × outcomes. */
+  /** Routes × status classes × roles × outcomes; and sets of groups that comparisons differ in. */
   maxCells: number;
   maxGroups: number;
   maxExamplesPerGroup: number;
@@ -34,6 +34,8 @@ export const sliceKeys = (prefix: string, slice: string) => {
     groups: `${base}:groups`,
     /** Group → count. */
     counts: `${base}:counts`,
+    /** Groups of one comparison, packed → how many comparisons differ in just these. */
+    sets: `${base}:sets`,
     /** Groups by when they were last seen. */
     seen: `${base}:seen`,
     /** Group → who accepted it, as JSON. */
@@ -58,7 +60,7 @@ local batch = cjson.decode(ARGV[1])
 local maxCells, maxGroups = tonumber(ARGV[2]), tonumber(ARGV[3])
 local perGroup, maxBytes, ttlMs = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local totals, cells, groups, counts = base .. ':totals', base .. ':cells', base .. ':groups', base .. ':counts'
-local seen, accepted, examples = base .. ':seen', base .. ':accepted', base .. ':examples'
+local seen, accepted, examples, sets = base .. ':seen', base .. ':accepted', base .. ':examples', base .. ':sets'
 local order, refs = base .. ':example-order', base .. ':example-refs'
 
 if not redis.call('SET', base .. ':batch:' .. batch.id, '1', 'NX', 'PX', ARGV[7]) then
@@ -87,17 +89,20 @@ end
 local known = {}
 for _, group in ipairs(batch.groups) do
   local id = group[1]
-  local listed = id ~= 'unlisted' and
-    (redis.call('HEXISTS', groups, id) == 1 or redis.call('HLEN', groups) < maxGroups)
-  if listed then
+  if redis.call('HEXISTS', groups, id) == 1 or redis.call('HLEN', groups) < maxGroups then
     known[id] = true
     redis.call('HSETNX', groups, id, group[4])
     redis.call('HINCRBY', counts, id, whole(group[2]))
     local before = tonumber(redis.call('ZSCORE', seen, id) or '0')
     if group[3] > before then redis.call('ZADD', seen, whole(group[3]), id) end
-  else
-    redis.call('HINCRBY', counts, 'unlisted', whole(group[2]))
   end
+end
+
+-- A set may name groups that had no room: nobody can accept these, so the comparison stays unexplained.
+for _, set in ipairs(batch.sets) do
+  local field = set[1]
+  if redis.call('HEXISTS', sets, field) == 0 and redis.call('HLEN', sets) >= maxCells then field = 'unlisted' end
+  redis.call('HINCRBY', sets, field, whole(set[2]))
 end
 
 local function forget(id)
@@ -144,7 +149,7 @@ while tonumber(redis.call('HGET', totals, 'exampleBytes') or '0') > maxBytes do
 end
 
 -- What somebody has accepted outlives the counts: it is a decision.
-for _, key in ipairs({ totals, cells, groups, counts, seen, examples, order, refs }) do
+for _, key in ipairs({ totals, cells, groups, counts, sets, seen, examples, order, refs }) do
   redis.call('PEXPIRE', key, ttlMs)
 end
 return redis.call('HKEYS', accepted)

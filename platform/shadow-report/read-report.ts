@@ -1,6 +1,6 @@
 import type { DifferenceKind } from '../compare/compare-answers.ts';
 import type { Redis } from '../redis.ts';
-import { unlistedGroup, unpackCell } from './batch.ts';
+import { unpackCell, unpackSet } from './batch.ts';
 import {
   type Acceptance,
   type CellCounts,
@@ -35,10 +35,11 @@ export const createReportReader = ({ redis, prefix }: { redis: Redis; prefix: st
   const summary: ReportReader['summary'] = (slice) =>
     redis.run(async (client) => {
       const keys = keysOf(slice);
-      const [totals, cells, counts, accepted] = await Promise.all([
+      const [totals, cells, sets, groups, accepted] = await Promise.all([
         client.hGetAll(keys.totals),
         client.hGetAll(keys.cells),
-        client.hGetAll(keys.counts),
+        client.hGetAll(keys.sets),
+        client.hKeys(keys.groups),
         client.hKeys(keys.accepted),
       ]);
       const ended = Object.fromEntries(outcomes.map((outcome) => [outcome, 0])) as Record<Outcome, number>;
@@ -46,16 +47,17 @@ export const createReportReader = ({ redis, prefix }: { redis: Redis; prefix: st
         const outcome = unpackCell(field)?.outcome;
         if (outcome !== undefined && outcome in ended) ended[outcome] += Number(count);
       }
-      const explained = new Set(accepted);
-      const unexplained = Object.entries(counts).filter(([group]) => !explained.has(group));
+      const comparisonsIn = (isMeant: (group: string) => boolean): number =>
+        Object.entries(sets).reduce((sum, [set, count]) => sum + (unpackSet(set).some(isMeant) ? Number(count) : 0), 0);
+      const [known, explained] = [new Set(groups), new Set(accepted)];
       return {
         comparisons: Number(totals.comparisons ?? 0),
         outcomes: ended,
         first: dateOf(totals.firstMs),
         last: dateOf(totals.lastMs),
-        groups: Object.keys(counts).filter((group) => group !== unlistedGroup).length,
-        unexplained: unexplained.reduce((sum, [, count]) => sum + Number(count), 0),
-        unlisted: Number(counts[unlistedGroup] ?? 0),
+        groups: groups.length,
+        unexplained: comparisonsIn((group) => !explained.has(group)),
+        unlisted: comparisonsIn((group) => !known.has(group)),
       };
     });
 
@@ -137,6 +139,7 @@ export const createReportReader = ({ redis, prefix }: { redis: Redis; prefix: st
           keys.cells,
           keys.groups,
           keys.counts,
+          keys.sets,
           keys.seen,
           keys.examples,
           keys.exampleOrder,

@@ -147,7 +147,13 @@ ${more}`,
         ({ canaries }) => canaries![0]!,
       );
       expect(seen.map(({ steers }) => steers).sort()).toEqual([false, true]);
-      for (const one of seen) expect(one.standing).toMatchObject({ percent: 100, good: [5, 25, 50] });
+      // The proxy that does not steer hears of it with its next look.
+      await eventually(async () => {
+        for (const program of programs) {
+          const { canaries } = await program.status();
+          expect(canaries![0]!.standing).toMatchObject({ percent: 100, good: [5, 25, 50] });
+        }
+      }, within);
       const metrics = (await Promise.all(programs.map((program) => program.metrics()))).join('\n');
       expect(metrics).toMatch(/strangler_canary_steps_total\{.*direction="up".*\} 3/);
       expect(metrics).toMatch(/strangler_canary_state\{.*state="baked".*\} 1/);

@@ -63,7 +63,12 @@ export const createAskSides = (options: AskSidesOptions): AskSides => {
 /** What it says of the instance; one that makes no dry runs, or that was not given the time, is none the worse for it. */
 const outcomeOf = (asked: Asked): Outcome => {
   const { latencyMs } = asked;
-  if (asked.kind === 'answered') return { kind: 'answered', status: asked.status, latencyMs };
+  if (asked.kind === 'answered') {
+    // Who floods where the other side's answer was within its bounds is left alone like one who fails.
+    return asked.extent === 'whole'
+      ? { kind: 'answered', status: asked.status, latencyMs }
+      : { kind: 'failed', cause: 'bad-response', latencyMs };
+  }
   const saysNothing =
     asked.cause === 'called-off' || asked.cause === 'no-dry-run' || (asked.cause === 'reset' && asked.reused);
   return saysNothing

@@ -20,7 +20,7 @@ export type ComparisonFigures = {
   report: { summary: ShadowSummary; cells: readonly CoveredCell[] } | null;
 };
 
-const mostNamed = 8;
+const mostNamed = 4;
 
 /**
  * The gate into `canary`, as far as it is about answers: enough of them compared, each kind of them, and none that differs
