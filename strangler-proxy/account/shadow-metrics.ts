@@ -50,9 +50,19 @@ export const createShadowMetrics = (registry: Registry): ShadowMetrics => {
     help: "Comparisons that ended in a fault of the proxy's own; the log has each.",
     registers,
   });
+  // A worker with no time to spare counts one with nearly every request; looking up a series by its labels is dear.
+  const droppedSeries = new Map<string, { inc(): void }>();
   return {
     found: (slice, access, outcome) => compared.inc({ slice, access, outcome }),
-    dropped: (slice, access, reason) => dropped.inc({ slice, access, reason }),
+    dropped(slice, access, reason) {
+      const key = `${slice} ${access} ${reason}`;
+      let series = droppedSeries.get(key);
+      if (series === undefined) {
+        series = dropped.labels({ slice, access, reason });
+        droppedSeries.set(key, series);
+      }
+      series.inc();
+    },
     asked: (side, result) => asks.inc({ side, result }),
     spent: (ms) => seconds.inc(ms / 1_000),
     notKept: () => notKept.inc(),
