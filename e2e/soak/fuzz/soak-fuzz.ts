@@ -21,7 +21,7 @@ export type SoakFuzzReport = {
 };
 
 /** Sequences that one planted fault may go unseen for. */
-const runsPerFault = 120;
+const runsPerFault = 250;
 
 /** Fuzzes the two as they are, which must find nothing; then with one fault after the other planted, which must find each. */
 export async function soakFuzz({ seed, runs, progress, signal }: SoakFuzzOptions): Promise<SoakFuzzReport> {
@@ -37,7 +37,7 @@ export async function soakFuzz({ seed, runs, progress, signal }: SoakFuzzOptions
     const faults: FaultFound[] = [];
     for (const fault of Object.keys(planted)) {
       if (signal.aborted) break;
-      const found = await findFault(two, fault, { seed, runs: runsPerFault, withinMs: 120_000 });
+      const found = await findFault(two, fault, { seed, runs: runsPerFault, withinMs: 600_000 });
       faults.push(found);
       progress.say(
         `${fault}: ${found.outcome} after ${found.requests} requests, ${found.steps} steps, ${found.paths[0] ?? 'nothing'} (${found.seconds} s)`,

@@ -15,10 +15,16 @@ const often = <T>(...choices: readonly (readonly [weight: number, value: T])[]):
 /** Sequences of steps, mostly of requests that can succeed; writes more often than reads, for reads follow from them. */
 export function planSequences(operations: readonly Operation[], maxSteps: number): Arbitrary<StepPlan[]> {
   const steps = operations.map((operation, index) => ({
-    weight: operation.method === 'DELETE' ? 2 : 3,
+    weight: weightOf(operation),
     arbitrary: planStep(operation, index),
   }));
   return fc.array(fc.oneof(...steps), { minLength: Math.ceil(maxSteps / 2), maxLength: maxSteps, size: 'max' });
+}
+
+/** What can be asked in many ways is asked more often. */
+function weightOf({ method, parameters }: Operation): number {
+  const inQuery = parameters.filter(({ in: where }) => where === 'query').length;
+  return (method === 'DELETE' ? 2 : 3) + Math.min(inQuery, 8);
 }
 
 function planStep(operation: Operation, index: number): Arbitrary<StepPlan> {
