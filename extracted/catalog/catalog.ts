@@ -77,7 +77,9 @@ async function start({
   const dryRuns = createDryRuns({ databaseUrl: config.databaseUrl, slice: config.slice, registry: metrics });
   lifecycle.onStop('close', 'dry runs', () => dryRuns.close());
   const planted = await plantedFaults(config);
-  const db = dryRuns.pool(planted?.pool(pool) ?? pool);
+  // A fault is one of the service's, so a dry run has it too.
+  const undone = dryRuns.pool(pool);
+  const db = planted?.pool(undone) ?? undone;
 
   const { link, invalidation, cache: cached } = openCache({ config, log, metrics, lifecycle });
   if (link) listenToPipe({ config, pool, invalidation, log, metrics, lifecycle });
