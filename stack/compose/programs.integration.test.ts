@@ -81,6 +81,7 @@ describe('stage.ts', () => {
     STRANGLER_TARGET: 'mysql://u:p@127.0.0.1:1/d',
     STRANGLER_SLICES: '/slices',
     RABBITMQ_URL: 'amqp://127.0.0.1:1',
+    REDIS_URL: 'redis://127.0.0.1:1',
   };
 
   test('names what it has not been told, and a stage that it does not know', async () => {
