@@ -48,7 +48,7 @@ const stepsBackWithinMs = 90_000;
 /** A flip is obeyed in milliseconds; what was decided before may take a moment more. */
 const obeyedWithinMs = 500;
 /** Of a read, of a tree, and of a write, which the service has only done dry. */
-const plantedAtShadow = ['money-as-text', 'tree-order', 'rating-cut-off'];
+const plantedAtShadow = ['money-as-text', 'tree-order', 'wrong-default'];
 const plantedAtCanary = 'money-as-text';
 
 /**
