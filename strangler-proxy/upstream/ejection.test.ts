@@ -112,6 +112,18 @@ describe('an ejected instance', () => {
     expect(dueForProbe(probing, state.untilMs + policy.probePatienceMs - 1, policy)).toBe(false);
     expect(dueForProbe(probing, state.untilMs + policy.probePatienceMs, policy)).toBe(true);
   });
+
+  test('that is probed again hears of the second probe alone', () => {
+    const state = failUntilEjected(newlyHealthy(0, policy), 0);
+    const first = advanceEjection(state, { kind: 'lent' }, state.untilMs, policy);
+    const againMs = state.untilMs + policy.probePatienceMs;
+    const second = advanceEjection(first, { kind: 'lent' }, againMs, policy);
+    for (const verdict of ['success', 'failure', 'neutral'] as const) {
+      const late = { kind: 'ended', generation: first.generation, verdict, mayEject: true, jitter: 0 } as const;
+      expect(advanceEjection(second, late, againMs + 5, policy)).toEqual(second);
+    }
+    expect(end(second, 'success', againMs + 5).kind).toBe('healthy');
+  });
 });
 
 test('verdicts on requests lent before the last change of state are not heard', () => {

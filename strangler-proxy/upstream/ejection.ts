@@ -3,7 +3,7 @@ import { emptyWindow, failsTooOften, type OutcomeWindow, recordOutcome } from '.
 
 /**
  * Passive ejection (outlier detection): an instance that fails is left out for a while, then tried by one request.
- * The generation grows with each change of kind; a verdict on a loan of an older generation says nothing about the
+ * The generation grows with each change of kind, and with each probe that takes another's place; a verdict on a loan of an older generation says nothing about the
  * instance as it is now, and is not heard: the fifty requests that were under way when it died eject it once, not
  * seventeen times, and their late errors do not count against the process that was started in its place.
  */
@@ -52,9 +52,10 @@ export function advanceEjection(
   policy: EjectionPolicy,
 ): EjectionState {
   if (event.kind === 'lent') {
-    return dueForProbe(state, nowMs, policy)
-      ? { kind: 'probing', generation: state.generation, sinceMs: nowMs, ejections: state.ejections }
-      : state;
+    if (!dueForProbe(state, nowMs, policy)) return state;
+    // In the place of a probe that has not ended for long: what that one comes to is not waited for any more.
+    const generation = state.kind === 'probing' ? state.generation + 1 : state.generation;
+    return { kind: 'probing', generation, sinceMs: nowMs, ejections: state.ejections };
   }
   if (event.generation !== state.generation) return state;
   if (state.kind === 'healthy') return afterHealthyAttempt(state, event, nowMs, policy);
