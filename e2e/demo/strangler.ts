@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { exitCodes } from '@strangler/migrations/cli/exit-codes.ts';
+import { pause } from '@strangler/platform/backoff.ts';
 import type { OperatorEnvironment } from '@strangler/stack/system/stage.ts';
 
 export type CommandOptions = {
@@ -24,6 +26,7 @@ export class StranglerError extends Error {
 
 const cli = fileURLToPath(new URL('../../migrations/cli/main.ts', import.meta.url));
 const keptCharacters = 20_000;
+const gateOpensWithinMs = 60_000;
 
 /**
  * Runs `strangler …` with `--json`, as an operator's script would. Resolves to what it has printed, one value a line.
@@ -66,5 +69,23 @@ export const runStrangler = async (
     return events;
   } finally {
     signal.removeEventListener('abort', interrupt);
+  }
+};
+
+/**
+ * The same; tries again while a gate is shut: whoever was killed takes a moment to come back, and to what has waited.
+ * @throws StranglerError when the gate stays shut, and for any other end
+ */
+export const runOnceOpen = async (words: readonly string[], command: CommandOptions): Promise<void> => {
+  const deadline = performance.now() + gateOpensWithinMs;
+  for (;;) {
+    try {
+      await runStrangler(words, command);
+      return;
+    } catch (error) {
+      const isShut = error instanceof StranglerError && error.status === exitCodes.refused;
+      if (!isShut || performance.now() > deadline) throw error;
+      await pause(500, command.signal);
+    }
   }
 };

@@ -1,15 +1,4 @@
-/** Natural logarithm of the gamma function for x ≥ 1 (Lanczos's approximation, g = 7, n = 9). */
-const logGamma = (x: number): number => {
-  let sum = lanczos[0]!;
-  for (let at = 1; at < lanczos.length; at += 1) sum += lanczos[at]! / (x - 1 + at);
-  const t = x + 6.5;
-  return 0.5 * Math.log(2 * Math.PI) + (x - 0.5) * Math.log(t) - t + Math.log(sum);
-};
-
-const lanczos = [
-  0.9999999999998099, 676.5203681218851, -1259.1392167224028, 771.3234287776531, -176.6150291621406, 12.507343278686905,
-  -0.13857109526572012, 9.984369578019572e-6, 1.5056327351493116e-7,
-];
+import { logGamma } from '@strangler/platform/statistics/log-gamma.ts';
 
 const logChoose = (n: number, k: number): number => logGamma(n + 1) - logGamma(k + 1) - logGamma(n - k + 1);
 

@@ -1,4 +1,3 @@
-import { exitCodes } from '@strangler/migrations/cli/exit-codes.ts';
 import { pause } from '@strangler/platform/backoff.ts';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
 import { eventually } from '@strangler/platform/testing/eventually.ts';
@@ -18,7 +17,7 @@ import { watchPrice } from '../pipe/watched-price.ts';
 import type { Progress } from '../progress.ts';
 import { openShop, type Shop } from '../shop.ts';
 import { inviteShoppers, inviteWriters, logInAdmin } from '../shoppers.ts';
-import { runStrangler, StranglerError } from '../strangler.ts';
+import { runOnceOpen, runStrangler } from '../strangler.ts';
 
 export type PipeOptions = {
   requestsPerSecond: number;
@@ -112,7 +111,7 @@ const drive = async (
     const killed = await kills.rest('the applying of changes');
 
     progress.say('strangler advance catalog: both sides compared while traffic goes on');
-    await advanceOnceOpen(environment, signal);
+    await runOnceOpen(['advance', slice, '--reason', 'the demo'], { environment, signal });
     const peaceSinceMs = Date.now();
     progress.say('the catalogue is at stage shadow');
     await watch();
@@ -151,21 +150,6 @@ const drive = async (
     });
   } finally {
     await crowd.stop();
-  }
-};
-
-/** Tries again while the gate is shut: appliers take a moment to come back to the broker, and to what has waited there. */
-const advanceOnceOpen = async (environment: OperatorEnvironment, signal: AbortSignal): Promise<void> => {
-  const deadline = performance.now() + emptyWithinMs;
-  for (;;) {
-    try {
-      await runStrangler(['advance', slice, '--reason', 'the demo'], { environment, signal });
-      return;
-    } catch (error) {
-      const isShut = error instanceof StranglerError && error.status === exitCodes.refused;
-      if (!isShut || performance.now() > deadline) throw error;
-      await pause(500, signal);
-    }
   }
 };
 

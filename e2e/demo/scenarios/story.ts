@@ -1,7 +1,6 @@
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { exitCodes } from '@strangler/migrations/cli/exit-codes.ts';
 import { pause } from '@strangler/platform/backoff.ts';
 import { repositoryRoot } from '@strangler/stack/home/paths.ts';
 import type { CutoverFindings } from '../../checker/check-cutovers.ts';
@@ -22,7 +21,7 @@ import { followAuthor } from '../story/follow-author.ts';
 import { followCanary } from '../story/follow-canary.ts';
 import { type CountedFindings, sumFindings } from '../story/sum-findings.ts';
 import { type CutWatch, watchCuts } from '../story/watch-cuts.ts';
-import { runStrangler, StranglerError } from '../strangler.ts';
+import { runOnceOpen, runStrangler } from '../strangler.ts';
 import type { PipeOptions } from './pipe.ts';
 
 export type StoryReport = {
@@ -60,7 +59,6 @@ export type StoryReport = {
 const canaryGates = `gates:
   canary: { steps: [25, 50, 100], bake: 2s, maxErrorRate: 0.01, maxP99Ratio: 20, minSamples: 20 }
 `;
-const gateOpensWithinMs = 60_000;
 
 /**
  * The whole way of a slice: from the monolith to the service, back to the monolith, forward again, and to its end, under shoppers, admins,
@@ -117,7 +115,7 @@ const drive = async ({ rig, cuts, shoppers, random }: Stage, options: PipeOption
   };
   const advance = async (what: string): Promise<void> => {
     progress.say(`strangler advance ${slice}: ${what}`);
-    await onceOpen(['advance', slice, '--reason', 'the demo'], command);
+    await runOnceOpen(['advance', slice, '--reason', 'the demo'], command);
   };
 
   const meanwhile = async <T>(work: () => Promise<T>): Promise<T> => {
@@ -184,7 +182,7 @@ const drive = async ({ rig, cuts, shoppers, random }: Stage, options: PipeOption
     `strangler advance ${slice} --confirm ${slice}: the monolith's tables are put away, while shoppers go on`,
   );
   const isFollowed = await meanwhile(async () => {
-    await onceOpen(['advance', slice, '--confirm', slice, '--settle', '2s', '--reason', 'the demo'], command);
+    await runOnceOpen(['advance', slice, '--confirm', slice, '--settle', '2s', '--reason', 'the demo'], command);
     await watch();
     return await followAuthor(rig);
   });
@@ -286,21 +284,6 @@ const move = async (rig: Rig, fault: CutoverFault | null, { progress, signal }: 
     `  the ${moved.to} owns the writes${moved.resumed > 0 ? ', after a resume' : ''}; the longest time without an acknowledged write was ${Math.round(gapMs ?? 0)} ms`,
   );
   return moved;
-};
-
-/** Tries again while the gate is shut: whoever was killed takes a moment to come back. */
-const onceOpen = async (words: readonly string[], command: Parameters<typeof runStrangler>[1]): Promise<void> => {
-  const deadline = performance.now() + gateOpensWithinMs;
-  for (;;) {
-    try {
-      await runStrangler(words, command);
-      return;
-    } catch (error) {
-      const isShut = error instanceof StranglerError && error.status === exitCodes.refused;
-      if (!isShut || performance.now() > deadline) throw error;
-      await pause(500, command.signal);
-    }
-  }
 };
 
 /** The slices of the repository, with the canary's gates put over the catalogue's. */

@@ -13,8 +13,8 @@ export type TableChange = {
 };
 
 /**
- * Runs statements that change one table's triggers or options, each by itself, and returns for how long the table's
- * writers may have waited for the slowest of them. Each waits until the transactions that have used the table are over
+ * Runs statements that change one table's triggers or options, each by itself, and returns for how many
+ * milliseconds the table's writers may have waited for the slowest of them. Each waits until the transactions that have used the table are over
  * and lets no new one begin meanwhile, so it waits but shortly, gives way, and tries again. LOCK TABLES would make all of
  * them one change, but locks whatever the table's foreign keys and triggers name as well, the outbox among it: writers
  * of any two of these would be deadlocked for as long as it waits. A writer that has one table by its foreign key only and then
@@ -26,7 +26,8 @@ export async function changeTable(
   table: { database: string; name: string },
   { statements, sqlMode }: TableChange,
   { waitSeconds = 1, tries = 30, signal }: LockOptions = {},
-): Promise<{ waitedMs: number }> {
+): Promise<number> {
+  if (statements.length === 0) return 0;
   const connection = await pool.getConnection();
   let waitedMs = 0;
   try {
@@ -49,7 +50,7 @@ export async function changeTable(
         }
       }
     }
-    return { waitedMs: Math.round(waitedMs) };
+    return Math.round(waitedMs);
   } finally {
     // Its session is set otherwise than the pool's.
     connection.destroy();

@@ -1,12 +1,12 @@
 import { forgetApplied, requireApplied } from '@strangler/platform/outbox/applied.ts';
 import { appliedTable } from '@strangler/platform/outbox/schema.ts';
-import type { Pool, PoolConnection } from 'mysql2/promise';
-import { quoteName } from '../schema/identifiers.ts';
+import type { Pool } from 'mysql2/promise';
 import { rowsOf } from '../schema/queryable.ts';
 import type { CapturePlan } from './capture-plan.ts';
 import { dropCaptureState, installCaptureState, setEpoch } from './capture-state.ts';
 import { changeTable } from './change-table.ts';
 import { compareTriggers, type LiveTrigger, readCaptureTriggers } from './drift.ts';
+import { dropTriggerSql, dropTriggers } from './drop-triggers.ts';
 import { type LockOptions, withTableLocked } from './lock-table.ts';
 import { captureSqlMode } from './record-row.ts';
 
@@ -54,15 +54,20 @@ export async function installCapture(
     }
     const lockedMs =
       old.length > 0
-        ? await underLock(pool, plan.source, lock, async (connection) => {
-            for (const statement of dropSql(database, old)) await connection.query(statement);
-            await connection.query(`SET SESSION sql_mode = '${captureSqlMode}', NAMES utf8mb4`);
-            for (const { createSql } of made) await connection.query(createSql);
-          })
-        : await oneByOne(
+        ? await withTableLocked(
             pool,
             plan.source,
-            made.map(({ createSql }) => createSql),
+            async (connection) => {
+              for (const statement of dropTriggerSql(database, old)) await connection.query(statement);
+              await connection.query(`SET SESSION sql_mode = '${captureSqlMode}', NAMES utf8mb4`);
+              for (const { createSql } of made) await connection.query(createSql);
+            },
+            lock,
+          )
+        : await changeTable(
+            pool,
+            plan.source,
+            { statements: made.map(({ createSql }) => createSql), sqlMode: captureSqlMode },
             lock,
           );
     outcomes.push({ table: plan.source.name, done: old.length > 0 ? 'replaced' : 'created', lockedMs });
@@ -127,50 +132,3 @@ async function dropStrays(
     lock,
   );
 }
-
-async function dropTriggers(
-  pool: Pool,
-  database: string,
-  triggers: readonly LiveTrigger[],
-  lock: LockOptions,
-): Promise<CaptureOutcome[]> {
-  const outcomes: CaptureOutcome[] = [];
-  for (const table of new Set(triggers.map((trigger) => trigger.table))) {
-    const own = triggers.filter((trigger) => trigger.table === table);
-    const lockedMs = await oneByOne(pool, { database, name: table }, dropSql(database, own), lock);
-    outcomes.push({ table, done: 'dropped', lockedMs });
-  }
-  return outcomes;
-}
-
-async function underLock(
-  pool: Pool,
-  table: { database: string; name: string },
-  lock: LockOptions,
-  work: (connection: PoolConnection) => Promise<void>,
-): Promise<number> {
-  let lockedMs = 0;
-  await withTableLocked(
-    pool,
-    table,
-    async (connection) => {
-      const startedMs = performance.now();
-      await work(connection);
-      lockedMs = performance.now() - startedMs;
-    },
-    lock,
-  );
-  return Math.round(lockedMs);
-}
-
-async function oneByOne(
-  pool: Pool,
-  table: { database: string; name: string },
-  statements: readonly string[],
-  lock: LockOptions,
-): Promise<number> {
-  return (await changeTable(pool, table, { statements, sqlMode: captureSqlMode }, lock)).waitedMs;
-}
-
-const dropSql = (database: string, triggers: readonly { name: string }[]): string[] =>
-  triggers.map(({ name }) => `DROP TRIGGER IF EXISTS ${quoteName(database)}.${quoteName(name)}`);

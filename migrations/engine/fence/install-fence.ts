@@ -1,9 +1,9 @@
 import type { FenceOwner } from '@strangler/platform/contracts/fence-refusal.ts';
 import type { Pool } from 'mysql2/promise';
 import { changeTable } from '../capture/change-table.ts';
+import { dropTriggerSql, dropTriggers } from '../capture/drop-triggers.ts';
 import type { CaptureOutcome } from '../capture/install-capture.ts';
 import { type LockOptions, withTableLocked } from '../capture/lock-table.ts';
-import { quoteName } from '../schema/identifiers.ts';
 import { compareFenceTriggers, type LiveFenceTrigger, readFenceTriggers } from './drift.ts';
 import { type FencePlan, fenceSqlMode } from './fence-plan.ts';
 import { dropFenceRow, ensureFenceRow, type FenceState } from './fence-state.ts';
@@ -45,10 +45,10 @@ export async function installFence(
     const lockedMs =
       old.length > 0
         ? await replaceUnderLock(pool, plan, { old, made }, lock)
-        : await oneByOne(
+        : await changeTable(
             pool,
             plan.table,
-            made.map(({ createSql }) => createSql),
+            { statements: made.map(({ createSql }) => createSql), sqlMode: fenceSqlMode },
             lock,
           );
     outcomes.push({ table: plan.table.name, done: old.length > 0 ? 'replaced' : 'created', lockedMs });
@@ -85,14 +85,12 @@ async function dropStrays(
   const names = new Set(
     compareFenceTriggers(plans, live).flatMap(({ kind, name }) => (kind === 'stray' ? [name] : [])),
   );
-  const strays = live.filter(({ name }) => names.has(name));
-  const outcomes: FenceInstallationOutcome[] = [];
-  for (const table of new Set(strays.map((stray) => stray.table))) {
-    const own = strays.filter((stray) => stray.table === table);
-    const lockedMs = await oneByOne(pool, { database, name: table }, dropSql(database, own), lock);
-    outcomes.push({ table, done: 'dropped', lockedMs });
-  }
-  return outcomes;
+  return await dropTriggers(
+    pool,
+    database,
+    live.filter(({ name }) => names.has(name)),
+    lock,
+  );
 }
 
 /** Under the table's lock, so that no write slips past a fence that is closed. */
@@ -103,13 +101,11 @@ async function replaceUnderLock(
   lock: LockOptions,
 ): Promise<number> {
   const late: string[] = [];
-  let lockedMs = 0;
-  await withTableLocked(
+  const lockedMs = await withTableLocked(
     pool,
     table,
     async (connection) => {
-      const startedMs = performance.now();
-      for (const statement of dropSql(table.database, old)) await connection.query(statement);
+      for (const statement of dropTriggerSql(table.database, old)) await connection.query(statement);
       await connection.query(`SET SESSION sql_mode = '${fenceSqlMode}', NAMES utf8mb4`);
       for (const { createSql } of made) {
         await connection.query(createSql).catch((error: unknown) => {
@@ -117,20 +113,10 @@ async function replaceUnderLock(
           late.push(createSql);
         });
       }
-      lockedMs = performance.now() - startedMs;
     },
     lock,
   );
-  return Math.max(Math.round(lockedMs), await oneByOne(pool, table, late, lock));
-}
-
-async function oneByOne(
-  pool: Pool,
-  table: { database: string; name: string },
-  statements: readonly string[],
-  lock: LockOptions,
-): Promise<number> {
-  return (await changeTable(pool, table, { statements, sqlMode: fenceSqlMode }, lock)).waitedMs;
+  return Math.max(lockedMs, await changeTable(pool, table, { statements: late, sqlMode: fenceSqlMode }, lock));
 }
 
 /**
@@ -138,6 +124,3 @@ async function oneByOne(
  * one that CREATE TRIGGER looks at has no triggers to precede.
  */
 const isReferencedTriggerUnseen = (error: unknown): boolean => (error as { errno?: number }).errno === 3011;
-
-const dropSql = (database: string, triggers: readonly { name: string }[]): string[] =>
-  triggers.map(({ name }) => `DROP TRIGGER IF EXISTS ${quoteName(database)}.${quoteName(name)}`);

@@ -9,7 +9,8 @@ import { removeFence } from '../fence/install-fence.ts';
 import { applyConsumer } from '../pipe/apply-consumer.ts';
 import { dropCanary } from '../pipe/canary.ts';
 import { reverseSlice } from '../pipe/reverse-tables.ts';
-import { type Queryable, rowsOf } from '../schema/queryable.ts';
+import { rowsOf } from '../schema/queryable.ts';
+import { nameOf } from './complete.ts';
 import type { StageWork } from './stage-work.ts';
 
 /**
@@ -82,8 +83,3 @@ async function dropOwnOutbox(db: Pool): Promise<string> {
   await dropOutbox(db);
   return 'dropped';
 }
-
-const nameOf = async (db: Queryable): Promise<string> => {
-  const [row] = await rowsOf<{ name: string }>(db, 'SELECT DATABASE() AS name');
-  return row?.name ?? '';
-};

@@ -10,6 +10,7 @@ import { reverseSlice } from '../pipe/reverse-tables.ts';
 import type { Finding } from '../preflight/finding.ts';
 import { quoteName, quoteTable } from '../schema/identifiers.ts';
 import { nextStage } from './advance.ts';
+import { nameOf } from './complete.ts';
 import { capturePlans } from './measure.ts';
 import { retiredName } from './retired-name.ts';
 import { previousStage } from './rollback.ts';
@@ -196,7 +197,7 @@ async function leftByCutOver({ slice, source, target }: StageWork['databases']):
   const steps: PlannedStep[] = [];
   const back = reverseSlice(slice);
   for (const [where, db] of [['source', source.read] as const, ['target', target.read] as const]) {
-    const [{ name } = { name: '' }] = (await db.query('SELECT DATABASE() AS name'))[0] as { name: string }[];
+    const name = await nameOf(db);
     const drop = (trigger: string) => `DROP TRIGGER IF EXISTS ${quoteTable({ database: name, name: trigger })}`;
     for (const trigger of await readFenceTriggers(db, name, slice.slice)) {
       steps.push({ where, what: `take the fence off ${trigger.table}`, statements: [drop(trigger.name)] });
@@ -244,7 +245,7 @@ export async function planRollback(
     },
   ];
   if (to === 'sync' || to === 'shadow') return plan(steps);
-  const [{ name } = { name: '' }] = (await source.read.query('SELECT DATABASE() AS name'))[0] as { name: string }[];
+  const name = await nameOf(source.read);
   for (const trigger of await readCaptureTriggers(source.read, name, slice.slice)) {
     steps.push({
       where: 'source',
