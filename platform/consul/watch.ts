@@ -35,6 +35,9 @@ export type ServiceInstance = {
   status: 'passing' | 'warning' | 'critical';
 };
 
+/** The package's types do not name it. */
+const consistent = { consistent: true };
+
 type Turn = { index: number; wait: string };
 type Question<Content> = {
   name: string;
@@ -56,7 +59,10 @@ export function nextIndex(previous: number, received: number): number {
   return received < previous ? 0 : Math.max(1, received);
 }
 
-/** Watches one key; its content is undefined while there is no such key. */
+/**
+ * Watches one key; its content is undefined while there is no such key. Like every watch of keys it asks for `consistent`
+ * answers: a server that was killed shows states long past while it replays its log.
+ */
 export function watchKey(consul: ConsulClient, key: string, options: WatchOptions<KvEntry | undefined>): Watch {
   checkKey(key);
   return startWatch(
@@ -66,7 +72,7 @@ export function watchKey(consul: ConsulClient, key: string, options: WatchOption
       async ask(connection, turn, limits) {
         const { index, body } = await connection.query<unknown>(
           `watch ${key}`,
-          (client, wire) => client.kv.get({ key, ...turn, ...wire }),
+          (client, wire) => client.kv.get({ key, ...consistent, ...turn, ...wire }),
           limits,
         );
         return { index, content: body ? entryOf(body as WireEntry) : undefined };
@@ -87,7 +93,7 @@ export function watchPrefix(consul: ConsulClient, prefix: string, options: Watch
       async ask(connection, turn, limits) {
         const { index, body } = await connection.query<unknown>(
           `watch ${prefix}*`,
-          (client, wire) => client.kv.get({ key: prefix, recurse: true, ...turn, ...wire }),
+          (client, wire) => client.kv.get({ key: prefix, recurse: true, ...consistent, ...turn, ...wire }),
           limits,
         );
         return { index, content: entriesOf((body as WireEntry[] | undefined) ?? []) };

@@ -125,6 +125,9 @@ export async function waitForLag(
   }
 }
 
+/** A gate that is shut costs more than a row that is looked at for longer. */
+const gatePatienceMs = 30_000;
+
 /** Compares every row of every table, and records what it found. */
 export async function verifyAll(
   { databases, signal, tell }: Pick<StageWork, 'databases' | 'signal' | 'tell'>,
@@ -134,7 +137,8 @@ export async function verifyAll(
   const verified: VerifiedTable[] = [];
   for (const table of tables.filter((one) => !isCanary(one))) {
     const startedAt = new Date();
-    for await (const event of verifyTable({ table, source: source.read, target: target.read, signal })) {
+    const reading = { source: source.read, target: target.read, patienceMs: gatePatienceMs, signal };
+    for await (const event of verifyTable({ table, ...reading })) {
       tell({ kind: 'verify', event });
       if (event.kind !== 'done' && event.kind !== 'stopped') continue;
       const { rowsCompared, differences, unsettled } = event;

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { pause } from '@strangler/platform/backoff.ts';
 import { pino } from 'pino';
 import { type Applier, createApplier } from '../apply/applier.ts';
 import { mapped, rowMessage } from '../apply/fixture.ts';
@@ -199,6 +200,36 @@ describe('while programs write', () => {
     await pump.empty();
     expect((await verify()).end).toMatchObject({ differences: 0, unsettled: 0 });
     expect(await readGoods(sides.target)).toEqual(await readGoods(sides.source));
+  }, 180_000);
+
+  test('a row that is written all the time, and applied in leaps, is settled all the same', async () => {
+    await copied(20);
+    const stop = new AbortController();
+    const { signal } = stop;
+    const writing = (async () => {
+      while (!signal.aborted) {
+        await sides.source.query("UPDATE goods SET note = CONCAT('write ', UUID()) WHERE no = 7");
+        await pause(1, signal);
+      }
+    })();
+    // Dozens of versions at a leap, so that hardly any of them is ever there to be seen.
+    const leaping = createPump(sides.source, applier, 5000);
+    const applying = (async () => {
+      while (!signal.aborted) {
+        await pause(100, signal);
+        await leaping.once();
+      }
+    })();
+    try {
+      for (let round = 0; round < 3; round += 1) {
+        const { differences, end } = await verify({ patienceMs: 30_000 });
+        expect(differences).toEqual([]);
+        expect(end).toMatchObject({ complete: true, unsettled: 0 });
+      }
+    } finally {
+      stop.abort();
+      await Promise.all([writing, applying]);
+    }
   }, 180_000);
 
   test('a change that does not come is told as unsettled, never as a difference', async () => {

@@ -1,14 +1,15 @@
 import { nextBackoffMs, pause } from '@strangler/platform/backoff.ts';
-import type { RowVersion } from '@strangler/platform/contracts/row-message.ts';
 import type { Pool } from 'mysql2/promise';
 import type { MappedTable } from '../apply/row-shape.ts';
 import type { KeyPlace } from '../backfill/key-range.ts';
 import { addToRate, etaMs, nextChunkRows, noRate } from '../backfill/pace.ts';
 import { askAll, type Throttle } from '../backfill/throttle.ts';
-import { compareKeys, compareRange, type Suspect } from './compare-chunk.ts';
-import { judge, type MappedTexts } from './judge.ts';
-import { createLooks, type SourceRow } from './look.ts';
+import { compareKeys, compareRange } from './compare-chunk.ts';
+import { createLooks } from './look.ts';
 import { createSourceSide, createTargetSide, ordersAgree } from './side.ts';
+import { createSuspects, lookedAtOnce, type SuspectEvent } from './suspects.ts';
+
+export type { RowDifference } from './suspects.ts';
 
 export type VerifyOptions = {
   table: MappedTable;
@@ -28,22 +29,6 @@ export type VerifyOptions = {
   signal?: AbortSignal;
 };
 
-/** A row that is at the same version on both sides and not the same. */
-export type RowDifference = {
-  table: string;
-  how: 'changed' | 'missing' | 'extra';
-  /** Source key column → text. */
-  key: Record<string, string>;
-  keyText: string;
-  version: RowVersion;
-  /** Target columns whose values differ. */
-  columns: string[];
-  /** Target column → what it should be; null where there should be no row. */
-  expected: Record<string, string | null> | null;
-  /** Target column → what it is; null where there is no row. */
-  found: Record<string, string | null> | null;
-};
-
 export type VerifyTotals = {
   table: string;
   rowsCompared: number;
@@ -60,15 +45,11 @@ export type VerifyTotals = {
 export type VerifyEvent =
   | ({ kind: 'begun' | 'chunk' | 'stopped' } & VerifyTotals)
   | ({ kind: 'waiting'; reason: string } & VerifyTotals)
-  | { kind: 'difference'; difference: RowDifference }
-  | { kind: 'unsettled'; table: string; key: Record<string, string>; keyText: string; missing: RowVersion | null }
+  | SuspectEvent
   /** `complete`: every row was compared. Equal are the tables if it is, with no differences and nothing unsettled. */
   | ({ kind: 'done'; complete: boolean } & VerifyTotals);
 
 const defaults = { maxRows: 20_000, goalMs: 250 };
-
-/** How many rows are looked at in one statement. */
-const lookedAtOnce = 200;
 
 /**
  * Compares all rows of one table while writes go on: by chunks, whose checksums both servers compute; what differs, row
@@ -79,7 +60,8 @@ export async function* verifyTable(options: VerifyOptions): AsyncGenerator<Verif
   const { patienceMs = 10_000, maxSuspects = 2000, maxDifferences = 1000 } = options;
   const limits = { minRows: 500, maxBytes: Number.POSITIVE_INFINITY, ...defaults, ...options.limits };
   const sides = { source: createSourceSide(table, source), target: createTargetSide(table, target) };
-  const suspects = createSuspects(options, patienceMs);
+  const looks = createLooks(table, source, target);
+  const suspects = createSuspects({ mapping: table.mapping, looks, patienceMs });
   let rate = noRate;
   let rowsCompared = 0;
   let last: { rows: number; bytes: number; tookMs: number } | null = null;
@@ -159,111 +141,13 @@ export async function* verifyTable(options: VerifyOptions): AsyncGenerator<Verif
   }
   let delayMs: number | undefined;
   while (suspects.count() > 0 && !signal?.aborted) {
-    delayMs = nextBackoffMs(delayMs, { baseMs: 10, capMs: 250 });
+    // Few rows are looked at often, so that a busy one is met before it is written again.
+    const capMs = suspects.count() > lookedAtOnce ? 250 : 25;
+    delayMs = nextBackoffMs(delayMs, { baseMs: 10, capMs });
     await pause(delayMs, signal);
     yield* await suspects.look();
   }
   yield signal?.aborted ? { kind: 'stopped', ...totals() } : { kind: 'done', complete: true, ...totals() };
-}
-
-/** A row that is looked at until it is settled. */
-type Pending = {
-  key: KeyPlace;
-  sinceMs: number;
-  /** The last look at the source; null to look anew. */
-  row: SourceRow | null;
-  /** The target's version when it was last looked at. */
-  seen: RowVersion | null;
-  missing: RowVersion | null;
-};
-
-/** Rows in doubt, and what became of those that were. */
-function createSuspects({ table, source, target }: VerifyOptions, patienceMs: number) {
-  const { mapping } = table;
-  const looks = createLooks(table, source, target);
-  let pending: Pending[] = [];
-  /** No more than differences are told. */
-  const told = new Set<string>();
-  let differences = 0;
-  let unsettled = 0;
-  let looked = 0;
-
-  const named = (texts: MappedTexts): Record<string, string | null> | null =>
-    texts && Object.fromEntries(mapping.columns.map((column, index) => [column.target, texts[index] ?? null]));
-  const keyOf = ({ key }: SourceRow): Record<string, string> =>
-    Object.fromEntries(mapping.key.map((name, at) => [name, key[at] as string]));
-
-  async function lookAt(batch: readonly Pending[]): Promise<{ events: VerifyEvent[]; still: Pending[] }> {
-    const anew = batch.filter(({ row }) => row === null);
-    const read = await looks.source(anew.map(({ key }) => key));
-    anew.forEach((one, index) => {
-      one.row = read[index] as SourceRow;
-    });
-    const rows = batch.map(({ row }) => row as SourceRow);
-    const targets = await looks.target(rows);
-    const events: VerifyEvent[] = [];
-    const still: Pending[] = [];
-    batch.forEach((one, index) => {
-      const row = rows[index] as SourceRow;
-      const there = targets[index] as (typeof targets)[number];
-      const verdict = judge(row, there, one.seen, looks.same);
-      if (verdict.kind === 'same') return;
-      if (verdict.kind === 'different') {
-        // Two spellings of a key are one row.
-        if (told.has(row.keyText)) return;
-        told.add(row.keyText);
-        differences += 1;
-        const difference: RowDifference = {
-          table: mapping.target,
-          how: verdict.how,
-          key: keyOf(row),
-          keyText: row.keyText,
-          version: verdict.version,
-          columns: row.texts && there.texts ? looks.differing(row.texts, there.texts) : [],
-          expected: named(row.texts),
-          found: named(there.texts),
-        };
-        events.push({ kind: 'difference', difference });
-        return;
-      }
-      one.missing = verdict.kind === 'behind' ? verdict.missing : null;
-      if (performance.now() - one.sinceMs > patienceMs) {
-        unsettled += 1;
-        const { keyText } = row;
-        events.push({ kind: 'unsettled', table: mapping.target, key: keyOf(row), keyText, missing: one.missing });
-        return;
-      }
-      // Behind, the image that the source had at that version can still be met; ahead, it never will be.
-      if (verdict.kind === 'ahead') {
-        one.row = null;
-        one.seen = there.version;
-      }
-      still.push(one);
-    });
-    return { events, still };
-  }
-
-  return {
-    add(found: readonly Suspect[]) {
-      looked += found.length;
-      const sinceMs = performance.now();
-      for (const { key } of found) pending.push({ key, sinceMs, row: null, seen: null, missing: null });
-    },
-    /** Looks once at every row in doubt; gives what that settled. */
-    async look(): Promise<VerifyEvent[]> {
-      const events: VerifyEvent[] = [];
-      const still: Pending[] = [];
-      for (let from = 0; from < pending.length; from += lookedAtOnce) {
-        const done = await lookAt(pending.slice(from, from + lookedAtOnce));
-        events.push(...done.events);
-        still.push(...done.still);
-      }
-      pending = still;
-      return events;
-    },
-    count: () => pending.length,
-    totals: () => ({ differences, unsettled, looked }),
-  };
 }
 
 export type ContinuousOptions = Omit<VerifyOptions, 'table'> & {
