@@ -99,7 +99,7 @@ export function messagesOf(slice: string, announcements: readonly Announcement[]
       const told = changes
         .slice(from, from + maxAppliedChanges)
         .map(({ key, keyText, op, version, at }): AppliedChange => ({ key, keyText, op, version, at }));
-      messages.push({ slice, table, target, appliedAt: now.toISOString(), changes: told });
+      messages.push({ slice, table, target, appliedAt: now.toISOString(), extent: 'changes', changes: told });
     }
     return messages;
   });

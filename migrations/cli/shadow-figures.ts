@@ -1,6 +1,6 @@
 import type { Slice } from '@strangler/platform/contracts/slice-file.ts';
 import type { Verdict } from '../engine/stages/gates.ts';
-import { type ComparisonFigures, judgeComparison } from '../engine/stages/shadow-gate.ts';
+import { type ComparisonFigures, judgeComparison, judgeForgotten } from '../engine/stages/shadow-gate.ts';
 import { coverageOf, nameCell, wantedCells } from '../shadow/wanted-cells.ts';
 import { type RedisOptions, readOperations, withReportOrNone } from './shadow-options.ts';
 import type { Terminal } from './terminal.ts';
@@ -23,4 +23,15 @@ export const judgeSliceComparison = async (
     return { summary, cells: covered };
   });
   return judgeComparison({ slice: slice.slice, bounds, report });
+};
+
+/** Forgets what was compared of a slice, so that a gate counts what is compared from now on. */
+export const forgetSliceComparison = async (
+  slice: Slice,
+  options: RedisOptions,
+  terminal: Terminal,
+): Promise<Verdict[]> => {
+  if (slice.gates.shadow === null) return [];
+  const forgotten = await withReportOrNone(options, terminal, async (reader) => await reader?.reset(slice.slice));
+  return [judgeForgotten(forgotten)];
 };

@@ -29,7 +29,7 @@ import {
   withPipeOptions,
 } from './pipe-options.ts';
 import { describePlan } from './plan-view.ts';
-import { judgeSliceComparison } from './shadow-figures.ts';
+import { forgetSliceComparison, judgeSliceComparison } from './shadow-figures.ts';
 import { type RedisOptions, withRedisOption } from './shadow-options.ts';
 import { createStageView, type StageView } from './stage-view.ts';
 import { authorOf, openStore, type StoreOptions, type Terminal, withStoreOption } from './terminal.ts';
@@ -82,29 +82,23 @@ export const addStageCommands = (program: Command, terminal: Terminal): void => 
       const settleMs = timeSpanMs('--settle', options.settle);
       const holdMs = timeSpanMs('--hold', options.hold);
       const force = options.force === true;
-      await withWork(
-        slice,
-        options,
-        terminal,
-        async ({ work, stage, document, view, locked, judgeCanary, judgeComparison }) => {
-          const to = nextStage(document.stage, slice);
-          if (to === 'writes') return await moveWrites(work(), { to: 'service', holdMs, force }, view);
-          if (to === 'complete') {
-            await confirm(slice, options.confirm, terminal);
-            const after = await locked('advance', () => complete(work(), document, { force, settleMs }));
-            return view.end(sayStage(document, after));
-          }
-          const after = await locked('advance', () =>
-            advance(stage, document, to, {
-              force,
-              skipBackfill: options.backfill === false,
-              judgeCanary,
-              judgeComparison,
-            }),
-          );
-          view.end(sayStage(document, after));
-        },
-      );
+      await withWork(slice, options, terminal, async ({ work, stage, document, view, locked, ...gates }) => {
+        const to = nextStage(document.stage, slice);
+        if (to === 'writes') return await moveWrites(work(), { to: 'service', holdMs, force }, view);
+        if (to === 'complete') {
+          await confirm(slice, options.confirm, terminal);
+          const after = await locked('advance', () => complete(work(), document, { force, settleMs }));
+          return view.end(sayStage(document, after));
+        }
+        const after = await locked('advance', () =>
+          advance(stage, document, to, {
+            force,
+            skipBackfill: options.backfill === false,
+            ...gates,
+          }),
+        );
+        view.end(sayStage(document, after));
+      });
     });
 
   withMoveOptions(withStageOptions(program.command('rollback <slice>')))
@@ -174,6 +168,7 @@ type Change = {
   judgeCanary(): Promise<Verdict[]>;
   /** The gate into `canary`, as far as answers are compared. */
   judgeComparison(): Promise<Verdict[]>;
+  forgetComparison(): Promise<Verdict[]>;
   /** Runs while nobody else works on the slice. */
   locked<T>(what: string, run: () => Promise<T>): Promise<T>;
 };
@@ -225,6 +220,7 @@ const withWork = async (
             return judgeIntoReads({ document, standing, nowMs: Date.now() });
           },
           judgeComparison: () => judgeSliceComparison(forward.slice, forward.folder, options, terminal),
+          forgetComparison: () => forgetSliceComparison(forward.slice, options, terminal),
           locked: (what, run) =>
             withOperationLock(forward.source.write, slice, what, async (signal) => {
               const end = () => lost.abort();

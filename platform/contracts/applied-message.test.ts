@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import {
+  type AppliedChange,
   type AppliedMessage,
   AppliedMessageError,
   appliedExchange,
@@ -31,19 +32,22 @@ const change = fc.record({
   at: instant.map((text) => text.replace('Z', '001Z')),
 });
 
-const message: fc.Arbitrary<AppliedMessage> = fc.record({
-  slice: name,
-  table: name,
-  target: name,
-  appliedAt: instant,
-  changes: fc.array(change, { minLength: 1, maxLength: 5 }),
-});
+const about = { slice: name, table: name, target: name, appliedAt: instant };
+const message: fc.Arbitrary<AppliedMessage> = fc.oneof(
+  fc.record({
+    ...about,
+    extent: fc.constant('changes' as const),
+    changes: fc.array(change, { minLength: 1, maxLength: 5 }),
+  }),
+  fc.record({ ...about, extent: fc.constant('table' as const), changes: fc.constant<AppliedChange[]>([]) }),
+);
 
 const one: AppliedMessage = {
   slice: 'catalog',
   table: 'products',
   target: 'product',
   appliedAt: '2026-11-21T08:45:42.123Z',
+  extent: 'changes',
   changes: [
     {
       key: { id: '7' },
@@ -86,6 +90,16 @@ describe('a message that is something else', () => {
     const many = Array.from({ length: maxAppliedChanges + 1 }, () => one.changes[0]);
     expect(faults({ ...one, changes: many })).toMatch(/changes/);
     expect(faults({ ...one, changes: many.slice(1) })).toBe('none');
+  });
+
+  test('is one of a whole table that names changes all the same', () => {
+    expect(faults({ ...one, extent: 'table' })).toMatch(/changes: expected changes where/);
+    expect(faults({ ...one, extent: 'table', changes: [] })).toBe('none');
+  });
+
+  test('is not one that does not say its extent, as older appliers do not', () => {
+    const { extent: _, ...older } = one;
+    expect(parseAppliedMessage(JSON.stringify(older), 'here')).toEqual(one);
   });
 
   test('is not one that tells more than is known of today', () => {

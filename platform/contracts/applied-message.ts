@@ -13,9 +13,13 @@ export type AppliedMessage = {
   target: string;
   /** When it was said, after the commit: ISO 8601, UTC. */
   appliedAt: string;
-  /** 1 to `maxAppliedChanges`. */
+  /** `table`: any row may have been changed, as by a copy, and none is named. */
+  extent: (typeof appliedExtents)[number];
+  /** 1 to `maxAppliedChanges`; none where the extent is the table. */
   changes: AppliedChange[];
 };
+
+export const appliedExtents = ['changes', 'table'] as const;
 
 /** One change; the target holds it or a newer one of the same row. */
 export type AppliedChange = {
@@ -42,16 +46,20 @@ export const appliedPattern = (slice: string): string => `${slice}.*`;
 const { slice, table, key, keyText, version, at } = rowMessageSchema.shape;
 
 // Unknown members are passed over: an applier may be newer than those who listen to it.
-export const appliedMessageSchema = z.object({
-  slice,
-  table,
-  target: z.string().min(1).max(64),
-  appliedAt: z.iso.datetime(),
-  changes: z
-    .array(z.object({ key, keyText, op: z.enum(rowOps), version, at }))
-    .min(1)
-    .max(maxAppliedChanges),
-});
+export const appliedMessageSchema = z
+  .object({
+    slice,
+    table,
+    target: z.string().min(1).max(64),
+    appliedAt: z.iso.datetime(),
+    // An older applier does not say it.
+    extent: z.enum(appliedExtents).default('changes'),
+    changes: z.array(z.object({ key, keyText, op: z.enum(rowOps), version, at })).max(maxAppliedChanges),
+  })
+  .refine(({ extent, changes }) => (extent === 'table') === (changes.length === 0), {
+    path: ['changes'],
+    message: 'expected changes where the extent is changes, and none where it is the table',
+  });
 
 /** A message that does not tell what was applied; the message names where it came from and every fault. */
 export class AppliedMessageError extends Error {

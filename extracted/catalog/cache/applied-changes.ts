@@ -26,7 +26,8 @@ export async function scopesOfApplied(db: Executor, messages: readonly AppliedMe
   return untrue.products.size === 0 ? [] : [...[...untrue.products].map(productScope), listsScope];
 }
 
-function collect({ table, changes }: AppliedMessage, untrue: Untrue): void {
+function collect({ table, extent, changes }: AppliedMessage, untrue: Untrue): void {
+  if (extent === 'table') untrue.everything = true;
   for (const { key, op } of changes) {
     const id = Number(key.id);
     const known = Number.isSafeInteger(id);

@@ -83,6 +83,7 @@ const announce = (table: string, op: AppliedChange['op'], ...ids: number[]): Pro
       table,
       target: table === 'accounts' ? 'authors' : table,
       appliedAt: new Date().toISOString(),
+      extent: ids.length === 0 ? 'table' : 'changes',
       changes: ids.map((id) => changeOf(id, op)),
     }),
   );
@@ -191,6 +192,13 @@ test('more changes than are told apart give up the whole cache', async () => {
   await announce('products', 'upsert', ...ids.slice(0, -1), 4);
   await announce('products', 'upsert', ...ids.map((id) => id + 1000));
   await eventually(async () => expect(await bodyOf('/api/products/4')).toMatchObject({ price_cents: 1234 }));
+});
+
+test('a copy of a table, whose rows nobody names, gives up the whole cache', async () => {
+  await cache('/api/products/4');
+  await catalog.pool.query('UPDATE products SET price_cents = 4321 WHERE id = 4');
+  await announce('products', 'upsert');
+  await eventually(async () => expect(await bodyOf('/api/products/4')).toMatchObject({ price_cents: 4321 }));
 });
 
 test('no read that races with a change leaves the old value behind', async () => {

@@ -101,6 +101,8 @@ export function listenForChanges(options: ChangeListenerOptions): ChangeListener
     }
     const now = Date.now();
     for (const { appliedAt, changes } of messages) {
+      // Of a copy nobody knows how old its rows are.
+      if (changes.length === 0) continue;
       const writtenAt = Math.min(...changes.map(({ at }) => Date.parse(at)));
       for (const [since, at] of [
         ['applied', Date.parse(appliedAt)],

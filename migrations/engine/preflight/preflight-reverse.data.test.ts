@@ -82,6 +82,17 @@ test('a slice whose rows can come back is mapped round, and opened the other way
   }
 });
 
+test('a column of the monolith’s that nothing is given back to is told of, for it goes stale once the service writes', async () => {
+  const slice = sliceOf('  - { source: good, columns: { id: id, name: name, price: price } }\n');
+  const { findings } = await preflightReverse({ slice, folder, source: service, target: monolith });
+  expect(findings.filter(({ rule }) => rule === 'column-unmapped')).toEqual([
+    expect.objectContaining({
+      level: 'warn',
+      reason: expect.stringMatching(/^nothing of good goes to good\.note: rows that the service changes keep/),
+    }),
+  ]);
+});
+
 test('what the service may write and the monolith could not take back is told, all of it at once', async () => {
   const found = await refusals(`  - source: narrow
   - { source: kept, columns: { id: id } }

@@ -144,7 +144,11 @@ function ungiven(
       ];
     }
     const computed = computedFrom.get(name);
-    if (computed === undefined) return [];
+    if (computed === undefined) {
+      const reason = `nothing of ${mapping.target} goes to ${source.name}.${name}: rows that the service changes keep what it was, and new ones take its default`;
+      const remedy = `map ${name}, if anything that stays with the monolith reads it`;
+      return [warn('column-unmapped', where, reason, remedy)];
+    }
     const reason = `${mapping.target}.${computed} is computed from ${source.name}.${name}, which nothing gives back: what the service writes to it does not come back`;
     return [warn('column-unmapped', where, reason, `map ${name} too, if the service ever changes ${computed}`)];
   });

@@ -1,5 +1,7 @@
 import { type FlagDocument, type Stage, stages } from '@strangler/platform/contracts/flag-document.ts';
 import type { MappedTable } from '../apply/row-shape.ts';
+import { announceCopied } from '../pipe/announce-copied.ts';
+import { isCanary } from '../pipe/canary.ts';
 import { backfillSlice } from './backfill-slice.ts';
 import { changeStage, forcedPast, passGates } from './change-stage.ts';
 import { enterSync } from './enter-sync.ts';
@@ -16,6 +18,8 @@ export type AdvanceOptions = {
   judgeCanary(): Promise<Verdict[]>;
   /** What the comparison of live answers shows, judged when it is asked for. */
   judgeComparison(): Promise<Verdict[]>;
+  /** Forgets what was compared before: of another copy of the rows it proves nothing. Judged as a gate into `shadow`. */
+  forgetComparison(): Promise<Verdict[]>;
 };
 
 /** Stages that are entered without moving who owns the writes. */
@@ -42,14 +46,23 @@ export async function advance(
   if (to === 'sync') return await advanceToSync(work, from, options);
   const tables = await work.databases.tables();
   const verdicts = [
+    ...(to === 'shadow' ? await options.forgetComparison() : []),
     ...(to === 'canary' ? await options.judgeComparison() : []),
     ...(to === 'reads' ? await options.judgeCanary() : []),
     ...(await judgePipe(work, tables, options.force)),
   ];
   passGates(work, to, verdicts, options.force);
   refuseInterrupted(work);
+  // What the service has derived from the rows before they were copied is untrue, and from here on it is compared.
+  if (to === 'shadow') await announceAll(work, tables);
   return await changeStage(work, from, (now) => ({ stage: to, reads: readsAt(work, to, now) }), forcedPast(verdicts));
 }
+
+const announceAll = ({ rabbit, exchange, databases }: StageWork, tables: readonly MappedTable[]): Promise<void> =>
+  announceCopied(rabbit, {
+    ...{ exchange, slice: databases.slice.slice, now: new Date() },
+    tables: tables.filter((table) => !isCanary(table)),
+  });
 
 const readsAt = ({ databases }: StageWork, to: ReadStage, { reads }: FlagDocument): FlagDocument['reads'] => {
   if (to === 'reads') return { ...reads, percent: 100 };

@@ -15,6 +15,8 @@ export type GateName =
   | 'parked'
   | 'dead-letters'
   | 'verify'
+  /** Nothing of an earlier comparison of live answers is left. */
+  | 'report'
   /** How many live answers of both sides were compared, of which kinds, and how many differ unexplained. */
   | 'samples'
   | 'coverage'

@@ -1,4 +1,5 @@
 import type { FlagDocument, Stage } from '@strangler/platform/contracts/flag-document.ts';
+import type { Slice } from '@strangler/platform/contracts/slice-file.ts';
 import { outboxInstaller, outboxStatements } from '@strangler/platform/outbox/schema.ts';
 import { declarations } from '@strangler/platform/outbox/topology.ts';
 import { targetTablesStatements } from '../apply/own-tables.ts';
@@ -6,7 +7,7 @@ import type { MappedTable } from '../apply/row-shape.ts';
 import { readCaptureTriggers } from '../capture/drift.ts';
 import { readFenceTriggers } from '../fence/drift.ts';
 import { pipeTopology } from '../pipe/apply-consumer.ts';
-import { reverseSlice } from '../pipe/reverse-tables.ts';
+import { reverseSlice, reverseTables } from '../pipe/reverse-tables.ts';
 import type { Finding } from '../preflight/finding.ts';
 import { quoteName, quoteTable } from '../schema/identifiers.ts';
 import { nextStage } from './advance.ts';
@@ -54,13 +55,14 @@ export async function planAdvance(
       ),
       warnings: [],
     };
-  if (to === 'writes') return { slice, from: stage, to, steps: cutoverSteps('monolith', 'service'), warnings: [] };
+  const wayBack = waysBack(databases.slice.tables, slice, tables);
+  if (to === 'writes') return { slice, from: stage, to, steps: cutoverSteps('monolith', 'service'), warnings: wayBack };
   if (to !== 'sync') {
     const steps = [...compareSteps(tables), ...readSteps(to, databases.slice.gates.canary.steps)];
     return { slice, from: stage, to, steps, warnings: [] };
   }
   const { findings } = await databases.preflight();
-  const warnings = findings.filter(({ level }) => level === 'warn');
+  const warnings = [...findings.filter(({ level }) => level === 'warn'), ...wayBack];
   return { slice, from: stage, to, steps: await syncSteps(work, tables), warnings };
 }
 
@@ -109,6 +111,17 @@ const compareSteps = (tables: readonly MappedTable[]): PlannedStep[] =>
     what: `compare every row of ${mapping.source} with ${mapping.target}; reads only`,
     statements: [],
   }));
+
+/** What will not come back to the monolith of the tables that move, once the service writes them. */
+const waysBack = (
+  written: readonly Pick<Slice['tables'][number], 'source' | 'reference'>[],
+  slice: string,
+  tables: readonly MappedTable[],
+): Finding[] => {
+  const moving = new Set(written.filter(({ reference }) => !reference).map(({ source }) => source));
+  const moved = tables.filter(({ mapping }) => moving.has(mapping.source));
+  return reverseTables(slice, moved).findings.filter(({ level }) => level === 'warn');
+};
 
 const flagStep = (what: string): PlannedStep => ({ where: 'flags', what, statements: [] });
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import type { Outcome, ShadowSummary } from '@strangler/platform/shadow-report/entry.ts';
 import fc from 'fast-check';
 import { standingGates } from './gates.ts';
-import { type ComparisonFigures, judgeComparison } from './shadow-gate.ts';
+import { type ComparisonFigures, judgeComparison, judgeForgotten } from './shadow-gate.ts';
 
 const none: Record<Outcome, number> = {
   same: 0,
@@ -112,5 +112,17 @@ describe('the gate into canary', () => {
         expect(of(worse)).toEqual(expect.arrayContaining(of(one)));
       }),
     );
+  });
+});
+
+describe('the gate into shadow', () => {
+  test('is open once nothing of an earlier comparison is left, whether there was any or not', () => {
+    expect([true, false].map((forgotten) => judgeForgotten(forgotten).state)).toEqual(['open', 'open']);
+    expect(judgeForgotten(true).found).toMatch(/forgotten/);
+  });
+
+  test('is shut while nobody can say what is left, and may be forced', () => {
+    expect(judgeForgotten(undefined)).toMatchObject({ state: 'shut', forcible: true });
+    expect(judgeForgotten(undefined).todo).toContain('--redis');
   });
 });

@@ -22,6 +22,23 @@ export type ComparisonFigures = {
 
 const mostNamed = 4;
 
+/** The gate into `shadow`, as far as it is about answers. `forgotten`: whether there was anything; undefined: Redis does not answer. */
+export const judgeForgotten = (forgotten: boolean | undefined): Verdict => ({
+  gate: 'report',
+  state: forgotten === undefined ? 'shut' : 'open',
+  found:
+    forgotten === undefined
+      ? 'unknown: Redis, where the report of compared answers is, does not answer'
+      : forgotten
+        ? 'begun anew: what was compared before is forgotten'
+        : 'empty',
+  bound: 'nothing of before',
+  todo: forgotten === undefined ? redisTodo : null,
+  forcible: true,
+});
+
+const redisTodo = 'see that Redis runs, and name it with --redis or $REDIS_URL: the one that the proxies write to';
+
 /**
  * The gate into `canary`, as far as it is about answers: enough of them compared, each kind of them, and none that differs
  * without somebody having said why. No traffic is no proof of anything: the gate stays shut and says what lacks.
@@ -35,7 +52,7 @@ export const judgeComparison = ({ slice, bounds, report }: ComparisonFigures): V
         state: 'shut',
         found: 'nothing: Redis, where the report of compared answers is, does not answer',
         bound: `at least ${bounds.samples} comparisons`,
-        todo: 'see that Redis runs, and name it with --redis or $REDIS_URL: the one that the proxies write to',
+        todo: redisTodo,
         forcible: true,
       },
     ];

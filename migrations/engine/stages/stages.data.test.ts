@@ -8,6 +8,7 @@ import { eventually } from '@strangler/platform/testing/servers.ts';
 import type { Pool } from 'mysql2/promise';
 import { exitCodes } from '../../cli/exit-codes.ts';
 import { runProgram } from '../../cli/program.ts';
+import { hearApplied } from '../../testing/hear-applied.ts';
 import { type Pipe, startPipe } from '../../testing/start-pipe.ts';
 import { rowsOf } from '../schema/queryable.ts';
 
@@ -137,8 +138,12 @@ describe('a slice on its way from monolith to shadow and back', () => {
     const stop = startWriter(pipe);
     const sync = await run(pipe, 'advance SLICE --reason first');
     expect(sync).toMatchObject({ status: exitCodes.done, out: expect.stringMatching(/stage monolith → sync$/) });
+    const heard = await hearApplied(pipe);
     const shadow = await run(pipe, 'advance SLICE --reason second');
     await stop();
+    // Whoever keeps something of the rows of before learns that they were copied.
+    const copied = () => heard.filter(({ extent }) => extent === 'table').map(({ target }) => target);
+    await eventually(async () => expect(copied()).toEqual(['goods']));
     expect(shadow).toMatchObject({ status: exitCodes.done, out: expect.stringMatching(/stage sync → shadow$/) });
     await pipe.empty();
     expect(await goods(pipe.target.pool)).toEqual(await asGoods(pipe.source.pool));
