@@ -166,7 +166,10 @@ describe('shadow report', () => {
     });
     expect(away.err).not.toContain('secret');
     const bad = await run(['report', 'things', '--openapi', join(folder, 'none.yaml')]);
-    expect(bad).toMatchObject({ status: exitCodes.failed, err: expect.stringContaining('cannot be read (ENOENT)') });
+    expect(bad).toMatchObject({
+      status: exitCodes.failed,
+      err: expect.stringContaining('none.yaml: expected an OpenAPI description, found ENOENT'),
+    });
   });
 });
 

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { pause } from '@strangler/platform/backoff.ts';
 import { readSliceDirectory } from '@strangler/platform/contracts/slice-directory.ts';
@@ -7,7 +6,8 @@ import { createRedis } from '@strangler/platform/redis.ts';
 import { createReportReader, type ReportReader } from '@strangler/platform/shadow-report/read-report.ts';
 import { defaultReportPrefix } from '@strangler/platform/shadow-report/report.ts';
 import type { Command } from 'commander';
-import { ApiDescriptionError, type ApiOperation, operationOf, readApiDescription } from '../shadow/api-description.ts';
+import { loadApiDescription } from '../openapi/load-description.ts';
+import { type ApiOperation, operationOf, undescribed } from '../openapi/operation.ts';
 import { addressOf } from './addresses.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
 import type { Terminal } from './terminal.ts';
@@ -129,7 +129,7 @@ export const readComparedSlice = async (
 
 /**
  * The OpenAPI description that the option names, or the slice file; none where neither does.
- * @throws CliError where it cannot be read, ApiDescriptionError where it is none
+ * @throws ApiDescriptionError
  */
 export const readOperations = async (
   { openapi }: Pick<Slice, 'openapi'>,
@@ -137,26 +137,13 @@ export const readOperations = async (
   option?: string,
 ): Promise<ApiOperation[]> => {
   const file = option ?? (openapi === null ? null : resolve(folder, openapi));
-  if (file === null) return [];
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    throw new ApiDescriptionError(`${file}: the OpenAPI description cannot be read (${error.code})`);
-  });
-  return readApiDescription(text, file);
+  return file === null ? [] : await loadApiDescription(file);
 };
 
 /** The operation of a route; without a description, as much as the route itself says. */
 export const describedOperation = (operations: readonly ApiOperation[], endpoint: string): ApiOperation => {
   const [method = '', path = ''] = endpoint.split(' ');
-  return (
-    operationOf(operations, { method, path }) ?? {
-      method,
-      path,
-      parameters: [],
-      statusClasses: ['2xx'],
-      signedIn: 'may',
-      body: null,
-    }
-  );
+  return operationOf(operations, { method, path }) ?? undescribed({ method, path });
 };
 
 /** Reads an option that is an address of HTTP. @throws CliError */

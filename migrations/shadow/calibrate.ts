@@ -3,7 +3,7 @@ import type { ComparedAnswer } from '@strangler/platform/compare/answer.ts';
 import { compareAnswers, type Difference } from '@strangler/platform/compare/compare-answers.ts';
 import type { CompareRules } from '@strangler/platform/compare/rules.ts';
 import { equalInstants } from '@strangler/platform/compare/scalars.ts';
-import type { ApiOperation } from './api-description.ts';
+import type { ApiOperation } from '../openapi/operation.ts';
 import type { SentRequest } from './ask-side.ts';
 import { createRequestMaker } from './make-requests.ts';
 

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { answering, rulesOf } from '@strangler/platform/compare/answer.fixture.ts';
+import { operationOf as findOperation } from '../openapi/operation.ts';
+import { readApiDescription } from '../openapi/read-description.ts';
 import { SideUnreachable } from '../parity/side.ts';
-import { operationOf as findOperation, readApiDescription } from './api-description.ts';
 import { askSide, defaultAsk } from './ask-side.ts';
 import { type CalibrateOptions, calibrate, proposeRules } from './calibrate.ts';
 import { type DriveOptions, drive } from './drive.ts';

@@ -1,5 +1,5 @@
 import type { ComparedAnswer } from '@strangler/platform/compare/answer.ts';
-import type { ApiOperation } from './api-description.ts';
+import type { ApiOperation } from '../openapi/operation.ts';
 import type { SentRequest } from './ask-side.ts';
 import { bodyOf, valuesOf } from './sample-values.ts';
 import type { WantedCell } from './wanted-cells.ts';
@@ -48,7 +48,7 @@ export const createRequestMaker = (ask: (request: SentRequest) => Promise<Compar
 
   const pathsOf = async (operation: ApiOperation, headers: SentRequest['headers']): Promise<Candidates> => {
     let paths = [''];
-    for (const segment of operation.path.split('/').slice(1)) {
+    for (const segment of operation.route.split('/').slice(1)) {
       if (!segment.startsWith(':')) {
         paths = paths.map((path) => `${path}/${segment.replace(/\*$/, '')}`);
         continue;
@@ -91,7 +91,8 @@ export const createRequestMaker = (ask: (request: SentRequest) => Promise<Compar
     paths: readonly string[],
     headers: SentRequest['headers'],
   ): Promise<Candidates> => {
-    const { body, method } = operation;
+    const { bodies, method } = operation;
+    const body = bodies[0] ?? null;
     const made: SentRequest[] = [];
     // What makes something is told anew each time: the second of two that are alike is mostly a conflict.
     const times = method === 'POST' && body !== null ? Math.ceil(mostPaths / paths.length) : 1;
@@ -137,7 +138,7 @@ export const createRequestMaker = (ask: (request: SentRequest) => Promise<Compar
   };
 
   const refused = async (operation: ApiOperation, headers: SentRequest['headers']): Promise<Candidates> => {
-    const { method, path } = operation;
+    const { method, route: path } = operation;
     const query = requiredQuery(operation);
     const pairs = typeof query === 'string' ? [] : query;
     const made: string[] = [];
