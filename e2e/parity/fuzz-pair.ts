@@ -1,9 +1,9 @@
 import { fileURLToPath } from 'node:url';
 import { openPipeDatabases } from '@strangler/migrations/engine/pipe/open-databases.ts';
+import { sideAt } from '@strangler/migrations/http/side.ts';
 import { loadApiDescription } from '@strangler/migrations/openapi/load-description.ts';
 import type { Running } from '@strangler/migrations/parity/fuzz/run-plan.ts';
 import { observeDatabases } from '@strangler/migrations/parity/observe/databases.ts';
-import { sideAt } from '@strangler/migrations/parity/side.ts';
 import { compileRules } from '@strangler/platform/compare/rules.ts';
 import { readSliceDirectory } from '@strangler/platform/contracts/slice-directory.ts';
 import { type ParityPair, startParityPair } from './pair.ts';

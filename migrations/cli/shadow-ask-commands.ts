@@ -1,8 +1,8 @@
+import type { ComparedAnswer } from '@strangler/platform/compare/answer.ts';
 import { redactAnswer, redactDifference } from '@strangler/platform/compare/redact.ts';
 import { compileRules } from '@strangler/platform/compare/rules.ts';
 import type { Command } from 'commander';
-import { SideUnreachable } from '../parity/side.ts';
-import { askSide, defaultAsk, type SentRequest } from '../shadow/ask-side.ts';
+import { comparedAnswer, type SentRequest, SideUnreachable, sideAt } from '../http/side.ts';
 import { calibrate, proposeRules } from '../shadow/calibrate.ts';
 import { drive } from '../shadow/drive.ts';
 import { replay, replayedRequest } from '../shadow/replay.ts';
@@ -64,10 +64,10 @@ export const addShadowAskCommands = (shadow: Command, terminal: Terminal): void 
         );
       }
       const request = replayedRequest(example.request, authorization === undefined ? {} : { authorization });
-      const ask = (baseUrl: string) => (sent: SentRequest) =>
-        askSide(sent, { ...defaultAsk, baseUrl, timeoutMs, signal: terminal.signal });
       const rules = compileRules(slice.compare, example.endpoint);
-      const replayed = await replay(request, { monolith: ask(monolith), service: ask(service) }, rules);
+      const ask = (side: 'monolith' | 'service', url: string) => askAt(side, url, timeoutMs, terminal);
+      const asks = { monolith: ask('monolith', monolith), service: ask('service', service) };
+      const replayed = await replay(request, asks, rules);
       const { differences, ignored } = replayed.comparison;
       const shown = differences.map((difference) => redactDifference(difference, rules));
       if (options.json) {
@@ -128,7 +128,7 @@ export const addShadowAskCommands = (shadow: Command, terminal: Terminal): void 
             return { endpoint, operation: describedOperation(operations, endpoint) };
           }),
         {
-          ask: orNull({ ...defaultAsk, baseUrl, timeoutMs, signal: terminal.signal }),
+          ask: orNull(askAt('monolith', baseUrl, timeoutMs, terminal)),
           rulesOf: (endpoint) => compileRules(slice.compare, endpoint),
           authorizations: authorizationsOf(options, terminal),
           pairs: wholeNumber('--pairs', options.pairs, 1, 10_000),
@@ -177,7 +177,7 @@ export const addShadowAskCommands = (shadow: Command, terminal: Terminal): void 
       const cells = await withReport(options, terminal, (report) => report.coverage(name));
       const coverage = coverageOf(wantedCells(slice, operations), cells);
       const lacking = coverage.filter(({ clean }) => clean < perCell);
-      const ask = orNull({ ...defaultAsk, baseUrl, timeoutMs, signal: terminal.signal });
+      const ask = orNull(askAt('proxy', baseUrl, timeoutMs, terminal));
       const driven = await drive(lacking, {
         ask,
         operationOf: (endpoint) => describedOperation(operations, endpoint),
@@ -214,10 +214,18 @@ export const addShadowAskCommands = (shadow: Command, terminal: Terminal): void 
     });
 };
 
-/** Asks a side; null where it gave no answer. */
-const orNull = (options: Parameters<typeof askSide>[1]) => async (request: SentRequest) => {
+type Ask = (request: SentRequest) => Promise<ComparedAnswer>;
+
+/** Asks a side, over a connection each: nothing is left open behind the command. @throws SideUnreachable */
+const askAt = (name: string, url: string, timeoutMs: number, { signal }: Terminal): Ask => {
+  const side = sideAt(name, url, { timeoutMs, signal, connectEachTime: true });
+  return async (request) => comparedAnswer(await side.send(request), null);
+};
+
+/** The same; null where it gave no answer. */
+const orNull = (ask: Ask) => async (request: SentRequest) => {
   try {
-    return await askSide(request, options);
+    return await ask(request);
   } catch (error) {
     if (error instanceof SideUnreachable) return null;
     throw error;

@@ -1,12 +1,12 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { compileRules } from '@strangler/platform/compare/rules.ts';
 import { defaultCompare } from '@strangler/platform/contracts/slice-compare.ts';
+import { type Side, sideAt } from '../../http/side.ts';
 import { readApiDescription } from '../../openapi/read-description.ts';
 import { type NotesFault, type NotesServer, notesApi, startNotes } from '../notes.fixture.ts';
 import { answersOnly } from '../observe/observer.ts';
 import { runScenario } from '../run-scenario.ts';
 import { readScenario } from '../scenario.ts';
-import { type Side, sideAt } from '../side.ts';
 import { fuzz } from './fuzz.ts';
 import type { Running } from './run-plan.ts';
 

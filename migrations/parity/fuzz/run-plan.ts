@@ -1,10 +1,10 @@
 import type { Difference } from '@strangler/platform/compare/compare-answers.ts';
 import { createIdentityMap } from '@strangler/platform/compare/identities.ts';
+import type { SentRequest, SideAnswer } from '../../http/side.ts';
 import type { ApiOperation } from '../../openapi/operation.ts';
 import { type Comparing, compareStep } from '../compare-step.ts';
 import { requestOf, type Tokens } from '../run-scenario.ts';
 import type { ScenarioStep } from '../scenario.ts';
-import type { SentRequest, SideAnswer } from '../side.ts';
 import { TemplateError } from '../template.ts';
 import { badRole, badToken, currentTag, type MadeStep, makeSteps } from './make-request.ts';
 import { createMemory } from './memory.ts';
