@@ -1,5 +1,4 @@
 import { join, resolve } from 'node:path';
-import { pause } from '@strangler/platform/backoff.ts';
 import { readSliceDirectory } from '@strangler/platform/contracts/slice-directory.ts';
 import type { Slice } from '@strangler/platform/contracts/slice-file.ts';
 import { createRedis } from '@strangler/platform/redis.ts';
@@ -17,8 +16,8 @@ export type SlicesOptions = { slices?: string };
 export type CredentialOptions = { token?: string[] };
 
 const defaultRedis = 'redis://127.0.0.1:6379';
-/** How long the command waits until Redis answers. */
-const connectWithinMs = 3_000;
+/** How long a command waits for Redis; where a connection is refused, it does not wait. */
+const connectWithinMs = 900;
 
 /** Adds the option of every command that reads the report of compared answers. */
 export const withRedisOption = (command: Command): Command =>
@@ -60,12 +59,11 @@ export const withReportOrNone = async <T>(
   if (!/^rediss?:$/.test(URL.parse(url)?.protocol ?? '')) {
     throw new CliError(`--redis: expected redis://:password@host:port, found ${addressOf(url)}`, exitCodes.usage);
   }
-  const redis = createRedis({ url, log, commandTimeoutMs: 5_000 });
+  const redis = createRedis({ url, log, connectTimeoutMs: connectWithinMs, commandTimeoutMs: 5_000 });
   try {
-    const untilMs = performance.now() + connectWithinMs;
-    while (!redis.ready() && performance.now() < untilMs && (await pause(20, signal)) === 'elapsed') {}
+    const isConnected = await redis.connected(connectWithinMs, signal);
     const prefix = environment.STRANGLER_SHADOW_PREFIX || defaultReportPrefix;
-    return await work(redis.ready() ? createReportReader({ redis, prefix }) : null);
+    return await work(isConnected ? createReportReader({ redis, prefix }) : null);
   } finally {
     await redis.close();
   }
