@@ -15,15 +15,13 @@ import {
   describedOperation,
   httpAddress,
   type RedisOptions,
-  readComparedSlice,
   readOperations,
-  type SlicesOptions,
   withRedisOption,
   withReport,
-  withSlicesOption,
   withTokenOption,
 } from './shadow-options.ts';
 import { describeCalibrated, describeDifferences, drivenTable, proposalYaml } from './shadow-view.ts';
+import { readSliceNamed, type SlicesOptions, withSlicesOption } from './slice-option.ts';
 import { authorOf, type Terminal } from './terminal.ts';
 
 type AskOptions = RedisOptions & SlicesOptions & CredentialOptions & { json?: boolean; timeout: string };
@@ -46,7 +44,7 @@ export const addShadowAskCommands = (shadow: Command, terminal: Terminal): void 
     .option('--monolith <url>', `the monolith (default: $MONOLITH_URL, then ${defaultMonolith})`)
     .option('--service <url>', 'an instance of the service (default: $SERVICE_URL)')
     .action(async (name: string, id: string, options: ReplayOptions) => {
-      const { slice } = await readComparedSlice(name, options, terminal);
+      const { slice } = await readSliceNamed(name, options, terminal);
       const monolith = httpAddress(
         '--monolith',
         options.monolith,
@@ -110,7 +108,7 @@ export const addShadowAskCommands = (shadow: Command, terminal: Terminal): void 
     .option('--pairs <count>', 'how often each route is asked twice', '20')
     .option('--gap <time>', 'between the two answers of a pair', '1s')
     .action(async (name: string, options: CalibrateOptions) => {
-      const { slice, folder } = await readComparedSlice(name, options, terminal);
+      const { slice, folder } = await readSliceNamed(name, options, terminal);
       const operations = await readOperations(slice, folder, options.openapi);
       const baseUrl = httpAddress(
         '--monolith',
@@ -165,7 +163,7 @@ export const addShadowAskCommands = (shadow: Command, terminal: Terminal): void 
     .option('--writes', 'writes too, all but DELETE: they are really made')
     .option('--rate <count>', 'requests a second', '20')
     .action(async (name: string, options: DriveOptions) => {
-      const { slice, folder } = await readComparedSlice(name, options, terminal);
+      const { slice, folder } = await readSliceNamed(name, options, terminal);
       const operations = await readOperations(slice, folder, options.openapi);
       const baseUrl = httpAddress('--proxy', options.proxy, 'PROXY_URL', terminal.environment, defaultProxy);
       const timeoutMs = timeSpanMs('--timeout', options.timeout, 1);

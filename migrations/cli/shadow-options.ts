@@ -1,5 +1,4 @@
-import { join, resolve } from 'node:path';
-import { readSliceDirectory } from '@strangler/platform/contracts/slice-directory.ts';
+import { resolve } from 'node:path';
 import type { Slice } from '@strangler/platform/contracts/slice-file.ts';
 import { createRedis } from '@strangler/platform/redis.ts';
 import { createReportReader, type ReportReader } from '@strangler/platform/shadow-report/read-report.ts';
@@ -9,10 +8,10 @@ import { loadApiDescription } from '../openapi/load-description.ts';
 import { type ApiOperation, operationOf, undescribed } from '../openapi/operation.ts';
 import { addressOf } from './addresses.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
+import { setting } from './slice-option.ts';
 import type { Terminal } from './terminal.ts';
 
 export type RedisOptions = { redis?: string };
-export type SlicesOptions = { slices?: string };
 export type CredentialOptions = { token?: string[] };
 
 const defaultRedis = 'redis://127.0.0.1:6379';
@@ -25,9 +24,6 @@ export const withRedisOption = (command: Command): Command =>
     '--redis <url>',
     `Redis with the report of compared answers, redis://:password@host:port (default: $REDIS_URL, then ${defaultRedis})`,
   );
-
-export const withSlicesOption = (command: Command): Command =>
-  command.option('--slices <folder>', 'folder of slice files (default: $STRANGLER_SLICES)');
 
 /** Adds the option by which a command speaks for somebody; in the environment no other user of the machine reads it. */
 export const withTokenOption = (command: Command): Command =>
@@ -105,26 +101,6 @@ const redisAway = ({ redis }: RedisOptions, { environment }: Terminal): CliError
     exitCodes.unreachable,
   );
 
-/** A slice whose answers are compared, and the folder of its file. @throws CliError where there is no such slice */
-export const readComparedSlice = async (
-  name: string,
-  { slices }: SlicesOptions,
-  { environment }: Terminal,
-): Promise<{ slice: Slice; folder: string }> => {
-  const folder = slices ?? environment.STRANGLER_SLICES;
-  if (folder === undefined || folder === '') {
-    throw new CliError(
-      'expected --slices <folder>, found neither that nor $STRANGLER_SLICES: give one of them',
-      exitCodes.usage,
-    );
-  }
-  const all = await readSliceDirectory(folder);
-  const slice = all.find((one) => one.slice === name);
-  if (slice !== undefined) return { slice, folder: join(folder, name) };
-  const known = all.map((one) => one.slice).join(', ') || 'none there';
-  throw new CliError(`expected a slice of ${folder} (${known}), found "${name}"`, exitCodes.usage);
-};
-
 /**
  * The OpenAPI description that the option names, or the slice file; none where neither does.
  * @throws ApiDescriptionError
@@ -152,13 +128,7 @@ export const httpAddress = (
   environment: Terminal['environment'],
   otherwise?: string,
 ): string => {
-  const text = given ?? (environment[variable] || otherwise);
-  if (text === undefined) {
-    throw new CliError(
-      `expected ${option} http://host:port, found neither that nor $${variable}: give one of them`,
-      exitCodes.usage,
-    );
-  }
+  const text = setting(given ?? (environment[variable] || otherwise), `${option} http://host:port`, variable);
   if (URL.canParse(text) && /^https?:/.test(text)) return text;
   throw new CliError(`${option}: expected an address such as http://127.0.0.1:8080, found "${text}"`, exitCodes.usage);
 };

@@ -19,10 +19,10 @@ import { type Visit, visitorConnections } from '../../traffic/visitor.ts';
 import { atLeast, atMost, type Bound } from '../bounds.ts';
 import { faultText, faultyCatalogue, isSeenAt, plantFault } from '../compare/planted-fault.ts';
 import { overlaySlices } from '../overlay-slices.ts';
+import type { ScenarioOptions } from '../scenario-options.ts';
 import { openShop, type Shop } from '../shop.ts';
 import { inviteShoppers, inviteWriters, logInAdmin } from '../shoppers.ts';
 import { runStrangler, StranglerError } from '../strangler.ts';
-import type { PipeOptions } from './pipe.ts';
 
 export type CompareReport = {
   ok: boolean;
@@ -75,7 +75,7 @@ const plantedAtCanary = 'money-as-text';
  * gate; faults that are planted in it are found, each with its path; and a canary whose service goes wrong takes its
  * users back by itself.
  */
-export const runCompareScenario = async (options: PipeOptions): Promise<CompareReport> => {
+export const runCompareScenario = async (options: ScenarioOptions): Promise<CompareReport> => {
   const { products, instance, keep, progress, signal } = options;
   const folder = mkdtempSync(join(tmpdir(), 'demo-slices-'));
   const connections = visitorConnections();
@@ -120,7 +120,7 @@ const makeCategories = async ({ proxyUrls }: Shop, adminToken: string): Promise<
 
 const drive = async (
   { shop, connections, store }: Stage,
-  { requestsPerSecond, progress, signal }: PipeOptions,
+  { requestsPerSecond, progress, signal }: ScenarioOptions,
 ): Promise<CompareReport> => {
   const command = { environment: operatorEnvironment(shop.system), signal };
   const random = seededRandom(42);
