@@ -30,9 +30,11 @@ export async function eventually<T>(
       failure = new Error(`it returned ${JSON.stringify(value)}`);
     } catch (error) {
       signal?.throwIfAborted();
-      if (isFinal(error)) throw error;
       // That an attempt is late says less than why the one before it failed.
-      if (!(error instanceof AttemptLate)) failure = error;
+      if (!(error instanceof AttemptLate)) {
+        if (isFinal(error)) throw error;
+        failure = error;
+      }
     }
     const leftMs = deadline - performance.now();
     if (leftMs <= 0) {

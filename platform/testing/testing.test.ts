@@ -55,6 +55,19 @@ describe('eventually', () => {
     await expect(eventually(attempt, { isFinal })).rejects.toThrow(/^gone for good$/);
     expect(tries).toBe(3);
   });
+
+  test('takes an attempt that never ends for none that is final', async () => {
+    let tries = 0;
+    const attempt = () => {
+      tries += 1;
+      if (tries === 1) throw new Error('the gate is shut');
+      return new Promise(() => {});
+    };
+    const isFinal = (failure: unknown) => (failure as Error).message !== 'the gate is shut';
+    await expect(eventually(attempt, { withinMs: 50, isFinal })).rejects.toThrow(
+      'not within 50 ms; the last failure: the gate is shut',
+    );
+  });
 });
 
 describe('testServers', () => {
