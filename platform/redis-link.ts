@@ -9,6 +9,8 @@ export type RedisLink = {
   /** The present client: not to be kept, for it is another one after a stall. */
   client(): RedisClient;
   ready(): boolean;
+  /** Resolves when the first try to connect has come to its end, well or not. */
+  readonly tried: Promise<void>;
   /** Says that Redis holds the connection and does not answer on it: it is cut and another made. */
   replace(reason: string): void;
   close(): Promise<void>;
@@ -18,6 +20,8 @@ export type RedisLinkOptions = {
   url: string;
   log: Log;
   prefix?: string;
+  /** How long one try to connect may take, 2000 ms unless told. */
+  connectTimeoutMs?: number;
   /** Commands that may wait for their answers, 10 000 unless told; one more is refused at once. */
   maxPending?: number;
   onReady?(client: RedisClient): void;
@@ -25,15 +29,16 @@ export type RedisLinkOptions = {
 };
 
 const backoff: Backoff = { baseMs: 50, capMs: 2000 };
-const connectTimeoutMs = 2000;
 
 /** Starts connecting and returns; each change between ready and away is logged once. Throws only for a bad address. */
-export function openRedisLink({ url, log, prefix, maxPending = 10_000, onReady, onAway }: RedisLinkOptions): RedisLink {
+export function openRedisLink(options: RedisLinkOptions): RedisLink {
+  const { url, log, prefix, connectTimeoutMs = 2000, maxPending = 10_000, onReady, onAway } = options;
   const protocol = URL.canParse(url) ? new URL(url).protocol : 'none';
   if (protocol !== 'redis:' && protocol !== 'rediss:') {
     throw new TypeError(`Redis's address: expected redis://host:port, found the protocol ${protocol}`);
   }
   let state: 'starting' | 'ready' | 'away' | 'closed' = 'starting';
+  const tried = Promise.withResolvers<void>();
   let current = open();
 
   function away(client: RedisClient, reason: unknown): void {
@@ -41,6 +46,7 @@ export function openRedisLink({ url, log, prefix, maxPending = 10_000, onReady, 
     const wasReady = state === 'ready';
     state = 'away';
     log.warn({ err: reason }, 'Redis is away; going on without it');
+    tried.resolve();
     if (wasReady) onAway?.();
   }
 
@@ -70,6 +76,7 @@ export function openRedisLink({ url, log, prefix, maxPending = 10_000, onReady, 
       delayMs = undefined;
       state = 'ready';
       log.info('Redis is ready');
+      tried.resolve();
       onReady?.(client);
     });
     client.on('error', (error) => away(client, error));
@@ -81,6 +88,7 @@ export function openRedisLink({ url, log, prefix, maxPending = 10_000, onReady, 
   return {
     client: () => current,
     ready: () => state === 'ready' && current.isReady,
+    tried: tried.promise,
     replace(reason) {
       if (state === 'closed') return;
       const stalled = current;
@@ -91,6 +99,7 @@ export function openRedisLink({ url, log, prefix, maxPending = 10_000, onReady, 
     async close() {
       if (state === 'closed') return;
       state = 'closed';
+      tried.resolve();
       // Not `close`, which waits for answers that a stalled Redis never gives.
       if (current.isOpen) current.destroy();
     },

@@ -6,6 +6,7 @@ import { createRedis, type RedisOptions } from './redis.ts';
 import { createRedisSubscriber, type RedisSubscriberOptions } from './redis-subscriber.ts';
 import { eventually } from './testing/eventually.ts';
 import { testServers } from './testing/servers.ts';
+import { freePort } from './testing/sockets.ts';
 import { startTcpProxy } from './testing/tcp-proxy.ts';
 
 const { redisUrl } = testServers();
@@ -49,6 +50,33 @@ function connect(options: Partial<RedisOptions> = {}) {
   closers.push(() => redis.close());
   return { redis, lines };
 }
+
+describe('connected', () => {
+  test('waits for the first connection', async () => {
+    const { redis } = connect();
+    expect(redis.ready()).toBe(false);
+    expect(await redis.connected(15_000)).toBe(true);
+    expect(await redis.connected(15_000)).toBe(true);
+  });
+
+  test('does not wait for another try', async () => {
+    const { redis } = connect({ url: `redis://127.0.0.1:${await freePort()}` });
+    const beganMs = performance.now();
+    expect(await redis.connected(60_000)).toBe(false);
+    expect(performance.now() - beganMs).toBeLessThan(10_000);
+  });
+
+  test('waits no longer than it is told, nor when it is called off', async () => {
+    const proxy = await behindProxy();
+    await proxy.stall();
+    const { redis } = connect({ url: proxy.url });
+    expect(await redis.connected(50)).toBe(false);
+    expect(await redis.connected(60_000, AbortSignal.timeout(50))).toBe(false);
+    const closed = redis.connected(60_000);
+    await redis.close();
+    expect(await closed).toBe(false);
+  });
+});
 
 describe('run', () => {
   test('gives what Redis answers, under the prefix', async () => {

@@ -13,6 +13,11 @@ export type Redis = {
   readonly client: RedisClient;
   ready(): boolean;
   /**
+   * Waits for the first connection, for whom nothing is of use without one: whether it is there. false as soon as the first
+   * try has failed, or after `withinMs`, or when the signal fires.
+   */
+  connected(withinMs: number, signal?: AbortSignal): Promise<boolean>;
+  /**
    * Runs a command, or a few, and gives their answer; undefined, never later than the time-out, when Redis is
    * away or late or refuses (a late command may still have its effect). Throws what Redis says of a wrong command.
    */
@@ -29,6 +34,8 @@ export type RedisOptions = {
   prefix?: string;
   /** How long `run` waits for an answer, 50 ms unless told. */
   commandTimeoutMs?: number;
+  /** How long one try to connect may take, 2000 ms unless told. */
+  connectTimeoutMs?: number;
   /** When every answer was late for so long, the connection is replaced: 1000 ms unless told. */
   stallAfterMs?: number;
   maxPending?: number;
@@ -51,13 +58,15 @@ const refusals = /^(LOADING|MASTERDOWN|CLUSTERDOWN|READONLY|OOM|BUSY|MISCONF|NOR
 
 /** Redis as something that may be missing: nothing is queued for it, and nobody waits long for it. */
 export function createRedis(options: RedisOptions): Redis {
-  const { url, log, prefix, commandTimeoutMs = 50, stallAfterMs = 1000, maxPending, registry } = options;
+  const { url, log, prefix, commandTimeoutMs = 50, stallAfterMs = 1000, registry } = options;
+  const { connectTimeoutMs, maxPending } = options;
   const misses: Record<RedisMiss, number> = { away: 0, late: 0, refused: 0 };
   let lateSince: number | undefined;
   const link = openRedisLink({
     url,
     log,
     ...(prefix === undefined ? {} : { prefix }),
+    ...(connectTimeoutMs === undefined ? {} : { connectTimeoutMs }),
     ...(maxPending === undefined ? {} : { maxPending }),
     onReady: () => {
       lateSince = undefined;
@@ -106,11 +115,20 @@ export function createRedis(options: RedisOptions): Redis {
     }
   }
 
+  async function connected(withinMs: number, signal?: AbortSignal): Promise<boolean> {
+    const over = new AbortController();
+    const signals = signal === undefined ? [over.signal] : [over.signal, signal];
+    await Promise.race([link.tried, pause(withinMs, AbortSignal.any(signals))]);
+    over.abort();
+    return link.ready();
+  }
+
   return {
     get client() {
       return link.client();
     },
     ready: link.ready,
+    connected,
     run,
     misses: () => ({ ...misses }),
     close: link.close,

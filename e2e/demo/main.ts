@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { interruptedBySignals } from '../options/interrupted.ts';
 import { wholeNumberOf } from '../options/whole-number.ts';
 import { formatBounds } from './bounds.ts';
 import { createProgress } from './progress.ts';
@@ -64,10 +65,6 @@ if (values.help) {
 } else {
   if (!(values.scenario in scenarios))
     fail(`--scenario: expected ${Object.keys(scenarios).join(', ')}, found "${values.scenario}"`);
-  const interrupted = new AbortController();
-  // It may come twice, from a terminal and from npm: the second must not cut short what the first has begun.
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.on(signal, () => interrupted.abort(new Error(`stopped by ${signal}`)));
   const scenario = scenarios[values.scenario as keyof typeof scenarios];
   const report = await scenario.run({
     requestsPerSecond: wholeNumber(values.rate ?? scenario.rate, 'rate', 2000),
@@ -76,7 +73,7 @@ if (values.help) {
     instance: process.env.STACK_INSTANCE ?? 'demo',
     keep: values.keep,
     progress: createProgress((text) => (values.json ? process.stderr : process.stdout).write(text)),
-    signal: interrupted.signal,
+    signal: interruptedBySignals(),
   });
   for (const { action, failure } of report.failures.slice(0, 5))
     process.stderr.write(`failed: ${action}: ${failure}\n`);

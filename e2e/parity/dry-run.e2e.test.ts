@@ -2,8 +2,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { planFence } from '@strangler/migrations/engine/fence/fence-plan.ts';
 import { installFence } from '@strangler/migrations/engine/fence/install-fence.ts';
 import { closeFence } from '@strangler/migrations/engine/fence/move-fence.ts';
+import { comparedAnswer, headerOf, type SentRequest, type SideAnswer } from '@strangler/migrations/http/side.ts';
 import { describeDifferences } from '@strangler/migrations/parity/describe.ts';
-import { comparedAnswer, headerOf, type SentRequest, type SideAnswer } from '@strangler/migrations/parity/side.ts';
 import { compareAnswers } from '@strangler/platform/compare/compare-answers.ts';
 import {
   decodeEffects,
@@ -168,7 +168,7 @@ function unwrapped({
   bodyBase64: string;
 }): SideAnswer {
   const bytes = Buffer.from(bodyBase64, 'base64');
-  return { status, headers, bytes, json: undefined, latencyMs: 0 };
+  return { status, headers, bytes, isWhole: true, json: undefined, latencyMs: 0 };
 }
 
 /** Only the monolith's side: the other's fence is closed. */

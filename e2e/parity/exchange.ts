@@ -1,4 +1,4 @@
-import { sideAt as kitSideAt } from '@strangler/migrations/parity/side.ts';
+import { sideAt as kitSideAt } from '@strangler/migrations/http/side.ts';
 
 /** A request, as it is put on the wire. */
 export type RequestSpec = {

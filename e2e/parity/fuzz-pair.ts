@@ -1,9 +1,9 @@
 import { fileURLToPath } from 'node:url';
 import { openPipeDatabases } from '@strangler/migrations/engine/pipe/open-databases.ts';
-import { loadOperations } from '@strangler/migrations/parity/fuzz/openapi.ts';
+import { sideAt } from '@strangler/migrations/http/side.ts';
+import { loadApiDescription } from '@strangler/migrations/openapi/load-description.ts';
 import type { Running } from '@strangler/migrations/parity/fuzz/run-plan.ts';
 import { observeDatabases } from '@strangler/migrations/parity/observe/databases.ts';
-import { sideAt } from '@strangler/migrations/parity/side.ts';
 import { compileRules } from '@strangler/platform/compare/rules.ts';
 import { readSliceDirectory } from '@strangler/platform/contracts/slice-directory.ts';
 import { type ParityPair, startParityPair } from './pair.ts';
@@ -33,9 +33,8 @@ export async function startFuzzPair(label: string): Promise<FuzzPair> {
     closers.push(() => pipe.close());
     const sides = [sideAt('monolith', pair.monolith.url), sideAt('catalog', pair.catalog.url)] as const;
     for (const side of sides) closers.push(() => side.close());
-    const operations = await loadOperations(`${repository}extracted/catalog/openapi.yaml`, ({ path }) =>
-      path.startsWith('/api/'),
-    );
+    const described = await loadApiDescription(`${repository}extracted/catalog/openapi.yaml`);
+    const operations = described.filter(({ path }) => path.startsWith('/api/'));
     const { admin, customer, otherCustomer, third } = pair.tokens;
     return {
       pair,

@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { downStack, upStack } from '@strangler/stack/servers.ts';
 import { formatBounds } from '../demo/bounds.ts';
 import { createProgress, type Progress } from '../demo/progress.ts';
+import { interruptedBySignals } from '../options/interrupted.ts';
 import { wholeNumberOf } from '../options/whole-number.ts';
 import { soakCutover } from './cutover/soak-cutover.ts';
 import { type SoakFuzzReport, soakFuzz } from './fuzz/soak-fuzz.ts';
@@ -133,17 +134,12 @@ if (values.help) {
 } else {
   if (!(values.scenario in scenarios))
     fail(`--scenario: expected ${Object.keys(scenarios).join(', ')}, found "${values.scenario}"`);
-  const interrupted = new AbortController();
-  // It may come twice, from a terminal and from npm: the second must not cut short what the first has begun.
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(signal, () => interrupted.abort(new Error(`stopped by ${signal}`)));
-  }
   const { report, faults } = await scenarios[values.scenario as keyof typeof scenarios]({
     seed: wholeNumber(values.seed, 'seed'),
     // Who says how long says how many.
     faults: wholeNumber(values.faults ?? (values.minutes === undefined ? '60' : '1'), 'faults'),
     progress: createProgress((text) => process.stderr.write(text)),
-    signal: interrupted.signal,
+    signal: interruptedBySignals(),
   });
   for (const fault of faults.slice(0, 10)) process.stderr.write(`failed: ${fault}\n`);
   process.stdout.write(values.json ? `${JSON.stringify(report)}\n` : `${formatBounds(report.bounds)}\n`);

@@ -27,10 +27,9 @@ import { TransformError } from '../engine/row/load-transform.ts';
 import { NoDatabaseError } from '../engine/schema/read-server.ts';
 import { NothingRetired } from '../engine/stages/retire-tables.ts';
 import { GateShut, StageInterrupted, StageRefused } from '../engine/stages/stage-work.ts';
-import { OpenApiError } from '../parity/fuzz/openapi.ts';
+import { SideUnreachable } from '../http/side.ts';
+import { ApiDescriptionError } from '../openapi/place.ts';
 import { ScenarioError } from '../parity/scenario.ts';
-import { SideUnreachable } from '../parity/side.ts';
-import { ApiDescriptionError } from '../shadow/api-description.ts';
 import { NotReplayable } from '../shadow/replay.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
 import type { Terminal } from './terminal.ts';
@@ -58,9 +57,9 @@ const spokenFor: readonly (readonly [exitCode: number, ...classes: (new (...args
     KeysExhaustedError,
     ApiDescriptionError,
   ],
-  [exitCodes.usage, NoDatabaseError, KeyArgumentError, OpenApiError, ScenarioError],
+  [exitCodes.usage, NoDatabaseError, KeyArgumentError, ScenarioError],
   [exitCodes.conflict, FlagConflictError, FenceEpochError, OperationUnderWay, OperationLockLost, CheckpointMoved],
-  [exitCodes.unreachable, RabbitAway, SideUnreachable, SideUnreachable],
+  [exitCodes.unreachable, RabbitAway, SideUnreachable],
   [
     exitCodes.refused,
     SliceNotMappable,

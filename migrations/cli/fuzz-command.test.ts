@@ -96,11 +96,24 @@ describe('strangler fuzz', () => {
       'together',
     ],
     ['--runs', ['fuzz', '--runs', 'many'], '--runs: expected a whole number'],
+    ['--slices', ['fuzz', '--openapi', 'x', '--slice', 'notes'], 'expected --slices <folder>'],
     ['scenario', ['parity', '/nowhere.json', '--left', 'http://a', '--right', 'http://b'], 'nowhere.json'],
   ])('refuses a wrong %s before anything is sent', async (_what, words, says) => {
     const { status, err } = await run(words);
     expect(err).toContain(says);
     expect([exitCodes.usage, exitCodes.failed]).toContain(status);
+    expect(left.requests() + right.requests()).toBe(0);
+  });
+
+  test('says what is wrong with the description, and not that the sides differ', async () => {
+    const none = await run(['fuzz', ...sides(), '--openapi', join(folder, 'none.json')]);
+    expect(none.status).toBe(exitCodes.usage);
+    expect(none.err).toMatch(/^strangler: --openapi: .*none\.json: expected an OpenAPI description, found ENOENT/);
+    const unwanted = await run(['fuzz', ...sides(), ...openapi(), '--only', '/books']);
+    expect(unwanted.status).toBe(exitCodes.usage);
+    expect(unwanted.err).toMatch(
+      /^strangler: --openapi: expected operations of any route, paths that begin with \/books in .*, found none among its 5$/,
+    );
     expect(left.requests() + right.requests()).toBe(0);
   });
 

@@ -2,8 +2,10 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Slice } from '@strangler/platform/contracts/slice-file.ts';
 import type { Command } from 'commander';
+import { loadApiDescription } from '../openapi/load-description.ts';
+import { type ApiOperation, describes } from '../openapi/operation.ts';
+import { ApiDescriptionError } from '../openapi/place.ts';
 import { type FoundReport, type FuzzReport, fuzz } from '../parity/fuzz/fuzz.ts';
-import { loadOperations, type Operation } from '../parity/fuzz/openapi.ts';
 import { runScenario } from '../parity/run-scenario.ts';
 import { loadScenario } from '../parity/scenario.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
@@ -47,9 +49,14 @@ export const addParityCommands = (program: Command, terminal: Terminal): void =>
       const { openapi } = options;
       if (openapi === undefined) throw new CliError('expected --openapi <file or url>, found none', exitCodes.usage);
       await withParity(options, terminal, async (parity) => {
-        const operations = await loadOperations(openapi, (operation) =>
-          isWanted(operation, parity.slice, options.only),
-        );
+        const described = await describedBy(openapi);
+        const operations = described.filter((operation) => isWanted(operation, parity.slice, options.only));
+        if (operations.length === 0) {
+          throw new CliError(
+            `--openapi: expected operations of ${wantedOf(parity.slice, options.only)} in ${openapi}, found none among its ${described.length}`,
+            exitCodes.usage,
+          );
+        }
         const report = await runFuzz(operations, parity, how, terminal, options.json === true);
         const file = report.found && options.save !== undefined ? await save(report.found, options.save) : null;
         tell(report, { file, isReset: parity.reset !== undefined, json: options.json === true }, terminal);
@@ -86,16 +93,29 @@ export const addParityCommands = (program: Command, terminal: Terminal): void =>
 const shortened = (paths: readonly string[]): string =>
   paths.length <= 5 ? paths.join(', ') : `${paths.slice(0, 4).join(', ')} and ${paths.length - 4} more`;
 
-/** A slice's routes are written with colons, a description's paths with braces. */
-const isWanted = ({ method, path }: Operation, slice: Slice | undefined, only: string | undefined): boolean => {
-  if (only !== undefined && !path.startsWith(only)) return false;
-  if (slice === undefined) return true;
-  const shape = (text: string) => text.replace(/\{[^}]+\}|:\w+/g, ':');
-  return slice.routes.some((route) => route.method === method && shape(route.path) === shape(path));
+/** @throws CliError: with the exit status of a difference it would be taken for one */
+const describedBy = async (openapi: string): Promise<ApiOperation[]> => {
+  try {
+    return await loadApiDescription(openapi);
+  } catch (error) {
+    if (!(error instanceof ApiDescriptionError)) throw error;
+    throw new CliError(`--openapi: ${error.message}`, exitCodes.usage);
+  }
 };
 
+const isWanted = (operation: ApiOperation, slice: Slice | undefined, only: string | undefined): boolean => {
+  if (only !== undefined && !operation.path.startsWith(only)) return false;
+  return slice === undefined || slice.routes.some((route) => describes(operation, route));
+};
+
+const wantedOf = (slice: Slice | undefined, only: string | undefined): string =>
+  [
+    ...(slice === undefined ? ['any route'] : [`the routes of ${slice.slice}`]),
+    ...(only === undefined ? [] : [`paths that begin with ${only}`]),
+  ].join(', ');
+
 const runFuzz = async (
-  operations: readonly Operation[],
+  operations: readonly ApiOperation[],
   { comparing, tokens, reset }: Parity,
   how: { seed: number; runs: number; stepsPerRun: number; withinMs: number | null },
   terminal: Terminal,

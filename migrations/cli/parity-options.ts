@@ -1,21 +1,20 @@
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { compileRules } from '@strangler/platform/compare/rules.ts';
 import { defaultCompare } from '@strangler/platform/contracts/slice-compare.ts';
-import { readSliceDirectory } from '@strangler/platform/contracts/slice-directory.ts';
 import type { Slice } from '@strangler/platform/contracts/slice-file.ts';
 import { checkMysqlUrl } from '@strangler/platform/mysql/pool.ts';
 import type { Command } from 'commander';
 import { openPipeDatabases } from '../engine/pipe/open-databases.ts';
+import { type Side, sideAt } from '../http/side.ts';
 import type { Comparing } from '../parity/compare-step.ts';
 import { observeDatabases } from '../parity/observe/databases.ts';
 import { answersOnly, type Observer } from '../parity/observe/observer.ts';
 import type { Tokens } from '../parity/run-scenario.ts';
-import { type Side, sideAt } from '../parity/side.ts';
 import { addressOf } from './addresses.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
 import { timeSpanMs } from './option-values.ts';
 import { type ResetCommand, resetBy } from './reset-command.ts';
+import { readSliceNamed } from './slice-option.ts';
 import type { Terminal } from './terminal.ts';
 
 export type ParityOptions = {
@@ -62,7 +61,10 @@ export const withParity = async (
   work: (parity: Parity) => Promise<void>,
 ): Promise<void> => {
   const tokens = await tokensOf(options.token);
-  const { slice, folder } = await sliceOf(options, terminal);
+  const { slice, folder } =
+    options.slice === undefined
+      ? { slice: undefined, folder: '' }
+      : await readSliceNamed(options.slice, options, terminal);
   const reset = options.reset === undefined ? undefined : resetBy(options.reset, terminal);
   const slowerByMs = options.slowerBy === undefined ? null : timeSpanMs('--slower-by', options.slowerBy, 1);
   const closers: (() => unknown)[] = [];
@@ -104,25 +106,6 @@ const tokenFrom = async (file: string): Promise<string> => {
   } catch (error) {
     throw new CliError(`--token: expected a token in ${file}, found ${(error as Error).message}`, exitCodes.usage);
   }
-};
-
-const sliceOf = async (
-  { slice: name, slices }: ParityOptions,
-  { environment }: Terminal,
-): Promise<{ slice: Slice | undefined; folder: string }> => {
-  const from = slices ?? environment.STRANGLER_SLICES;
-  if (name === undefined) return { slice: undefined, folder: '' };
-  if (from === undefined || from === '') {
-    throw new CliError(
-      'expected --slices <folder>, found neither that nor $STRANGLER_SLICES: give one of them',
-      exitCodes.usage,
-    );
-  }
-  const all = await readSliceDirectory(from);
-  const slice = all.find((one) => one.slice === name);
-  if (slice !== undefined) return { slice, folder: join(from, name) };
-  const known = all.map((one) => one.slice).join(', ') || 'none there';
-  throw new CliError(`--slice: expected a slice of ${from} (${known}), found "${name}"`, exitCodes.usage);
 };
 
 const observerOf = async (

@@ -1,6 +1,4 @@
 import { join } from 'node:path';
-import { readSliceDirectory } from '@strangler/platform/contracts/slice-directory.ts';
-import type { Slice } from '@strangler/platform/contracts/slice-file.ts';
 import { checkMysqlUrl } from '@strangler/platform/mysql/pool.ts';
 import { connect, RabbitAway, type RabbitConnection } from '@strangler/platform/rabbit.ts';
 import type { Command } from 'commander';
@@ -12,9 +10,10 @@ import { openPipeDatabases, type PipeDatabases } from '../engine/pipe/open-datab
 import { rowsOf } from '../engine/schema/queryable.ts';
 import { addressOf } from './addresses.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
+import { readSliceNamed, type SlicesOptions, setting, withSlicesOption } from './slice-option.ts';
 import type { Terminal } from './terminal.ts';
 
-export type PipeOptions = { source?: string; target?: string; slices?: string };
+export type PipeOptions = SlicesOptions & { source?: string; target?: string };
 export type BrokerOptions = { rabbitmq?: string; exchange?: string };
 
 /** Both ends of a slice's pipe, and the folder in which its slice file stands. */
@@ -24,13 +23,14 @@ const defaultBroker = 'amqp://127.0.0.1:5672';
 
 /** Adds the options of every command that works on a slice's data. */
 export const withPipeOptions = (command: Command): Command =>
-  command
-    .option(
-      '--source <url>',
-      "the monolith's database, mysql://user:password@host:port/name (default: $STRANGLER_SOURCE)",
-    )
-    .option('--target <url>', "the service's database, likewise (default: $STRANGLER_TARGET)")
-    .option('--slices <folder>', 'folder of slice files (default: $STRANGLER_SLICES)');
+  withSlicesOption(
+    command
+      .option(
+        '--source <url>',
+        "the monolith's database, mysql://user:password@host:port/name (default: $STRANGLER_SOURCE)",
+      )
+      .option('--target <url>', "the service's database, likewise (default: $STRANGLER_TARGET)"),
+  );
 
 /** Adds the option of every command that talks to RabbitMQ. */
 export const withBrokerAddress = (command: Command): Command =>
@@ -59,9 +59,13 @@ export const openPipe = async (
   const { environment } = terminal;
   const sourceUrl = databaseUrl(options.source ?? environment.STRANGLER_SOURCE, 'source');
   const targetUrl = databaseUrl(options.target ?? environment.STRANGLER_TARGET, 'target');
-  const slices = setting(options.slices ?? environment.STRANGLER_SLICES, '--slices <folder>', 'STRANGLER_SLICES');
-  const slice = await findSlice(slices, sliceName);
-  const folder = join(slices, slice.slice);
+  const { slice, folder } = await readSliceNamed(sliceName, options, terminal);
+  if (slice.tables.length === 0) {
+    throw new CliError(
+      `${join(folder, 'slice.yaml')}: expected \`tables\`, found none: this slice has no data to move`,
+      exitCodes.usage,
+    );
+  }
   const pipe = openPipeDatabases({ slice, folder, sourceUrl, targetUrl, direction });
   const [monolith, service] =
     direction === 'forward' ? [pipe.source.read, pipe.target.read] : [pipe.target.read, pipe.source.read];
@@ -154,25 +158,6 @@ const databaseUrl = (text: string | undefined, end: End): string => {
   } catch {}
   throw new CliError(
     `--${end}: expected ${whose[end]} as mysql://user:password@host:port/name, found ${addressOf(url)}`,
-    exitCodes.usage,
-  );
-};
-
-const setting = (value: string | undefined, option: string, variable: string): string => {
-  if (value !== undefined && value !== '') return value;
-  throw new CliError(`expected ${option}, found neither that nor $${variable}: give one of them`, exitCodes.usage);
-};
-
-const findSlice = async (folder: string, name: string): Promise<Slice> => {
-  const all = await readSliceDirectory(folder);
-  const slice = all.find((one) => one.slice === name);
-  if (slice === undefined) {
-    const known = all.map((one) => one.slice).join(', ') || 'none there';
-    throw new CliError(`expected a slice of ${folder} (${known}), found "${name}"`, exitCodes.usage);
-  }
-  if (slice.tables.length > 0) return slice;
-  throw new CliError(
-    `${join(folder, name, 'slice.yaml')}: expected \`tables\`, found none: this slice has no data to move`,
     exitCodes.usage,
   );
 };

@@ -1,8 +1,8 @@
+import type { ComparedAnswer } from '@strangler/platform/compare/answer.ts';
 import { redactAnswer, redactDifference } from '@strangler/platform/compare/redact.ts';
 import { compileRules } from '@strangler/platform/compare/rules.ts';
 import type { Command } from 'commander';
-import { SideUnreachable } from '../parity/side.ts';
-import { askSide, defaultAsk, type SentRequest } from '../shadow/ask-side.ts';
+import { comparedAnswer, type SentRequest, SideUnreachable, sideAt } from '../http/side.ts';
 import { calibrate, proposeRules } from '../shadow/calibrate.ts';
 import { drive } from '../shadow/drive.ts';
 import { replay, replayedRequest } from '../shadow/replay.ts';
@@ -15,15 +15,13 @@ import {
   describedOperation,
   httpAddress,
   type RedisOptions,
-  readComparedSlice,
   readOperations,
-  type SlicesOptions,
   withRedisOption,
   withReport,
-  withSlicesOption,
   withTokenOption,
 } from './shadow-options.ts';
 import { describeCalibrated, describeDifferences, drivenTable, proposalYaml } from './shadow-view.ts';
+import { readSliceNamed, type SlicesOptions, withSlicesOption } from './slice-option.ts';
 import { authorOf, type Terminal } from './terminal.ts';
 
 type AskOptions = RedisOptions & SlicesOptions & CredentialOptions & { json?: boolean; timeout: string };
@@ -46,7 +44,7 @@ export const addShadowAskCommands = (shadow: Command, terminal: Terminal): void 
     .option('--monolith <url>', `the monolith (default: $MONOLITH_URL, then ${defaultMonolith})`)
     .option('--service <url>', 'an instance of the service (default: $SERVICE_URL)')
     .action(async (name: string, id: string, options: ReplayOptions) => {
-      const { slice } = await readComparedSlice(name, options, terminal);
+      const { slice } = await readSliceNamed(name, options, terminal);
       const monolith = httpAddress(
         '--monolith',
         options.monolith,
@@ -64,10 +62,10 @@ export const addShadowAskCommands = (shadow: Command, terminal: Terminal): void 
         );
       }
       const request = replayedRequest(example.request, authorization === undefined ? {} : { authorization });
-      const ask = (baseUrl: string) => (sent: SentRequest) =>
-        askSide(sent, { ...defaultAsk, baseUrl, timeoutMs, signal: terminal.signal });
       const rules = compileRules(slice.compare, example.endpoint);
-      const replayed = await replay(request, { monolith: ask(monolith), service: ask(service) }, rules);
+      const ask = (side: 'monolith' | 'service', url: string) => askAt(side, url, timeoutMs, terminal);
+      const asks = { monolith: ask('monolith', monolith), service: ask('service', service) };
+      const replayed = await replay(request, asks, rules);
       const { differences, ignored } = replayed.comparison;
       const shown = differences.map((difference) => redactDifference(difference, rules));
       if (options.json) {
@@ -110,7 +108,7 @@ export const addShadowAskCommands = (shadow: Command, terminal: Terminal): void 
     .option('--pairs <count>', 'how often each route is asked twice', '20')
     .option('--gap <time>', 'between the two answers of a pair', '1s')
     .action(async (name: string, options: CalibrateOptions) => {
-      const { slice, folder } = await readComparedSlice(name, options, terminal);
+      const { slice, folder } = await readSliceNamed(name, options, terminal);
       const operations = await readOperations(slice, folder, options.openapi);
       const baseUrl = httpAddress(
         '--monolith',
@@ -128,7 +126,7 @@ export const addShadowAskCommands = (shadow: Command, terminal: Terminal): void 
             return { endpoint, operation: describedOperation(operations, endpoint) };
           }),
         {
-          ask: orNull({ ...defaultAsk, baseUrl, timeoutMs, signal: terminal.signal }),
+          ask: orNull(askAt('monolith', baseUrl, timeoutMs, terminal)),
           rulesOf: (endpoint) => compileRules(slice.compare, endpoint),
           authorizations: authorizationsOf(options, terminal),
           pairs: wholeNumber('--pairs', options.pairs, 1, 10_000),
@@ -165,7 +163,7 @@ export const addShadowAskCommands = (shadow: Command, terminal: Terminal): void 
     .option('--writes', 'writes too, all but DELETE: they are really made')
     .option('--rate <count>', 'requests a second', '20')
     .action(async (name: string, options: DriveOptions) => {
-      const { slice, folder } = await readComparedSlice(name, options, terminal);
+      const { slice, folder } = await readSliceNamed(name, options, terminal);
       const operations = await readOperations(slice, folder, options.openapi);
       const baseUrl = httpAddress('--proxy', options.proxy, 'PROXY_URL', terminal.environment, defaultProxy);
       const timeoutMs = timeSpanMs('--timeout', options.timeout, 1);
@@ -177,7 +175,7 @@ export const addShadowAskCommands = (shadow: Command, terminal: Terminal): void 
       const cells = await withReport(options, terminal, (report) => report.coverage(name));
       const coverage = coverageOf(wantedCells(slice, operations), cells);
       const lacking = coverage.filter(({ clean }) => clean < perCell);
-      const ask = orNull({ ...defaultAsk, baseUrl, timeoutMs, signal: terminal.signal });
+      const ask = orNull(askAt('proxy', baseUrl, timeoutMs, terminal));
       const driven = await drive(lacking, {
         ask,
         operationOf: (endpoint) => describedOperation(operations, endpoint),
@@ -214,10 +212,18 @@ export const addShadowAskCommands = (shadow: Command, terminal: Terminal): void 
     });
 };
 
-/** Asks a side; null where it gave no answer. */
-const orNull = (options: Parameters<typeof askSide>[1]) => async (request: SentRequest) => {
+type Ask = (request: SentRequest) => Promise<ComparedAnswer>;
+
+/** Asks a side, over a connection each: nothing is left open behind the command. @throws SideUnreachable */
+const askAt = (name: string, url: string, timeoutMs: number, { signal }: Terminal): Ask => {
+  const side = sideAt(name, url, { timeoutMs, signal, connectEachTime: true });
+  return async (request) => comparedAnswer(await side.send(request), null);
+};
+
+/** The same; null where it gave no answer. */
+const orNull = (ask: Ask) => async (request: SentRequest) => {
   try {
-    return await askSide(request, options);
+    return await ask(request);
   } catch (error) {
     if (error instanceof SideUnreachable) return null;
     throw error;

@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import net, { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
@@ -166,7 +168,51 @@ describe('shadow report', () => {
     });
     expect(away.err).not.toContain('secret');
     const bad = await run(['report', 'things', '--openapi', join(folder, 'none.yaml')]);
-    expect(bad).toMatchObject({ status: exitCodes.failed, err: expect.stringContaining('cannot be read (ENOENT)') });
+    expect(bad).toMatchObject({
+      status: exitCodes.failed,
+      err: expect.stringContaining('none.yaml: expected an OpenAPI description, found ENOENT'),
+    });
+  });
+});
+
+describe('a command that needs Redis', () => {
+  /** Less than Redis's own tries to connect would take. */
+  const soonMs = 2_500;
+  const reportFrom = async (url: string) => {
+    const beganMs = performance.now();
+    const { status, out, err } = await run(['report', 'things', '--redis', url]);
+    return { status, out, err, tookMs: performance.now() - beganMs };
+  };
+  const says = (url: string) =>
+    `strangler: Redis at ${url} does not answer, and the report of compared answers is there. Name another with --redis or $REDIS_URL.`;
+
+  test('ends soon where the connection is refused, in one line', async () => {
+    const url = `redis://127.0.0.1:${await freePort()}`;
+    const { tookMs, ...end } = await reportFrom(url);
+    expect(end).toEqual({ status: exitCodes.unreachable, out: '', err: says(url) });
+    expect(tookMs).toBeLessThan(soonMs);
+  });
+
+  test('ends soon where the connection is taken and nothing comes over it', async () => {
+    let open = 0;
+    const silent = net.createServer((socket) => {
+      open += 1;
+      socket.resume().on('close', () => {
+        open -= 1;
+      });
+    });
+    silent.listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    try {
+      const url = `redis://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+      const { tookMs, ...end } = await reportFrom(url);
+      expect(end).toEqual({ status: exitCodes.unreachable, out: '', err: says(url) });
+      expect(tookMs).toBeLessThan(soonMs);
+      // Nor does anything of it stay behind.
+      await eventually(() => expect(open).toBe(0));
+    } finally {
+      silent.close();
+    }
   });
 });
 

@@ -3,17 +3,9 @@ import type { Command } from 'commander';
 import { coverageOf, wantedCells } from '../shadow/wanted-cells.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
 import { addShadowAskCommands } from './shadow-ask-commands.ts';
-import {
-  type Answering,
-  type RedisOptions,
-  readComparedSlice,
-  readOperations,
-  type SlicesOptions,
-  withRedisOption,
-  withReport,
-  withSlicesOption,
-} from './shadow-options.ts';
+import { type Answering, type RedisOptions, readOperations, withRedisOption, withReport } from './shadow-options.ts';
 import { coverageTable, describeExample, describeGroup, describeSummary, groupsTable } from './shadow-view.ts';
+import { readSliceNamed, type SlicesOptions, withSlicesOption } from './slice-option.ts';
 import { authorOf, type Terminal } from './terminal.ts';
 
 type ReportOptions = RedisOptions & SlicesOptions & { json?: boolean; openapi?: string };
@@ -32,7 +24,7 @@ export const addShadowCommands = (program: Command, terminal: Terminal): void =>
     .option('--openapi <file>', "OpenAPI description of the slice's routes (default: the slice file's)")
     .option('--json', 'print JSON')
     .action(async (name: string, options: ReportOptions) => {
-      const { slice, folder } = await readComparedSlice(name, options, terminal);
+      const { slice, folder } = await readSliceNamed(name, options, terminal);
       const operations = await readOperations(slice, folder, options.openapi);
       await withReport(options, terminal, async (report) => {
         const summary = await report.summary(name);

@@ -1,24 +1,22 @@
-import { readFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
-import { pause } from '@strangler/platform/backoff.ts';
-import { readSliceDirectory } from '@strangler/platform/contracts/slice-directory.ts';
+import { resolve } from 'node:path';
 import type { Slice } from '@strangler/platform/contracts/slice-file.ts';
 import { createRedis } from '@strangler/platform/redis.ts';
 import { createReportReader, type ReportReader } from '@strangler/platform/shadow-report/read-report.ts';
 import { defaultReportPrefix } from '@strangler/platform/shadow-report/report.ts';
 import type { Command } from 'commander';
-import { ApiDescriptionError, type ApiOperation, operationOf, readApiDescription } from '../shadow/api-description.ts';
+import { loadApiDescription } from '../openapi/load-description.ts';
+import { type ApiOperation, operationOf, undescribed } from '../openapi/operation.ts';
 import { addressOf } from './addresses.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
+import { setting } from './slice-option.ts';
 import type { Terminal } from './terminal.ts';
 
 export type RedisOptions = { redis?: string };
-export type SlicesOptions = { slices?: string };
 export type CredentialOptions = { token?: string[] };
 
 const defaultRedis = 'redis://127.0.0.1:6379';
-/** How long the command waits until Redis answers. */
-const connectWithinMs = 3_000;
+/** How long a command waits for Redis; where a connection is refused, it does not wait. */
+const connectWithinMs = 900;
 
 /** Adds the option of every command that reads the report of compared answers. */
 export const withRedisOption = (command: Command): Command =>
@@ -26,9 +24,6 @@ export const withRedisOption = (command: Command): Command =>
     '--redis <url>',
     `Redis with the report of compared answers, redis://:password@host:port (default: $REDIS_URL, then ${defaultRedis})`,
   );
-
-export const withSlicesOption = (command: Command): Command =>
-  command.option('--slices <folder>', 'folder of slice files (default: $STRANGLER_SLICES)');
 
 /** Adds the option by which a command speaks for somebody; in the environment no other user of the machine reads it. */
 export const withTokenOption = (command: Command): Command =>
@@ -60,12 +55,11 @@ export const withReportOrNone = async <T>(
   if (!/^rediss?:$/.test(URL.parse(url)?.protocol ?? '')) {
     throw new CliError(`--redis: expected redis://:password@host:port, found ${addressOf(url)}`, exitCodes.usage);
   }
-  const redis = createRedis({ url, log, commandTimeoutMs: 5_000 });
+  const redis = createRedis({ url, log, connectTimeoutMs: connectWithinMs, commandTimeoutMs: 5_000 });
   try {
-    const untilMs = performance.now() + connectWithinMs;
-    while (!redis.ready() && performance.now() < untilMs && (await pause(20, signal)) === 'elapsed') {}
+    const isConnected = await redis.connected(connectWithinMs, signal);
     const prefix = environment.STRANGLER_SHADOW_PREFIX || defaultReportPrefix;
-    return await work(redis.ready() ? createReportReader({ redis, prefix }) : null);
+    return await work(isConnected ? createReportReader({ redis, prefix }) : null);
   } finally {
     await redis.close();
   }
@@ -107,29 +101,9 @@ const redisAway = ({ redis }: RedisOptions, { environment }: Terminal): CliError
     exitCodes.unreachable,
   );
 
-/** A slice whose answers are compared, and the folder of its file. @throws CliError where there is no such slice */
-export const readComparedSlice = async (
-  name: string,
-  { slices }: SlicesOptions,
-  { environment }: Terminal,
-): Promise<{ slice: Slice; folder: string }> => {
-  const folder = slices ?? environment.STRANGLER_SLICES;
-  if (folder === undefined || folder === '') {
-    throw new CliError(
-      'expected --slices <folder>, found neither that nor $STRANGLER_SLICES: give one of them',
-      exitCodes.usage,
-    );
-  }
-  const all = await readSliceDirectory(folder);
-  const slice = all.find((one) => one.slice === name);
-  if (slice !== undefined) return { slice, folder: join(folder, name) };
-  const known = all.map((one) => one.slice).join(', ') || 'none there';
-  throw new CliError(`expected a slice of ${folder} (${known}), found "${name}"`, exitCodes.usage);
-};
-
 /**
  * The OpenAPI description that the option names, or the slice file; none where neither does.
- * @throws CliError where it cannot be read, ApiDescriptionError where it is none
+ * @throws ApiDescriptionError
  */
 export const readOperations = async (
   { openapi }: Pick<Slice, 'openapi'>,
@@ -137,26 +111,13 @@ export const readOperations = async (
   option?: string,
 ): Promise<ApiOperation[]> => {
   const file = option ?? (openapi === null ? null : resolve(folder, openapi));
-  if (file === null) return [];
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    throw new ApiDescriptionError(`${file}: the OpenAPI description cannot be read (${error.code})`);
-  });
-  return readApiDescription(text, file);
+  return file === null ? [] : await loadApiDescription(file);
 };
 
 /** The operation of a route; without a description, as much as the route itself says. */
 export const describedOperation = (operations: readonly ApiOperation[], endpoint: string): ApiOperation => {
   const [method = '', path = ''] = endpoint.split(' ');
-  return (
-    operationOf(operations, { method, path }) ?? {
-      method,
-      path,
-      parameters: [],
-      statusClasses: ['2xx'],
-      signedIn: 'may',
-      body: null,
-    }
-  );
+  return operationOf(operations, { method, path }) ?? undescribed({ method, path });
 };
 
 /** Reads an option that is an address of HTTP. @throws CliError */
@@ -167,13 +128,7 @@ export const httpAddress = (
   environment: Terminal['environment'],
   otherwise?: string,
 ): string => {
-  const text = given ?? (environment[variable] || otherwise);
-  if (text === undefined) {
-    throw new CliError(
-      `expected ${option} http://host:port, found neither that nor $${variable}: give one of them`,
-      exitCodes.usage,
-    );
-  }
+  const text = setting(given ?? (environment[variable] || otherwise), `${option} http://host:port`, variable);
   if (URL.canParse(text) && /^https?:/.test(text)) return text;
   throw new CliError(`${option}: expected an address such as http://127.0.0.1:8080, found "${text}"`, exitCodes.usage);
 };

@@ -1,8 +1,8 @@
 import { compareAnswers, type Difference } from '@strangler/platform/compare/compare-answers.ts';
 import type { IdentityMap } from '@strangler/platform/compare/identities.ts';
 import type { CompareRules } from '@strangler/platform/compare/rules.ts';
+import { comparedAnswer, type SentRequest, type Side, type SideAnswer } from '../http/side.ts';
 import type { Observer } from './observe/observer.ts';
-import { comparedAnswer, type SentRequest, type Side, type SideAnswer } from './side.ts';
 
 /** How two sides are held against each other. The left one is right, as the monolith is. */
 export type Comparing = {

@@ -1,5 +1,5 @@
 import type { Difference } from '@strangler/platform/compare/compare-answers.ts';
-import type { SentRequest } from './side.ts';
+import type { SentRequest } from '../http/side.ts';
 
 const mostTold = 20;
 /** Two answers of different statuses say quite different things: what else differs is of little use. */

@@ -1,9 +1,9 @@
 import type { Difference } from '@strangler/platform/compare/compare-answers.ts';
 import { createIdentityMap } from '@strangler/platform/compare/identities.ts';
+import type { SentRequest, SideAnswer } from '../http/side.ts';
 import { type Comparing, compareStep } from './compare-step.ts';
 import { describeDifferences, describeRequest } from './describe.ts';
 import { type Scenario, ScenarioError, type ScenarioStep } from './scenario.ts';
-import type { SentRequest, SideAnswer } from './side.ts';
 import { fillIn, fillText } from './template.ts';
 
 /** Role → access token. */

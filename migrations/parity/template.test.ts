@@ -1,12 +1,12 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: they are the placeholders of scenarios
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import type { SideAnswer } from '../http/side.ts';
 import { readScenario, ScenarioError } from './scenario.ts';
-import type { SideAnswer } from './side.ts';
 import { fillIn, fillText, renumber, stepsIn, TemplateError } from './template.ts';
 
 const answer = (json: unknown, headers: [string, string][] = []): SideAnswer => {
-  return { status: 200, headers, bytes: Buffer.from(JSON.stringify(json)), json, latencyMs: 0 };
+  return { status: 200, headers, bytes: Buffer.from(JSON.stringify(json)), isWhole: true, json, latencyMs: 0 };
 };
 const answers = [answer({ items: [{ id: 7, name: 'a' }] }), answer({ id: 9 }, [['etag', '"x"']])];
 

@@ -1,4 +1,4 @@
-import { headerOf, type SideAnswer } from './side.ts';
+import { headerOf, type SideAnswer } from '../http/side.ts';
 
 /**
  * Where a scenario takes something from an earlier answer: `${3:$.items[0].id}` from the body of the third step's answer,

@@ -2,11 +2,11 @@ import { compareAnswers } from '@strangler/platform/compare/compare-answers.ts';
 import type { IdentityMap } from '@strangler/platform/compare/identities.ts';
 import { type CompareRules, compileRules } from '@strangler/platform/compare/rules.ts';
 import { defaultCompare } from '@strangler/platform/contracts/slice-compare.ts';
+import { comparedAnswer, type SideAnswer } from '../http/side.ts';
 import type { Comparing } from './compare-step.ts';
 import { describeDifferences } from './describe.ts';
 import { runScenario, type Tokens } from './run-scenario.ts';
 import type { Scenario } from './scenario.ts';
-import { comparedAnswer, type SideAnswer } from './side.ts';
 
 export type LikeOptions = {
   /** A slice file's `compare`, compiled; the defaults unless told. */

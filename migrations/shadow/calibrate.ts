@@ -3,8 +3,8 @@ import type { ComparedAnswer } from '@strangler/platform/compare/answer.ts';
 import { compareAnswers, type Difference } from '@strangler/platform/compare/compare-answers.ts';
 import type { CompareRules } from '@strangler/platform/compare/rules.ts';
 import { equalInstants } from '@strangler/platform/compare/scalars.ts';
-import type { ApiOperation } from './api-description.ts';
-import type { SentRequest } from './ask-side.ts';
+import type { SentRequest } from '../http/side.ts';
+import type { ApiOperation } from '../openapi/operation.ts';
 import { createRequestMaker } from './make-requests.ts';
 
 export type CalibrateOptions = {

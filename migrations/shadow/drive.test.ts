@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { answering, rulesOf } from '@strangler/platform/compare/answer.fixture.ts';
-import { SideUnreachable } from '../parity/side.ts';
-import { operationOf as findOperation, readApiDescription } from './api-description.ts';
-import { askSide, defaultAsk } from './ask-side.ts';
+import { comparedAnswer, type SentRequest, sideAt } from '../http/side.ts';
+import { operationOf as findOperation } from '../openapi/operation.ts';
+import { readApiDescription } from '../openapi/read-description.ts';
 import { type CalibrateOptions, calibrate, proposeRules } from './calibrate.ts';
 import { type DriveOptions, drive } from './drive.ts';
 import { NotReplayable, replay, replayedRequest } from './replay.ts';
@@ -27,10 +27,12 @@ beforeEach(async () => {
 afterEach(() => shop.close());
 
 const signal = new AbortController().signal;
-const ask =
-  (baseUrl = shop.url) =>
-  (request: Parameters<typeof askSide>[0]) =>
-    askSide(request, { ...defaultAsk, baseUrl, signal }).catch(() => null);
+const askAt = (url: string) => async (request: SentRequest) =>
+  comparedAnswer(await sideAt('side', url, { signal, connectEachTime: true }).send(request), null);
+const ask = () => {
+  const asked = askAt(shop.url);
+  return (request: SentRequest) => asked(request).catch(() => null);
+};
 
 const driveAll = async (more: Partial<DriveOptions> = {}) => {
   const cells = coverageOf(wantedCells({ routes, shadow }, operations), []);
@@ -221,12 +223,10 @@ describe('replay', () => {
   test('asks both sides the same, with the credentials of now, and compares', async () => {
     const service = await startSmallShop({ show: (id) => ({ id, name: 'another' }) });
     try {
-      const side = (baseUrl: string) => (request: Parameters<typeof askSide>[0]) =>
-        askSide(request, { ...defaultAsk, baseUrl, signal });
       const request = replayedRequest(kept, { authorization: 'Bearer ada' });
       const { comparison, monolith } = await replay(
         request,
-        { monolith: side(shop.url), service: side(service.url) },
+        { monolith: askAt(shop.url), service: askAt(service.url) },
         rulesOf(),
       );
       expect(comparison.differences).toMatchObject([{ path: '$.name', monolith: 'thing 2', service: 'another' }]);
@@ -242,13 +242,4 @@ describe('replay', () => {
     expect(() => replayedRequest({ ...kept, method: 'POST' }, {})).toThrow(NotReplayable);
     expect(() => replayedRequest({ ...kept, path: '/a?token=[redacted]' }, {})).toThrow(/a secret stood there/);
   });
-});
-
-test('a side that does not answer is named with why', async () => {
-  const { url } = shop;
-  await shop.close();
-  const asked = askSide({ method: 'GET', path: '/a', headers: {} }, { ...defaultAsk, baseUrl: url, signal });
-  await expect(asked).rejects.toThrow(SideUnreachable);
-  await expect(asked).rejects.toThrow(`${url} gave no answer to GET /a (ECONNREFUSED)`);
-  shop = await startSmallShop();
 });

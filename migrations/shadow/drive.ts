@@ -1,8 +1,8 @@
 import { pause } from '@strangler/platform/backoff.ts';
 import type { ComparedAnswer } from '@strangler/platform/compare/answer.ts';
 import { statusClassOf } from '@strangler/platform/shadow-report/entry.ts';
-import type { ApiOperation } from './api-description.ts';
-import type { SentRequest } from './ask-side.ts';
+import type { SentRequest } from '../http/side.ts';
+import type { ApiOperation } from '../openapi/operation.ts';
 import { createRequestMaker, type RequestMaker } from './make-requests.ts';
 import type { Coverage, WantedRole } from './wanted-cells.ts';
 

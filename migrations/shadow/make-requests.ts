@@ -1,6 +1,6 @@
 import type { ComparedAnswer } from '@strangler/platform/compare/answer.ts';
-import type { ApiOperation } from './api-description.ts';
-import type { SentRequest } from './ask-side.ts';
+import type { SentRequest } from '../http/side.ts';
+import type { ApiOperation } from '../openapi/operation.ts';
 import { bodyOf, valuesOf } from './sample-values.ts';
 import type { WantedCell } from './wanted-cells.ts';
 
@@ -26,7 +26,7 @@ export const createRequestMaker = (ask: (request: SentRequest) => Promise<Compar
     const key = `${path} ${name} ${headers.authorization ?? ''}`;
     const known = listed.get(key);
     if (known !== undefined) return known;
-    const asked = ask({ method: 'GET', path, headers }).then((answer) =>
+    const asked = ask(getAt(path, headers)).then((answer) =>
       answer?.status === 200 && answer.body.kind === 'json' ? idsIn(answer.body.value, name) : [],
     );
     listed.set(key, asked);
@@ -48,7 +48,7 @@ export const createRequestMaker = (ask: (request: SentRequest) => Promise<Compar
 
   const pathsOf = async (operation: ApiOperation, headers: SentRequest['headers']): Promise<Candidates> => {
     let paths = [''];
-    for (const segment of operation.path.split('/').slice(1)) {
+    for (const segment of operation.route.split('/').slice(1)) {
       if (!segment.startsWith(':')) {
         paths = paths.map((path) => `${path}/${segment.replace(/\*$/, '')}`);
         continue;
@@ -67,7 +67,7 @@ export const createRequestMaker = (ask: (request: SentRequest) => Promise<Compar
       }
       paths = longer.slice(0, mostPaths);
     }
-    return { requests: paths.map((path) => ({ method: operation.method, path, headers })), cannot: null };
+    return { requests: paths.map((path) => ({ method: operation.method, path, headers, body: null })), cannot: null };
   };
 
   const succeeding = async (operation: ApiOperation, headers: SentRequest['headers']): Promise<Candidates> => {
@@ -81,7 +81,7 @@ export const createRequestMaker = (ask: (request: SentRequest) => Promise<Compar
     const spread = variants.flatMap((_, variant) => made.filter((_path, at) => at % variants.length === variant));
     const paths = spread.slice(0, mostRequests);
     if (operation.method === 'GET' || operation.method === 'HEAD') {
-      return { requests: paths.map((path) => ({ method: operation.method, path, headers })), cannot: null };
+      return { requests: paths.map((path) => ({ method: operation.method, path, headers, body: null })), cannot: null };
     }
     return await withBodies(operation, paths, headers);
   };
@@ -91,7 +91,8 @@ export const createRequestMaker = (ask: (request: SentRequest) => Promise<Compar
     paths: readonly string[],
     headers: SentRequest['headers'],
   ): Promise<Candidates> => {
-    const { body, method } = operation;
+    const { bodies, method } = operation;
+    const body = bodies[0] ?? null;
     const made: SentRequest[] = [];
     // What makes something is told anew each time: the second of two that are alike is mostly a conflict.
     const times = method === 'POST' && body !== null ? Math.ceil(mostPaths / paths.length) : 1;
@@ -102,7 +103,7 @@ export const createRequestMaker = (ask: (request: SentRequest) => Promise<Compar
       const content = body === null ? undefined : (body.example ?? bodyOf(body.schema));
       if (body !== null && content === undefined)
         return { requests: [], cannot: 'its body has no example and none can be made' };
-      const etag = needsMatch ? etagOf(await ask({ method: 'GET', path, headers })) : undefined;
+      const etag = needsMatch ? etagOf(await ask(getAt(path, headers))) : undefined;
       if (needsMatch && etag === undefined) continue;
       made.push({
         method,
@@ -112,7 +113,7 @@ export const createRequestMaker = (ask: (request: SentRequest) => Promise<Compar
           ...(body === null ? {} : { 'content-type': body.mediaType }),
           ...(etag === undefined ? {} : { 'if-match': etag }),
         },
-        ...(content === undefined ? {} : { body: JSON.stringify(content) }),
+        body: content === undefined ? null : JSON.stringify(content),
       });
     }
     return made.length > 0
@@ -137,7 +138,7 @@ export const createRequestMaker = (ask: (request: SentRequest) => Promise<Compar
   };
 
   const refused = async (operation: ApiOperation, headers: SentRequest['headers']): Promise<Candidates> => {
-    const { method, path } = operation;
+    const { method, route: path } = operation;
     const query = requiredQuery(operation);
     const pairs = typeof query === 'string' ? [] : query;
     const made: string[] = [];
@@ -155,7 +156,7 @@ export const createRequestMaker = (ask: (request: SentRequest) => Promise<Compar
         made.push(withQuery(made[0]!.split('?')[0]!, [[name, 'no-number']]));
     }
     // A write that fails only by what the path says would still have to be well-formed: an empty body is refused everywhere.
-    return { requests: made.map((one) => ({ method, path: one, headers })), cannot: null };
+    return { requests: made.map((one) => ({ method, path: one, headers, body: null })), cannot: null };
   };
 
   return {
@@ -177,6 +178,13 @@ const idsIn = (value: unknown, name: string): string[] => {
   });
   return [...new Set(ids)].slice(0, mostPaths);
 };
+
+const getAt = (path: string, headers: SentRequest['headers']): SentRequest => ({
+  method: 'GET',
+  path,
+  headers,
+  body: null,
+});
 
 type Pair = readonly [name: string, value: string];
 

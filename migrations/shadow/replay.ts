@@ -3,7 +3,7 @@ import { type Comparison, compareAnswers } from '@strangler/platform/compare/com
 import { createIdentityMap } from '@strangler/platform/compare/identities.ts';
 import { type KeptRequest, redactedText } from '@strangler/platform/compare/redact.ts';
 import type { CompareRules } from '@strangler/platform/compare/rules.ts';
-import type { SentRequest } from './ask-side.ts';
+import type { SentRequest } from '../http/side.ts';
 
 /** Why a kept request cannot be sent again: it may change something, or what made it work was not kept. */
 export class NotReplayable extends Error {
@@ -22,7 +22,7 @@ export const replayedRequest = (
     throw new NotReplayable(`expected a whole path, found ${path}: a secret stood there, which is not kept`);
   }
   const kept = headers.filter(([, value]) => !value.includes(redactedText));
-  return { method, path, headers: { ...Object.fromEntries(kept), ...credentials } };
+  return { method, path, headers: { ...Object.fromEntries(kept), ...credentials }, body: null };
 };
 
 export type Replayed = { monolith: ComparedAnswer; service: ComparedAnswer; comparison: Comparison };

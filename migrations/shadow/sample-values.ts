@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { ApiParameter, JsonSchema } from './api-description.ts';
+import type { ApiParameter, JsonSchema } from '../openapi/operation.ts';
 
 /** Values that a parameter may have, the likeliest to be right first; none where only a person can know. */
 export const valuesOf = ({ schema, examples }: Pick<ApiParameter, 'schema' | 'examples'>): string[] => {
@@ -93,7 +93,7 @@ const matches = (pattern: string, text: string): boolean => {
 const unique = (): string => `s${randomUUID().slice(0, 8)}`;
 
 const typeOf = ({ type }: JsonSchema): string | undefined =>
-  Array.isArray(type) ? type.find((one) => one !== 'null') : type;
+  typeof type === 'object' ? type.find((one) => one !== 'null') : type;
 
 const textOf = (value: unknown): string | null =>
   typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? String(value) : null;

@@ -1,6 +1,6 @@
 import type { Slice } from '@strangler/platform/contracts/slice-file.ts';
 import { type CellCounts, cleanOutcomes, type StatusClass } from '@strangler/platform/shadow-report/entry.ts';
-import { type ApiOperation, operationOf } from './api-description.ts';
+import { type ApiOperation, operationOf } from '../openapi/operation.ts';
 
 /** Who asks: anybody; nobody in particular; somebody who is signed in, of whatever role. */
 export type WantedRole = 'any' | 'anonymous' | 'signed in';

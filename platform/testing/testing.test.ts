@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import http from 'node:http';
 import net, { type AddressInfo } from 'node:net';
-import { afterEach, describe, expect, test } from '@jest/globals';
+import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import { eventually, freePort, rawHttp, testServers } from './servers.ts';
 
 describe('eventually', () => {
@@ -27,6 +27,46 @@ describe('eventually', () => {
 
   test('does not wait for an attempt that never ends', async () => {
     await expect(eventually(() => new Promise(() => {}), { withinMs: 20 })).rejects.toThrow('has not ended');
+  });
+
+  test('names what it waits for', async () => {
+    await expect(eventually(() => false, { withinMs: 20, what: 'the gate' })).rejects.toThrow(
+      'the gate: not within 20 ms; the last failure: it returned false',
+    );
+  });
+
+  test('ends with the reason of its signal, in the middle of an attempt or between two', async () => {
+    for (const attempt of [() => new Promise(() => {}), () => false]) {
+      const waiting = eventually(attempt, { signal: AbortSignal.timeout(20) });
+      await expect(waiting).rejects.toMatchObject({ name: 'TimeoutError' });
+    }
+    const attempt = jest.fn();
+    await expect(eventually(attempt, { signal: AbortSignal.abort(new Error('over')) })).rejects.toThrow('over');
+    expect(attempt).not.toHaveBeenCalled();
+  });
+
+  test('does not try again after a failure that is final', async () => {
+    let tries = 0;
+    const attempt = () => {
+      tries += 1;
+      throw new Error(tries === 3 ? 'gone for good' : 'not yet');
+    };
+    const isFinal = (failure: unknown) => (failure as Error).message === 'gone for good';
+    await expect(eventually(attempt, { isFinal })).rejects.toThrow(/^gone for good$/);
+    expect(tries).toBe(3);
+  });
+
+  test('takes an attempt that never ends for none that is final', async () => {
+    let tries = 0;
+    const attempt = () => {
+      tries += 1;
+      if (tries === 1) throw new Error('the gate is shut');
+      return new Promise(() => {});
+    };
+    const isFinal = (failure: unknown) => (failure as Error).message !== 'the gate is shut';
+    await expect(eventually(attempt, { withinMs: 50, isFinal })).rejects.toThrow(
+      'not within 50 ms; the last failure: the gate is shut',
+    );
   });
 });
 

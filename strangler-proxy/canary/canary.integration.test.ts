@@ -1,105 +1,63 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
+import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { pause } from '@strangler/platform/backoff.ts';
-import { type ConsulClient, createConsul } from '@strangler/platform/consul/client.ts';
 import { canaryKeys, parseCanaryStanding } from '@strangler/platform/contracts/canary.ts';
 import type { FlagDocument } from '@strangler/platform/contracts/flag-document.ts';
 import { changeFlag } from '@strangler/platform/flags/change-flag.ts';
-import { createConsulFlagStore } from '@strangler/platform/flags/consul-store.ts';
-import type { FlagStore } from '@strangler/platform/flags/store.ts';
-import { createLog } from '@strangler/platform/log.ts';
-import { eventually, testServers } from '@strangler/platform/testing/servers.ts';
-import { type ProxyProgram, startProxyProgram } from '../testing/proxy-program.ts';
+import { eventually } from '@strangler/platform/testing/servers.ts';
+import { type FlaggedProxies, openFlaggedProxies } from '../testing/flagged-proxies.ts';
+import type { ProxyProgram } from '../testing/proxy-program.ts';
 
-const log = createLog({ name: 'test', level: 'silent' });
-
-type Side = { url: string; server: Server; fail(failing: boolean): void };
-const startSide = async (name: string): Promise<Side> => {
+type Side = { listener: RequestListener; fail(failing: boolean): void };
+const sideOf = (name: string): Side => {
   let failing = false;
-  const server = createServer((_req, res) => {
-    res.statusCode = failing ? 500 : 200;
-    res.end(name);
-  }).listen(0, '127.0.0.1');
-  await new Promise((listening) => server.once('listening', listening));
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {
-    url,
-    server,
+    listener: (_req, res) => {
+      res.statusCode = failing ? 500 : 200;
+      res.end(name);
+    },
     fail: (now) => {
       failing = now;
     },
   };
 };
 
-describe('a canary', () => {
-  let folder: string;
-  let root: string;
-  let monolith: Side;
-  let service: Side;
-  let consul: ConsulClient;
-  let store: FlagStore;
-  let cleanUp: (() => unknown)[];
-
-  beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'canary-'));
-    root = `test/canary-${crypto.randomUUID()}`;
-    monolith = await startSide('monolith');
-    service = await startSide('service');
-    consul = createConsul({ url: testServers().consulUrl, log });
-    store = createConsulFlagStore({ consul, root });
-    cleanUp = [];
-    await mkdir(join(folder, 'slices/catalog'), { recursive: true });
-    await writeSlice('');
-  });
-  const writeSlice = (more: string) =>
-    writeFile(
-      join(folder, 'slices/catalog/slice.yaml'),
-      // Latencies of two servers on a busy machine say nothing about either; errors do.
-      `slice: catalog
+// Latencies of two servers on a busy machine say nothing about either; errors do.
+const slice = `slice: catalog
 service: catalog
 routes: [ GET /api/products, POST /api/products ]
 stickyBy: [ header.x-user ]
 gates: { canary: { steps: [ 5, 25, 50, 100 ], bake: 1s, minSamples: 20, maxP99Ratio: 100 } }
-${more}`,
-    );
-  afterEach(async () => {
-    for (const step of cleanUp.reverse()) await step();
-    for (const { server } of [monolith, service]) {
-      server.closeAllConnections();
-      server.close();
-    }
-    for (const key of (await consul.kv.list(root)).keys()) await consul.kv.delete(key);
-    consul.close();
-    await rm(folder, { recursive: true });
-  });
+`;
 
-  const start = async (id: string, more: Record<string, string> = {}): Promise<ProxyProgram> => {
-    const program = await startProxyProgram({
-      MONOLITH_URL: monolith.url,
-      SERVICES: `catalog=${service.url}`,
-      STRANGLER_SLICES: join(folder, 'slices'),
-      STRANGLER_FLAGS: `consul://${new URL(testServers().consulUrl).host}/${root}`,
-      SERVICE_ID: id,
-      ACCESS_LOG: 'none',
-      DRAIN_GRACE: '1000',
-      ...more,
+describe('a canary', () => {
+  let service: Side;
+  let proxies: FlaggedProxies;
+
+  beforeEach(async () => {
+    service = sideOf('service');
+    proxies = await openFlaggedProxies({
+      label: 'canary',
+      monolith: sideOf('monolith').listener,
+      service: service.listener,
+      slice,
+      environment: { ACCESS_LOG: 'none', DRAIN_GRACE: '1000' },
     });
-    cleanUp.push(() => program.stop('SIGKILL'));
-    return program;
-  };
+  });
+  afterEach(() => proxies.end());
+
+  const start = (id: string, more: Record<string, string> = {}) => proxies.start({ SERVICE_ID: id, ...more });
   const startTwo = () => Promise.all([start('proxy-1', { WORKERS: '2' }), start('proxy-2')]);
   const setPercent = (percent: number) =>
-    changeFlag(store, 'catalog', (flag) => ({ ...flag, stage: 'canary', reads: { percent, cohorts: [] } }), {
+    changeFlag(proxies.store, 'catalog', (flag) => ({ ...flag, stage: 'canary', reads: { percent, cohorts: [] } }), {
       by: 'ada',
       reason: 'shall bake',
     });
-  const flag = async (): Promise<FlagDocument> => (await store.get('catalog'))!.document;
+  const flag = async (): Promise<FlagDocument> => (await proxies.store.get('catalog'))!.document;
   const standing = async () => {
-    const entry = await consul.kv.get(canaryKeys(root).standing('catalog'));
+    const entry = await proxies.consul.kv.get(canaryKeys(proxies.root).standing('catalog'));
     return entry === undefined ? null : parseCanaryStanding(entry.value);
   };
   /** Users read through all proxies, each time another one, until the test is over. */
@@ -116,7 +74,7 @@ ${more}`,
       }
     };
     const reading = programs.flatMap((program) => [read(program), read(program), read(program)]);
-    cleanUp.push(async () => {
+    proxies.atEnd(async () => {
       stopping.abort();
       await Promise.all(reading);
     });
@@ -134,7 +92,7 @@ ${more}`,
       await eventually(async () => {
         expect(await standing()).toMatchObject({ percent: 100, state: 'baked', lacks: [], proxies: 2 });
       }, within);
-      const changes = await store.history('catalog', 10);
+      const changes = await proxies.store.history('catalog', 10);
       expect(changes.map(({ change, reads }) => `${change.by} ${reads.percent}`)).toEqual([
         'canary 100',
         'canary 50',
@@ -196,7 +154,7 @@ ${more}`,
   test(
     'whose service answers well, and otherwise than the monolith, is stepped back where answers are compared',
     async () => {
-      await writeSlice('shadow: { calibrate: 0 }\n');
+      await proxies.writeSlice(`${slice}shadow: { calibrate: 0 }\n`);
       // The two name themselves in their answers: no read is the same.
       await setPercent(25);
       drive([await start('proxy-1', { SHADOW_BUSY: '100' })]);
@@ -249,7 +207,7 @@ ${more}`,
   test(
     'is not steered where flags are in a file, which is said once',
     async () => {
-      const file = join(folder, 'flags.json');
+      const file = join(proxies.folder, 'flags.json');
       const document = await setPercent(5);
       await writeFile(file, JSON.stringify({ catalog: document }));
       const program = await start('proxy-1', { STRANGLER_FLAGS: `file://${file}` });

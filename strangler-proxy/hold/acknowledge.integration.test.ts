@@ -1,95 +1,59 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
+import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { type ConsulClient, createConsul } from '@strangler/platform/consul/client.ts';
 import type { FlagDocument } from '@strangler/platform/contracts/flag-document.ts';
 import { type HoldAck, holdAckSchema, holdKeys } from '@strangler/platform/contracts/hold-ack.ts';
 import { changeFlag } from '@strangler/platform/flags/change-flag.ts';
-import { createConsulFlagStore } from '@strangler/platform/flags/consul-store.ts';
 import { createFileFlagStore } from '@strangler/platform/flags/file-store.ts';
-import type { FlagStore } from '@strangler/platform/flags/store.ts';
-import { createLog } from '@strangler/platform/log.ts';
 import { eventually, testServers } from '@strangler/platform/testing/servers.ts';
 import { startTcpProxy } from '@strangler/platform/testing/tcp-proxy.ts';
-import { type ProxyProgram, startProxyProgram } from '../testing/proxy-program.ts';
+import { type FlaggedProxies, openFlaggedProxies } from '../testing/flagged-proxies.ts';
+import type { ProxyProgram } from '../testing/proxy-program.ts';
 
-const log = createLog({ name: 'test', level: 'silent' });
 const id = 'proxy-1';
 
-type Side = { url: string; server: Server; written: string[]; answerSlow(): void };
-const startSide = async (name: string): Promise<Side> => {
+type Side = { listener: RequestListener; written: string[]; answerSlow(): void };
+const sideOf = (name: string): Side => {
   const written: string[] = [];
   const slow: (() => void)[] = [];
-  const server = createServer((req: IncomingMessage, res) => {
-    const answer = () => void res.end(name);
-    if (req.method === 'POST') written.push(`${req.headers['x-number']}@${req.headers['x-strangler-epoch']}`);
-    req.resume();
-    req.on('end', () => (req.headers['x-slow'] === undefined ? answer() : slow.push(answer)));
-  }).listen(0, '127.0.0.1');
-  await new Promise((listening) => server.once('listening', listening));
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  return { url, server, written, answerSlow: () => slow.splice(0).forEach((answer) => void answer()) };
+  return {
+    listener: (req, res) => {
+      const answer = () => void res.end(name);
+      if (req.method === 'POST') written.push(`${req.headers['x-number']}@${req.headers['x-strangler-epoch']}`);
+      req.resume();
+      req.on('end', () => (req.headers['x-slow'] === undefined ? answer() : slow.push(answer)));
+    },
+    written,
+    answerSlow: () => slow.splice(0).forEach((answer) => void answer()),
+  };
 };
 
 describe('a proxy under a hold', () => {
-  let folder: string;
-  let root: string;
   let monolith: Side;
   let service: Side;
-  let consul: ConsulClient;
-  let store: FlagStore;
-  let cleanUp: (() => unknown)[];
+  let proxies: FlaggedProxies;
 
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'hold-'));
-    root = `test/hold-${crypto.randomUUID()}`;
-    monolith = await startSide('monolith');
-    service = await startSide('service');
-    consul = createConsul({ url: testServers().consulUrl, log });
-    store = createConsulFlagStore({ consul, root });
-    cleanUp = [];
-    await mkdir(join(folder, 'slices/catalog'), { recursive: true });
-    await writeFile(
-      join(folder, 'slices/catalog/slice.yaml'),
-      'slice: catalog\nservice: catalog\nroutes: [ GET /api/products, POST /api/products ]\n',
-    );
-  });
-  afterEach(async () => {
-    for (const step of cleanUp.reverse()) await step();
-    for (const { server } of [monolith, service]) {
-      server.closeAllConnections();
-      server.close();
-    }
-    for (const key of (await consul.kv.list(root)).keys()) await consul.kv.delete(key);
-    consul.close();
-    await rm(folder, { recursive: true });
-  });
-
-  const start = async (more: Record<string, string> = {}): Promise<ProxyProgram> => {
-    const program = await startProxyProgram({
-      MONOLITH_URL: monolith.url,
-      SERVICES: `catalog=${service.url}`,
-      STRANGLER_SLICES: join(folder, 'slices'),
-      STRANGLER_FLAGS: `consul://${new URL(testServers().consulUrl).host}/${root}`,
-      SERVICE_ID: id,
-      WORKERS: '2',
-      DRAIN_GRACE: '2000',
-      ...more,
+    monolith = sideOf('monolith');
+    service = sideOf('service');
+    proxies = await openFlaggedProxies({
+      label: 'hold',
+      monolith: monolith.listener,
+      service: service.listener,
+      slice: 'slice: catalog\nservice: catalog\nroutes: [ GET /api/products, POST /api/products ]\n',
+      environment: { SERVICE_ID: id, WORKERS: '2', DRAIN_GRACE: '2000' },
     });
-    cleanUp.push(() => program.stop('SIGKILL'));
-    return program;
-  };
-  const change = (edit: Partial<FlagDocument>, to = store) =>
+  });
+  afterEach(() => proxies.end());
+
+  const change = (edit: Partial<FlagDocument>, to = proxies.store) =>
     changeFlag(
       to,
       'catalog',
       (flag) => ({ ...flag, stage: 'reads', reads: { percent: 100, cohorts: [] }, ...edit, epoch: flag.epoch + 1 }),
       { by: 'test', reason: '' },
     );
-  const hold = (to = store) =>
+  const hold = (to = proxies.store) =>
     change(
       {
         writes: {
@@ -108,7 +72,7 @@ describe('a proxy under a hold', () => {
       headers: { 'x-number': `${number}`, ...headers },
     });
   const ackNow = async (): Promise<(HoldAck & { session: string | undefined }) | undefined> => {
-    const entry = await consul.kv.get(holdKeys(root).ack('catalog', id), { consistent: true });
+    const entry = await proxies.consul.kv.get(holdKeys(proxies.root).ack('catalog', id), { consistent: true });
     return entry && { ...holdAckSchema.parse(JSON.parse(entry.value)), session: entry.session };
   };
   const ackOf = (document: FlagDocument) =>
@@ -117,14 +81,15 @@ describe('a proxy under a hold', () => {
       expect(ack).toMatchObject({ epoch: document.epoch, changeId: document.change.id });
       return ack!;
     });
-  const liveSession = async () => (await consul.kv.get(holdKeys(root).proxy(id), { consistent: true }))?.session;
+  const liveSession = async () =>
+    (await proxies.consul.kv.get(holdKeys(proxies.root).proxy(id), { consistent: true }))?.session;
   const writesOf = async (program: ProxyProgram) => (await program.status()).workers.map(({ writes }) => writes?.[0]);
   const heldNow = async (program: ProxyProgram) =>
     (await writesOf(program)).reduce((sum, slice) => sum + (slice?.heldNow ?? 0), 0);
 
   test('acknowledges it under its session when the last write of before has ended, and takes it back when it is over', async () => {
     await change({});
-    const program = await start();
+    const program = await proxies.start();
     const before = write(program, 1, { 'x-slow': 'yes' });
     await eventually(() => monolith.written.length === 1);
 
@@ -156,7 +121,7 @@ describe('a proxy under a hold', () => {
 
   test('keeps 1,000 writes, and sends each of them once, those that came first before those that came later', async () => {
     await change({});
-    const program = await start({ WORKERS: '1', HOLD_RELEASE_CONCURRENCY: '1' });
+    const program = await proxies.start({ WORKERS: '1', HOLD_RELEASE_CONCURRENCY: '1' });
     const held = await hold();
     await ackOf(held);
     const answers: Promise<Response>[] = [];
@@ -172,7 +137,7 @@ describe('a proxy under a hold', () => {
 
   test('that starts under it acknowledges it before it takes traffic, and holds', async () => {
     const held = await hold();
-    const program = await start();
+    const program = await proxies.start();
     await ackOf(held);
     const waiting = write(program, 1);
     await eventually(async () => expect(await heldNow(program)).toBe(1));
@@ -182,7 +147,7 @@ describe('a proxy under a hold', () => {
 
   test('acknowledges it though a worker dies with a write under way, and the worker that follows holds too', async () => {
     await change({});
-    const program = await start();
+    const program = await proxies.start();
     const lost = write(program, 1, { 'x-slow': 'yes' }).catch(() => 'lost');
     await eventually(() => monolith.written.length === 1);
     const held = await hold();
@@ -205,11 +170,11 @@ describe('a proxy under a hold', () => {
 
   test('killed with -9 and started again takes its own place at once, and acknowledges', async () => {
     const held = await hold();
-    const first = await start();
+    const first = await proxies.start();
     await ackOf(held);
     const session = await liveSession();
     await first.stop('SIGKILL');
-    const second = await start();
+    const second = await proxies.start();
     await eventually(async () => {
       expect(await liveSession()).toEqual(expect.any(String));
       expect(await liveSession()).not.toBe(session);
@@ -221,7 +186,7 @@ describe('a proxy under a hold', () => {
 
   test('asked to stop answers what it holds 503 with Retry-After, and leaves Consul', async () => {
     await hold();
-    const program = await start();
+    const program = await proxies.start();
     const waiting = write(program, 1);
     await eventually(async () => expect(await heldNow(program)).toBe(1));
     const ended = program.stop();
@@ -235,8 +200,11 @@ describe('a proxy under a hold', () => {
   test('cut off from Consul sends no write any more before its session can have ended, and the held ones to the new owner when it is back', async () => {
     await change({});
     const line = await startTcpProxy(testServers().consulUrl);
-    cleanUp.push(() => line.close());
-    const program = await start({ STRANGLER_FLAGS: `consul://${new URL(line.url).host}/${root}`, HOLD_TIMEOUT: '60s' });
+    proxies.atEnd(() => line.close());
+    const program = await proxies.start({
+      STRANGLER_FLAGS: proxies.flagsAt(new URL(line.url).host),
+      HOLD_TIMEOUT: '60s',
+    });
     expect(await (await write(program, 1)).text()).toBe('monolith');
     const session = await liveSession();
     expect(session).toBeDefined();
@@ -260,10 +228,10 @@ describe('a proxy under a hold', () => {
   }, 180_000);
 
   test('with flags in a file says on its admin port what it holds and has acknowledged', async () => {
-    const path = join(folder, 'flags.json');
+    const path = join(proxies.folder, 'flags.json');
     const file = createFileFlagStore(path);
     await change({}, file);
-    const program = await start({ STRANGLER_FLAGS: `file://${path}` });
+    const program = await proxies.start({ STRANGLER_FLAGS: `file://${path}` });
     const before = write(program, 1, { 'x-slow': 'yes' });
     await eventually(() => monolith.written.length === 1);
     const held = await hold(file);

@@ -9,6 +9,7 @@ import { openFlagStore } from '@strangler/platform/flags/open-store.ts';
 import type { FlagStore } from '@strangler/platform/flags/store.ts';
 import { createLog } from '@strangler/platform/log.ts';
 import type { ShadowGroup, ShadowSummary } from '@strangler/platform/shadow-report/entry.ts';
+import { eventually } from '@strangler/platform/testing/eventually.ts';
 import { operatorEnvironment } from '@strangler/stack/system/system.ts';
 import type { Dispatcher } from 'undici';
 import { startCrowd } from '../../traffic/crowd.ts';
@@ -16,12 +17,12 @@ import { seededRandom } from '../../traffic/random.ts';
 import { createTally, spread } from '../../traffic/tally.ts';
 import { type Visit, visitorConnections } from '../../traffic/visitor.ts';
 import { atLeast, atMost, type Bound } from '../bounds.ts';
-import { writeComparedSlices } from '../compare/compared-slices.ts';
 import { faultText, faultyCatalogue, isSeenAt, plantFault } from '../compare/planted-fault.ts';
+import { overlaySlices } from '../overlay-slices.ts';
+import type { ScenarioOptions } from '../scenario-options.ts';
 import { openShop, type Shop } from '../shop.ts';
 import { inviteShoppers, inviteWriters, logInAdmin } from '../shoppers.ts';
 import { runStrangler, StranglerError } from '../strangler.ts';
-import type { PipeOptions } from './pipe.ts';
 
 export type CompareReport = {
   ok: boolean;
@@ -42,6 +43,24 @@ export type CompareReport = {
 };
 
 const slice = 'catalog';
+/**
+ * Gates that somebody who watches can wait for. A canary of some fifty users begins with a quarter of them, or it might
+ * begin with nobody.
+ */
+const watchable = {
+  shadow: { sample: 1, calibrate: 0.2, writes: 'dry-run' },
+  gates: {
+    shadow: { samples: 300, mismatches: 0, perCell: 3 },
+    canary: {
+      steps: [25, 100],
+      bake: '60s',
+      maxErrorRate: 0.01,
+      maxP99Ratio: 20,
+      maxMismatchRate: 0.01,
+      minSamples: 20,
+    },
+  },
+};
 const gateOpensWithinMs = 120_000;
 const foundWithinMs = 90_000;
 const stepsBackWithinMs = 90_000;
@@ -56,14 +75,14 @@ const plantedAtCanary = 'money-as-text';
  * gate; faults that are planted in it are found, each with its path; and a canary whose service goes wrong takes its
  * users back by itself.
  */
-export const runCompareScenario = async (options: PipeOptions): Promise<CompareReport> => {
+export const runCompareScenario = async (options: ScenarioOptions): Promise<CompareReport> => {
   const { products, instance, keep, progress, signal } = options;
   const folder = mkdtempSync(join(tmpdir(), 'demo-slices-'));
   const connections = visitorConnections();
   try {
     const shop = await openShop({
       ...{ instance, products, stage: 'shadow', keep, progress, signal },
-      ...{ slicesFolder: writeComparedSlices(folder, slice), env: faultyCatalogue },
+      ...{ slicesFolder: overlaySlices(folder, { [slice]: watchable }), env: faultyCatalogue },
     });
     const { store, close } = openFlagStore(shop.flagStore, { log: createLog({ name: 'demo', level: 'silent' }) });
     try {
@@ -101,7 +120,7 @@ const makeCategories = async ({ proxyUrls }: Shop, adminToken: string): Promise<
 
 const drive = async (
   { shop, connections, store }: Stage,
-  { requestsPerSecond, progress, signal }: PipeOptions,
+  { requestsPerSecond, progress, signal }: ScenarioOptions,
 ): Promise<CompareReport> => {
   const command = { environment: operatorEnvironment(shop.system), signal };
   const random = seededRandom(42);
@@ -120,16 +139,6 @@ const drive = async (
   const report = async (): Promise<Compared> =>
     (await runStrangler(['shadow', 'report', slice], command))[0] as Compared;
   const unexplained = ({ groups }: Compared) => groups.filter(({ accepted }) => accepted === null);
-  const untilAsync = async <T>(what: string, withinMs: number, look: () => Promise<T | null>): Promise<T> => {
-    const deadline = performance.now() + withinMs;
-    for (;;) {
-      signal.throwIfAborted();
-      const found = await look();
-      if (found !== null) return found;
-      if (performance.now() > deadline) throw new Error(`${what}: not within ${withinMs / 1000} s`);
-      await pause(200, signal);
-    }
-  };
   const reset = (reason: string) => runStrangler(['shadow', 'reset', slice, '--reason', reason], command);
   const alarms: string[] = [];
   const healthy: Compared[] = [];
@@ -145,20 +154,23 @@ const drive = async (
   /** Advances as soon as the gate lets it, and makes the requests for what nobody asks for by himself. */
   const advanceWhenCompared = async (): Promise<void> => {
     const tokens = ['--token', adminToken];
-    await untilAsync('the gate into canary', gateOpensWithinMs, async () => {
+    const isShut = (failure: unknown): boolean =>
+      failure instanceof StranglerError && failure.status === exitCodes.refused;
+    const advance = async (): Promise<void> => {
       try {
         await runStrangler(['advance', slice, '--reason', 'the demo'], command);
-        return true;
       } catch (error) {
-        if (!(error instanceof StranglerError) || error.status !== exitCodes.refused) throw error;
+        if (!isShut(error)) throw error;
         await makeCategories(shop, adminToken);
         await runStrangler(
           ['shadow', 'drive', slice, '--proxy', shop.proxyUrls[0]!, '--writes', '--rate', '20', ...tokens],
           { ...command, alsoFine: [exitCodes.failed, exitCodes.refused] },
         );
-        return null;
+        throw error;
       }
-    });
+    };
+    const gate = { what: 'the gate into canary', withinMs: gateOpensWithinMs };
+    await eventually(advance, { ...gate, signal, isFinal: (failure) => !isShut(failure) });
   };
 
   progress.say(
@@ -171,12 +183,15 @@ const drive = async (
       progress.say(`planted in the service: ${faultText(fault)}`);
       await plantFault(shop, fault);
       const plantedMs = performance.now();
-      const path = await untilAsync(fault, foundWithinMs, async () => {
-        const found = unexplained(await report()).find(
-          ({ path }) => isSeenAt(fault, path) && !path.startsWith('header'),
-        );
-        return found === undefined ? null : `${found.endpoint} ${found.path}`;
-      });
+      const path = await eventually(
+        async () => {
+          const found = unexplained(await report()).find(
+            ({ path }) => isSeenAt(fault, path) && !path.startsWith('header'),
+          );
+          return found === undefined ? null : `${found.endpoint} ${found.path}`;
+        },
+        { what: fault, withinMs: foundWithinMs, signal },
+      );
       const afterMs = Math.round(performance.now() - plantedMs);
       caught.push({ fault, path, afterMs });
       progress.say(`  found after ${afterMs} ms: ${path}`);
@@ -197,10 +212,13 @@ const drive = async (
     progress.say(`planted in the service: ${faultText(plantedAtCanary)}`);
     await plantFault(shop, plantedAtCanary);
     const plantedMs = performance.now();
-    const back = await untilAsync('the step back', stepsBackWithinMs, async () => {
-      const { document } = (await store.get(slice))!;
-      return document.change.id === before.change.id ? null : document;
-    });
+    const back = await eventually(
+      async () => {
+        const { document } = (await store.get(slice))!;
+        return document.change.id === before.change.id ? null : document;
+      },
+      { what: 'the step back', withinMs: stepsBackWithinMs, signal },
+    );
     const stepBackMs = Math.round(performance.now() - plantedMs);
     progress.say(
       `  after ${stepBackMs} ms ${back.change.by} took it to ${back.reads.percent} %: ${back.change.reason}`,

@@ -7,22 +7,10 @@ import { seededRandom } from '../../traffic/random.ts';
 import { createTally, spread } from '../../traffic/tally.ts';
 import { visitorConnections } from '../../traffic/visitor.ts';
 import { atLeast, atMost, type Bound } from '../bounds.ts';
-import type { Progress } from '../progress.ts';
 import { expectHealthy, flipReads, workersOf } from '../proxies.ts';
+import type { ScenarioOptions } from '../scenario-options.ts';
 import { openShop, type Shop } from '../shop.ts';
 import { inviteShoppers } from '../shoppers.ts';
-
-export type FlagsOptions = {
-  requestsPerSecond: number;
-  products: number;
-  /** How long traffic is watched after each step. */
-  secondsPerStep: number;
-  /** Name of the private servers and of the system's folder. */
-  instance: string;
-  keep: boolean;
-  progress: Progress;
-  signal: AbortSignal;
-};
 
 export type FlagsReport = {
   ok: boolean;
@@ -43,7 +31,7 @@ const flipBoundMs = 50;
  * The catalogue's reads go 0 → 10 → 50 → 100 → 0 % under traffic; on the way one service instance is killed, then both, and
  * they come back. Nobody may notice.
  */
-export const runFlagsScenario = async (options: FlagsOptions): Promise<FlagsReport> => {
+export const runFlagsScenario = async (options: ScenarioOptions): Promise<FlagsReport> => {
   const { products, instance, keep, progress, signal } = options;
   const shop = await openShop({ instance, products, keep, progress, signal });
   try {
@@ -55,7 +43,7 @@ export const runFlagsScenario = async (options: FlagsOptions): Promise<FlagsRepo
 
 const drive = async (
   shop: Shop,
-  { requestsPerSecond, secondsPerStep, progress, signal }: FlagsOptions,
+  { requestsPerSecond, secondsPerStep, progress, signal }: ScenarioOptions,
 ): Promise<FlagsReport> => {
   const { store, close } = openFlagStore(shop.flagStore, { log: createLog({ name: 'demo', level: 'silent' }) });
   const random = seededRandom(42);

@@ -15,21 +15,12 @@ import { capturedIds, sourceRows, unpublishedCount } from '../pipe/captured.ts';
 import { type Kill, planKills } from '../pipe/kills.ts';
 import { watchPrice } from '../pipe/watched-price.ts';
 import type { Progress } from '../progress.ts';
+import type { ScenarioOptions } from '../scenario-options.ts';
 import { openShop, type Shop } from '../shop.ts';
 import { inviteShoppers, inviteWriters, logInAdmin } from '../shoppers.ts';
 import { runOnceOpen, runStrangler } from '../strangler.ts';
 
-export type PipeOptions = {
-  requestsPerSecond: number;
-  products: number;
-  /** How long traffic goes on before the pipe is there, and when it is in step. */
-  secondsPerStep: number;
-  /** Name of the private servers and of the system's folder. */
-  instance: string;
-  keep: boolean;
-  progress: Progress;
-  signal: AbortSignal;
-};
+export type PipeOptions = ScenarioOptions;
 
 export type PipeReport = {
   ok: boolean;

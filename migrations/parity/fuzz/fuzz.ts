@@ -1,10 +1,10 @@
 import fc from 'fast-check';
+import type { ApiOperation } from '../../openapi/operation.ts';
 import { describeDifferences, describeRequest } from '../describe.ts';
 import { runScenario } from '../run-scenario.ts';
 import type { Scenario, ScenarioStep } from '../scenario.ts';
 import { renumber, stepsIn } from '../template.ts';
 import { badRole, badToken } from './make-request.ts';
-import type { Operation } from './openapi.ts';
 import type { StepPlan } from './plan.ts';
 import { planSequences } from './plan-steps.ts';
 import { type Found, type Running, runPlan } from './run-plan.ts';
@@ -83,7 +83,7 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
 
 /** In parts, so that the first one does not wait for all to be made. */
 function* sequences(
-  operations: readonly Operation[],
+  operations: readonly ApiOperation[],
   { seed, runs, stepsPerRun }: { seed: number; runs: number; stepsPerRun: number },
 ): Generator<StepPlan[]> {
   const arbitrary = planSequences(operations, stepsPerRun);

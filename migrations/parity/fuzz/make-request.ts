@@ -1,6 +1,6 @@
+import type { ApiOperation } from '../../openapi/operation.ts';
 import type { ScenarioStep } from '../scenario.ts';
 import type { Memory, Resource, Told } from './memory.ts';
-import type { Operation } from './openapi.ts';
 import type { RolePlan, StepPlan, Twist, ValuePlan } from './plan.ts';
 
 /** A step as it is sent: as a scenario has it, and what of it the memory must know. */
@@ -12,7 +12,7 @@ export type MadeStep = {
 };
 
 export type Making = {
-  operations: readonly Operation[];
+  operations: readonly ApiOperation[];
   memory: Memory;
   /** Roles that there are tokens for. */
   roles: readonly string[];
@@ -29,7 +29,7 @@ export const badToken = 'not.a.token';
  * not there stands for something that does not exist.
  */
 export function makeSteps(plan: StepPlan, making: Making): MadeStep[] {
-  const operation = making.operations[plan.operation] as Operation;
+  const operation = making.operations[plan.operation] as ApiOperation;
   const { path, ids } = fillPath(operation.path, plan, making);
   const as = roleOf(plan.role, plan.operation, making);
   const headers: Record<string, string> = {};
@@ -55,7 +55,7 @@ export function makeSteps(plan: StepPlan, making: Making): MadeStep[] {
 
   const body = fillBody(plan, operation, making, ids);
   if ('body' in body || 'text' in body) {
-    const type = operation.bodies[plan.mediaType]?.[0] ?? 'text/plain';
+    const type = operation.bodies[plan.mediaType]?.mediaType ?? 'text/plain';
     if (type !== 'application/json') headers['content-type'] = type;
   }
   const step: ScenarioStep = {
@@ -71,7 +71,7 @@ export function makeSteps(plan: StepPlan, making: Making): MadeStep[] {
 /** Reads the list that a write concerns: what it is in, or what it has added to. */
 function looks(plan: StepPlan, path: string, ids: readonly Told[], { operations }: Making): MadeStep[] {
   if (!plan.look) return [];
-  const { path: template } = operations[plan.operation] as Operation;
+  const { path: template } = operations[plan.operation] as ApiOperation;
   const isPart = template.endsWith('}');
   const wanted = isPart ? template.slice(0, template.lastIndexOf('/')) : template;
   const list = operations.findIndex(({ method, path: other }) => method === 'GET' && other === wanted);
@@ -133,7 +133,7 @@ function fillQuery(path: string, plan: StepPlan, making: Making): { target: stri
     const told = plannedValue(name, value, making, plan.operation);
     if (told.left !== undefined && told.left !== null) query[name] = told;
   }
-  const cursor = (making.operations[plan.operation] as Operation).parameters.find(
+  const cursor = (making.operations[plan.operation] as ApiOperation).parameters.find(
     ({ in: where, name }) => where === 'query' && /^(cursor|page_?token|after|next)$/i.test(name),
   );
   if (cursor && plan.cursor !== 'none') {
@@ -160,7 +160,7 @@ const wellFormed = (text: string): string => text.toWellFormed();
 
 function fillBody(
   { body }: StepPlan,
-  _operation: Operation,
+  _operation: ApiOperation,
   making: Making,
   _ids: readonly Told[],
 ): { body: unknown } | { text: string } | Record<string, never> {
@@ -204,14 +204,14 @@ function firstWord({ left }: Told): Told {
 }
 
 /** `category` → /api/categories; `parent` → none of its own, so the last collection that has trees. */
-function collectionOf(name: string, operations: readonly Operation[]): string | undefined {
+function collectionOf(name: string, operations: readonly ApiOperation[]): string | undefined {
   const plurals = [`${name}s`, `${name}es`, name.replace(/y$/, 'ies'), name];
   const collections = operations.map(({ path }) => path.replace(/\/\{[^}]+\}$/, ''));
   const named = collections.find((path) => plurals.includes(path.slice(path.lastIndexOf('/') + 1)));
   if (named !== undefined || name !== 'parent') return named;
   return collections.find((path) =>
     operations.some(
-      ({ bodies, path: own }) => own === path && bodies.some(([, { properties }]) => properties?.parent_id),
+      ({ bodies, path: own }) => own === path && bodies.some(({ schema }) => schema.properties?.parent_id),
     ),
   );
 }

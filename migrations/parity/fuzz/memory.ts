@@ -1,4 +1,4 @@
-import { headerOf, type SideAnswer } from '../side.ts';
+import { headerOf, type SideAnswer } from '../../http/side.ts';
 
 /** One value that both sides have told, each its own, and where a scenario finds it. */
 export type Told = { left: unknown; right: unknown; template: string };

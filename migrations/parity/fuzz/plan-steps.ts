@@ -1,19 +1,19 @@
 import fc, { type Arbitrary } from 'fast-check';
-import type { Operation, Parameter, Schema } from './openapi.ts';
+import type { ApiOperation, ApiParameter, JsonSchema } from '../../openapi/operation.ts';
 import type { BodyPlan, IdPlan, RolePlan, StepPlan, ValuePlan } from './plan.ts';
 import { planned, unfitting } from './values.ts';
 
 /** Parameters that are not values but take part in a conversation. */
 export const cursorName = /^(cursor|page_?token|after|next)$/i;
-export const isIfMatch = ({ in: where, name }: Parameter): boolean => where === 'header' && /^if-match$/i.test(name);
-export const isIfNoneMatch = ({ in: where, name }: Parameter): boolean =>
+export const isIfMatch = ({ in: where, name }: ApiParameter): boolean => where === 'header' && /^if-match$/i.test(name);
+export const isIfNoneMatch = ({ in: where, name }: ApiParameter): boolean =>
   where === 'header' && /^if-none-match$/i.test(name);
 
 const often = <T>(...choices: readonly (readonly [weight: number, value: T])[]): Arbitrary<T> =>
   fc.oneof(...choices.map(([weight, value]) => ({ weight, arbitrary: fc.constant(value) })));
 
 /** Sequences of steps, mostly of requests that can succeed; writes more often than reads, for reads follow from them. */
-export function planSequences(operations: readonly Operation[], maxSteps: number): Arbitrary<StepPlan[]> {
+export function planSequences(operations: readonly ApiOperation[], maxSteps: number): Arbitrary<StepPlan[]> {
   const steps = operations.map((operation, index) => ({
     weight: weightOf(operation),
     arbitrary: planStep(operation, index),
@@ -22,19 +22,19 @@ export function planSequences(operations: readonly Operation[], maxSteps: number
 }
 
 /** What can be asked in many ways is asked more often. */
-function weightOf({ method, parameters }: Operation): number {
+function weightOf({ method, parameters }: ApiOperation): number {
   const inQuery = parameters.filter(({ in: where }) => where === 'query').length;
   return (method === 'DELETE' ? 2 : 3) + Math.min(inQuery, 8);
 }
 
-function planStep(operation: Operation, index: number): Arbitrary<StepPlan> {
-  const { parameters, bodies, secured } = operation;
+function planStep(operation: ApiOperation, index: number): Arbitrary<StepPlan> {
+  const { parameters, bodies, signedIn } = operation;
   const inPath = parameters.filter(({ in: where }) => where === 'path');
   const inQuery = parameters.filter(({ in: where, name }) => where === 'query' && !cursorName.test(name));
-  const has = (is: (parameter: Parameter) => boolean) => parameters.some(is);
+  const has = (is: (parameter: ApiParameter) => boolean) => parameters.some(is);
   return fc.record({
     operation: fc.constant(index),
-    role: planRole(secured),
+    role: planRole(signedIn === 'must'),
     path: fc.record(Object.fromEntries(inPath.map(({ name }) => [name, planId()]))),
     query: planQuery(inQuery),
     cursor: has(({ in: where, name }) => where === 'query' && cursorName.test(name))
@@ -48,13 +48,13 @@ function planStep(operation: Operation, index: number): Arbitrary<StepPlan> {
       : fc.constant<StepPlan['ifNoneMatch']>('none'),
     mediaType: bodies.length === 0 ? fc.constant(0) : often([16, 0], [4, bodies.length - 1], [1, bodies.length]),
     look: operation.method === 'GET' ? fc.constant(false) : often([2, false], [1, true]),
-    body: bodies[0] === undefined ? fc.constant<BodyPlan>({ kind: 'none' }) : planBody(bodies[0][1]),
+    body: bodies[0] === undefined ? fc.constant<BodyPlan>({ kind: 'none' }) : planBody(bodies[0].schema),
   });
 }
 
-function planRole(secured: boolean): Arbitrary<RolePlan> {
+function planRole(wantsToken: boolean): Arbitrary<RolePlan> {
   const none = fc.constant<RolePlan>({ kind: 'none' });
-  if (!secured) return none;
+  if (!wantsToken) return none;
   const pick = fc.nat({ max: 3 });
   return fc.oneof(
     { weight: 16, arbitrary: pick.map((at): RolePlan => ({ kind: 'fitting', pick: at })) },
@@ -73,7 +73,7 @@ function planId(): Arbitrary<IdPlan> {
   );
 }
 
-function planQuery(parameters: readonly Parameter[]): Arbitrary<Record<string, ValuePlan>> {
+function planQuery(parameters: readonly ApiParameter[]): Arbitrary<Record<string, ValuePlan>> {
   // Most lists are asked for with one filter or none: several at once leave nothing to compare.
   const each = parameters.map(({ name, schema, required }) =>
     planned(name, schema).chain((value) =>
@@ -91,10 +91,10 @@ function planQuery(parameters: readonly Parameter[]): Arbitrary<Record<string, V
   return fc.tuple(some, bad).map(([good, more]) => Object.assign({}, ...good, more) as Record<string, ValuePlan>);
 }
 
-const wrongParameter = ({ name, schema }: Parameter): Arbitrary<Record<string, ValuePlan>> =>
+const wrongParameter = ({ name, schema }: ApiParameter): Arbitrary<Record<string, ValuePlan>> =>
   unfitting(schema).map((value) => ({ [name]: { kind: 'literal', value: typeof value === 'object' ? '' : value } }));
 
-function planBody(schema: Schema): Arbitrary<BodyPlan> {
+function planBody(schema: JsonSchema): Arbitrary<BodyPlan> {
   const { properties = {}, required = [] } = schema;
   const names = Object.keys(properties);
   const members = fc.record(Object.fromEntries(names.map((name) => [name, planned(name, properties[name] ?? {})])), {

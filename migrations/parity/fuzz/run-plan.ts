@@ -1,24 +1,24 @@
 import type { Difference } from '@strangler/platform/compare/compare-answers.ts';
 import { createIdentityMap } from '@strangler/platform/compare/identities.ts';
+import type { SentRequest, SideAnswer } from '../../http/side.ts';
+import type { ApiOperation } from '../../openapi/operation.ts';
 import { type Comparing, compareStep } from '../compare-step.ts';
 import { requestOf, type Tokens } from '../run-scenario.ts';
 import type { ScenarioStep } from '../scenario.ts';
-import type { SentRequest, SideAnswer } from '../side.ts';
 import { TemplateError } from '../template.ts';
 import { badRole, badToken, currentTag, type MadeStep, makeSteps } from './make-request.ts';
 import { createMemory } from './memory.ts';
-import type { Operation } from './openapi.ts';
 import type { StepPlan } from './plan.ts';
 
 /** What one sequence stands on, beside its plan. */
 export type Running = Comparing & {
-  operations: readonly Operation[];
+  operations: readonly ApiOperation[];
   tokens: Tokens;
   /** Brings both sides back to the same data. */
   reset(): Promise<void>;
   /** Roles that operations have refused; learnt over all sequences. */
   refused: Map<number, Set<string>>;
-  onStep?(operation: Operation, status: number): void;
+  onStep?(operation: ApiOperation, status: number): void;
 };
 
 /** Something that the two sides do not do alike. */
@@ -65,7 +65,7 @@ export async function runPlan(
     }
     steps.push(step);
     const { answers: told, differences } = await compareStep(running, requests, identities);
-    const operation = operations[made.operation] as Operation;
+    const operation = operations[made.operation] as ApiOperation;
     running.onStep?.(operation, told[0].status);
     if (differences.length > 0) return { steps, request: requests[0], differences, plans: plansSoFar, firstReads };
     for (const side of [0, 1] as const) answers[side].push(told[side]);

@@ -1,5 +1,5 @@
 import fc, { type Arbitrary } from 'fast-check';
-import type { Schema } from './openapi.ts';
+import type { JsonSchema } from '../../openapi/operation.ts';
 import type { Twist, ValuePlan } from './plan.ts';
 
 /** Few words, so that values meet again: as names that are taken, and as what is searched for. */
@@ -34,7 +34,7 @@ const awkward = [
   '<b>',
 ];
 
-const typeOf = (schema: Schema): string => {
+const typeOf = (schema: JsonSchema): string => {
   const { type } = schema;
   const types = (typeof type === 'string' ? [type] : [...(type ?? [])]).filter((one) => one !== 'null');
   if (types[0] !== undefined) return types[0];
@@ -43,21 +43,21 @@ const typeOf = (schema: Schema): string => {
   return schema.pattern !== undefined || schema.maxLength !== undefined ? 'string' : 'any';
 };
 
-const allowsNull = ({ type, nullable }: Schema): boolean =>
+const allowsNull = ({ type, nullable }: JsonSchema): boolean =>
   nullable === true || (Array.isArray(type) && (type as readonly string[]).includes('null'));
 
 /** Values that fit a schema, with its bounds among them more often than chance would have it. */
-export function fitting(schema: Schema): Arbitrary<unknown> {
+export function fitting(schema: JsonSchema): Arbitrary<unknown> {
   const value = fittingType(schema);
   return allowsNull(schema) ? fc.oneof({ weight: 2, arbitrary: value }, fc.constant(null)) : value;
 }
 
-function fittingType(schema: Schema): Arbitrary<unknown> {
+function fittingType(schema: JsonSchema): Arbitrary<unknown> {
   if (schema.const !== undefined) return fc.constant(schema.const);
   if (schema.enum) return fc.constantFrom(...schema.enum);
   const choices = schema.oneOf ?? schema.anyOf;
   if (choices && choices.length > 0) return fc.oneof(...choices.map(fitting));
-  if (schema.allOf) return fitting(Object.assign({}, ...schema.allOf) as Schema);
+  if (schema.allOf) return fitting(Object.assign({}, ...schema.allOf) as JsonSchema);
   switch (typeOf(schema)) {
     case 'integer':
       return integers(schema);
@@ -79,7 +79,7 @@ function fittingType(schema: Schema): Arbitrary<unknown> {
   }
 }
 
-function integers({ minimum, maximum }: Schema): Arbitrary<number> {
+function integers({ minimum, maximum }: JsonSchema): Arbitrary<number> {
   const min = Math.ceil(minimum ?? -1000);
   const max = Math.floor(maximum ?? Math.max(min, 2 ** 31));
   return fc.oneof(
@@ -90,7 +90,7 @@ function integers({ minimum, maximum }: Schema): Arbitrary<number> {
   );
 }
 
-function numbers({ minimum = -1000, maximum = 1_000_000 }: Schema): Arbitrary<number> {
+function numbers({ minimum = -1000, maximum = 1_000_000 }: JsonSchema): Arbitrary<number> {
   const min = Math.ceil(minimum * 100);
   const max = Math.floor(maximum * 100);
   return fc.oneof(
@@ -99,7 +99,7 @@ function numbers({ minimum = -1000, maximum = 1_000_000 }: Schema): Arbitrary<nu
   );
 }
 
-function texts({ pattern, minLength = 0, maxLength = 1000, format }: Schema): Arbitrary<string> {
+function texts({ pattern, minLength = 0, maxLength = 1000, format }: JsonSchema): Arbitrary<string> {
   if (format === 'date-time') return fc.constantFrom('2026-01-02T03:04:05.678Z', '2020-02-29T23:59:59.999Z');
   if (pattern !== undefined) {
     const matching = new RegExp(pattern, 'u');
@@ -118,7 +118,12 @@ function texts({ pattern, minLength = 0, maxLength = 1000, format }: Schema): Ar
   );
 }
 
-function objects({ properties = {}, required = [], additionalProperties, propertyNames }: Schema): Arbitrary<object> {
+function objects({
+  properties = {},
+  required = [],
+  additionalProperties,
+  propertyNames,
+}: JsonSchema): Arbitrary<object> {
   const own = fc.record(Object.fromEntries(Object.entries(properties).map(([name, one]) => [name, fitting(one)])), {
     requiredKeys: [...required],
   });
@@ -129,7 +134,7 @@ function objects({ properties = {}, required = [], additionalProperties, propert
 }
 
 /** Values that do not fit: of another type, beyond a bound, of another form. */
-export function unfitting(schema: Schema): Arbitrary<unknown> {
+export function unfitting(schema: JsonSchema): Arbitrary<unknown> {
   const wrong: unknown[] = [null, [], {}, 'text', '7', 7, 1.5, true, -1, ''].filter((value) => !isOf(schema, value));
   const { minimum, maximum, maxLength, minLength } = schema;
   if (minimum !== undefined) wrong.push(minimum - 1, minimum - 0.5);
@@ -142,7 +147,7 @@ export function unfitting(schema: Schema): Arbitrary<unknown> {
   return fc.constantFrom(...wrong);
 }
 
-function isOf(schema: Schema, value: unknown): boolean {
+function isOf(schema: JsonSchema, value: unknown): boolean {
   const type = typeOf(schema);
   if (value === null) return allowsNull(schema);
   if (Array.isArray(value)) return type === 'array';
@@ -153,7 +158,7 @@ function isOf(schema: Schema, value: unknown): boolean {
 const twists: readonly Twist[] = ['same', 'same', 'same', 'upper', 'lower', 'prefix', 'more', 'less'];
 
 /** A value for a member or a parameter: often one that an answer has shown under that name, else one that fits. */
-export function planned(name: string, schema: Schema): Arbitrary<ValuePlan> {
+export function planned(name: string, schema: JsonSchema): Arbitrary<ValuePlan> {
   const literal = fitting(schema).map((value): ValuePlan => ({ kind: 'literal', value }));
   const type = typeOf(schema);
   if (schema.enum || type === 'boolean' || type === 'object' || type === 'array') return literal;
