@@ -47,6 +47,7 @@ export type RecordedComparison = Cell & {
   differences: readonly Difference[];
   /** Redacted, see `redactRequest` and `redactAnswer`. Kept only where its groups still want examples. */
   example?: { request: KeptRequest; monolith: KeptAnswer; service: KeptAnswer };
+  /** When the live request came. */
   at: Date;
 };
 

@@ -28,6 +28,8 @@ export const sliceKeys = (prefix: string, slice: string) => {
     base,
     /** comparisons, firstMs, lastMs, exampleBytes, lostCells */
     totals: `${base}:totals`,
+    /** Requests that came before this moment, in ms since 1970, are no longer counted. */
+    since: `${base}:since`,
     /** Packed cell and outcome → count. */
     cells: `${base}:cells`,
     /** Group → its route, path and kind, as JSON. */
@@ -52,7 +54,8 @@ export const sliceKeys = (prefix: string, slice: string) => {
 
 /**
  * Adds one batch to what is kept, all of it or nothing, once: KEYS[1] base; ARGV batch as JSON, maxCells, maxGroups,
- * maxExamplesPerGroup, maxExampleBytes, ttlMs, batchMemoryMs. Gives the ids of accepted groups.
+ * maxExamplesPerGroup, maxExampleBytes, ttlMs, batchMemoryMs. Gives whether it was kept, since when is counted, and the ids
+ * of accepted groups. A batch with anything of before that is not kept: its sums cannot be told apart.
  */
 export const keepScript = `
 local base = KEYS[1]
@@ -63,9 +66,10 @@ local totals, cells, groups, counts = base .. ':totals', base .. ':cells', base 
 local seen, accepted, examples, sets = base .. ':seen', base .. ':accepted', base .. ':examples', base .. ':sets'
 local order, refs = base .. ':example-order', base .. ':example-refs'
 
-if not redis.call('SET', base .. ':batch:' .. batch.id, '1', 'NX', 'PX', ARGV[7]) then
-  return redis.call('HKEYS', accepted)
-end
+local since = redis.call('GET', base .. ':since') or '0'
+local function answer(kept) return { kept, since, redis.call('HKEYS', accepted) } end
+if batch.firstMs < tonumber(since) then return answer('too old') end
+if not redis.call('SET', base .. ':batch:' .. batch.id, '1', 'NX', 'PX', ARGV[7]) then return answer('kept') end
 
 local function whole(n) return string.format('%.0f', n) end
 
@@ -152,5 +156,5 @@ end
 for _, key in ipairs({ totals, cells, groups, counts, sets, seen, examples, order, refs }) do
   redis.call('PEXPIRE', key, ttlMs)
 end
-return redis.call('HKEYS', accepted)
+return answer('kept')
 `;

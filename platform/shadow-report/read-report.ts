@@ -25,11 +25,22 @@ export type ReportReader = {
   accept(slice: string, group: string, by: { by: string; reason: string }): Promise<boolean | undefined>;
   /** Takes an acceptance back. false: it was not accepted. */
   unaccept(slice: string, group: string): Promise<boolean | undefined>;
-  /** Begins anew, after the service was mended: counts, groups and examples go, acceptances stay. */
+  /**
+   * Begins anew, after the service was mended: counts, groups and examples go, acceptances stay. Of requests that came
+   * before now, by this machine's clock, nothing is counted any more. False: nothing was counted.
+   */
   reset(slice: string): Promise<boolean | undefined>;
 };
 
-export const createReportReader = ({ redis, prefix }: { redis: Redis; prefix: string }): ReportReader => {
+export const createReportReader = ({
+  redis,
+  prefix,
+  nowMs = Date.now,
+}: {
+  redis: Redis;
+  prefix: string;
+  nowMs?: () => number;
+}): ReportReader => {
   const keysOf = (slice: string) => sliceKeys(prefix, slice);
 
   const summary: ReportReader['summary'] = (slice) =>
@@ -133,6 +144,8 @@ export const createReportReader = ({ redis, prefix }: { redis: Redis; prefix: st
     reset: (slice) =>
       redis.run(async (client) => {
         const keys = keysOf(slice);
+        // First: what is written while this goes on is of requests that came before.
+        await client.set(keys.since, String(nowMs()));
         const ids = await client.hKeys(keys.groups);
         const all = [
           keys.totals,

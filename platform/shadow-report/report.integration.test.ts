@@ -211,13 +211,33 @@ describe('what somebody accepted', () => {
     await report.accept(slice, id, { by: 'a', reason: 'b' });
     expect(await report.reset(slice)).toBe(true);
     expect(await report.summary(slice)).toMatchObject({ comparisons: 0, groups: 0, unexplained: 0 });
-    report.record(comparison());
+    report.record(comparison({ at: new Date() }));
     await report.flush();
     expect(report.accepts(slice, endpoint, [price])).toBe(true);
     expect(await report.unaccept(slice, id)).toBe(true);
-    report.record(comparison());
+    report.record(comparison({ at: new Date() }));
     await report.flush();
     expect(report.accepts(slice, endpoint, [price])).toBe(false);
+  });
+});
+
+describe('a new beginning', () => {
+  test('counts no request that came before it, however late its comparison ends', async () => {
+    const { report, ready } = openReport();
+    await ready();
+    const before = new Date();
+    report.record(different({ at: before }));
+    await eventually(() => Date.now() > before.getTime());
+    expect(await report.reset(slice)).toBe(false);
+    // Held with one from before it, those from after it cannot be told apart any more.
+    report.record(comparison({ at: new Date() }));
+    await report.flush();
+    expect(await report.summary(slice)).toMatchObject({ comparisons: 0, groups: 0, unexplained: 0 });
+    report.record(different({ at: before }));
+    report.record(comparison({ at: new Date() }));
+    await report.flush();
+    expect(await report.summary(slice)).toMatchObject({ comparisons: 1, unexplained: 0, outcomes: { same: 1 } });
+    expect(report.lost()['too-old']).toBe(3);
   });
 });
 
@@ -292,7 +312,7 @@ describe('the bounds', () => {
   test('of slices held by one process', () => {
     const { report } = openReport({ bounds: { maxSlices: 2 } });
     for (const name of ['a', 'b', 'c']) report.record(comparison({ slice: name }));
-    expect(report.lost()).toEqual({ cell: 1, example: 0, batch: 0 });
+    expect(report.lost()).toEqual({ cell: 1, example: 0, batch: 0, 'too-old': 0 });
   });
 
   test('of time: everything but acceptances goes when nothing is compared any more', async () => {
@@ -342,7 +362,7 @@ describe('Redis that is away', () => {
     await eventually(() => redis.ready());
     expect(await report.flush()).toBe(true);
     expect(await report.summary(slice)).toMatchObject({ comparisons: 1_002, unexplained: 1 });
-    expect(report.lost()).toEqual({ cell: 0, example: 0, batch: 0 });
+    expect(report.lost()).toEqual({ cell: 0, example: 0, batch: 0, 'too-old': 0 });
   });
 
   test('after it has taken a batch and before it has said so: nothing is counted twice', async () => {

@@ -24,8 +24,11 @@ export type ShadowReport = ReportReader & {
   close(): Promise<void>;
 };
 
-/** What could not be kept: a cell or an example for which there was no room; a batch that Redis refused for good. */
-export type Loss = 'cell' | 'example' | 'batch';
+/**
+ * What could not be kept: a cell or an example for which there was no room; a batch that Redis refused for good; what came
+ * before somebody had the report begin anew.
+ */
+export type Loss = 'cell' | 'example' | 'batch' | 'too-old';
 
 export type ReportBounds = StoreBounds & {
   /** Held in this process, of each slice. */
@@ -62,7 +65,12 @@ type Held = {
   /** Sent, and not known to have arrived: it is sent again as it is, before anything else. */
   sending: { batch: SliceBatch; since: number } | null;
   accepted: Set<string>;
+  /** Requests from before it are not counted: somebody has had the report begin anew then. */
+  sinceMs: number;
 };
+
+/** What became of a batch; ids of accepted groups; since when requests are counted. */
+type KeptBatch = { outcome: 'kept' | 'too old'; sinceMs: number; accepted: string[] };
 
 export const createShadowReport = ({
   redis,
@@ -74,12 +82,12 @@ export const createShadowReport = ({
   const bounds = { ...defaultReportBounds, ...given };
   const slices = new Map<string, Held>();
   const exampleAt = new Map<string, number>();
-  const lost: Record<Loss, number> = { cell: 0, example: 0, batch: 0 };
+  const lost: Record<Loss, number> = { cell: 0, example: 0, batch: 0, 'too-old': 0 };
   const counter =
     registry &&
     new Counter({
       name: 'shadow_report_lost_total',
-      help: 'What the report of compared answers had no room for: cell, example; batch: refused by Redis',
+      help: 'What the report of compared answers had no room for: cell, example; batch: refused by Redis; too-old: from before it began anew',
       labelNames: ['what'],
       registers: [registry],
     });
@@ -94,7 +102,7 @@ export const createShadowReport = ({
     const known = slices.get(slice);
     if (known !== undefined) return known;
     if (slices.size >= bounds.maxSlices) return null;
-    const made: Held = { pending: emptyBatch(), sending: null, accepted: new Set() };
+    const made: Held = { pending: emptyBatch(), sending: null, accepted: new Set(), sinceMs: 0 };
     slices.set(slice, made);
     return made;
   };
@@ -138,14 +146,17 @@ export const createShadowReport = ({
       const answer = await send(slice, batch);
       if (answer === undefined) return false;
       held.sending = null;
-      if (answer !== null) held.accepted = new Set(answer);
+      if (answer === null) continue;
+      if (answer.outcome === 'too old') lose('too-old', batch.comparisons);
+      held.accepted = new Set(answer.accepted);
+      held.sinceMs = answer.sinceMs;
     }
   };
 
-  /** Ids of accepted groups; undefined: Redis is away; null: it will never take this. */
-  const send = async (slice: string, batch: SliceBatch): Promise<string[] | undefined | null> => {
+  /** What Redis said; undefined: it is away; null: it will never take this. */
+  const send = async (slice: string, batch: SliceBatch): Promise<KeptBatch | undefined | null> => {
     try {
-      return await redis.run(
+      const answer = await redis.run(
         async (client) =>
           (await client.eval(keepScript, {
             keys: [sliceKeys(prefix, slice).base],
@@ -158,8 +169,11 @@ export const createShadowReport = ({
               bounds.ttlMs,
               batchMemoryMs,
             ].map(String),
-          })) as string[],
+          })) as [KeptBatch['outcome'], string, string[]],
       );
+      if (answer === undefined) return undefined;
+      const [outcome, since, accepted] = answer;
+      return { outcome, sinceMs: Number(since), accepted };
     } catch (error) {
       log.warn({ err: error, slice }, 'Redis refuses a batch of compared answers; it is dropped');
       lose('batch', batch.comparisons);
@@ -189,6 +203,10 @@ export const createShadowReport = ({
       const held = heldOf(comparison.slice);
       if (held === null) {
         lose('cell');
+        return;
+      }
+      if (comparison.at.getTime() < held.sinceMs) {
+        lose('too-old');
         return;
       }
       const { slice, endpoint, differences } = comparison;

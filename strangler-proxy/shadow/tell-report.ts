@@ -5,7 +5,7 @@ import type { CompareRules } from '@strangler/platform/compare/rules.ts';
 import { type RecordedComparison, statusClassOf } from '@strangler/platform/shadow-report/entry.ts';
 import type { ShadowReport } from '@strangler/platform/shadow-report/report.ts';
 import type { RoleOf } from './role.ts';
-import type { Finding, FoundExample } from './shadow.ts';
+import type { Finding, FoundExample } from './sample.ts';
 
 export type TellReportOptions = {
   report: Pick<ShadowReport, 'record'>;
@@ -33,7 +33,7 @@ export const tellReport = (options: TellReportOptions): ((finding: Finding) => v
   };
 
   return (finding) => {
-    const { slice, endpoint, access, outcome, facts, stickyBy, status } = finding;
+    const { slice, endpoint, access, outcome, facts, stickyBy, status, askedAt } = finding;
     const shown = outcome === 'different' && finding.example !== null && wantsExample(finding);
     const rules = shown ? rulesOf(slice, endpoint) : null;
     const comparison: RecordedComparison = {
@@ -43,7 +43,7 @@ export const tellReport = (options: TellReportOptions): ((finding: Finding) => v
       differences: finding.differences.map((one) =>
         rules === null ? withoutValues(one) : redactDifference(one, rules),
       ),
-      at: new Date(),
+      at: askedAt,
     };
     if (rules !== null) comparison.example = redacted(finding.example!(), rules);
     report.record(comparison);

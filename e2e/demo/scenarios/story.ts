@@ -1,10 +1,9 @@
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { exitCodes } from '@strangler/migrations/cli/exit-codes.ts';
 import { pause } from '@strangler/platform/backoff.ts';
 import type { ShadowGroup, ShadowSummary } from '@strangler/platform/shadow-report/entry.ts';
-import { repositoryRoot } from '@strangler/stack/home/paths.ts';
 import type { CutoverFindings } from '../../checker/check-cutovers.ts';
 import { pauseOf } from '../../checker/pauses.ts';
 import { compareSides, deadLetterCount } from '../../soak/cutover/compare-sides.ts';
@@ -18,6 +17,7 @@ import { seededRandom } from '../../traffic/random.ts';
 import { spread } from '../../traffic/tally.ts';
 import type { Visitor } from '../../traffic/visitor.ts';
 import { atLeast, atMost, type Bound } from '../bounds.ts';
+import { overlaySlices } from '../overlay-slices.ts';
 import { inviteShoppers } from '../shoppers.ts';
 import { followAuthor } from '../story/follow-author.ts';
 import { followCanary } from '../story/follow-canary.ts';
@@ -61,11 +61,13 @@ export type StoryReport = {
  * proxies may come between the dry run of another and the other itself, which then differ rightly. With some fifty users
  * a canary's first step of 5 % may well have nobody in it.
  */
-const gates = `shadow: { sample: 1, calibrate: 0.1, writes: off }
-gates:
-  shadow: { samples: 60, mismatches: 0, perCell: 1 }
-  canary: { steps: [25, 50, 100], bake: 2s, maxErrorRate: 0.01, maxP99Ratio: 20, minSamples: 20 }
-`;
+const gates = {
+  shadow: { sample: 1, calibrate: 0.1, writes: 'off' },
+  gates: {
+    shadow: { samples: 60, mismatches: 0, perCell: 1 },
+    canary: { steps: [25, 50, 100], bake: '2s', maxErrorRate: 0.01, maxP99Ratio: 20, minSamples: 20 },
+  },
+};
 
 /**
  * The whole way of a slice: from the monolith to the service, back to the monolith, forward again, and to its end, under shoppers, admins,
@@ -83,7 +85,7 @@ export const runStoryScenario = async (options: PipeOptions): Promise<StoryRepor
       ...{ instance, products, requestsPerSecond, keep, progress, signal, seed: 7 },
       ...{ checkedProducts: 30, merchants: 8, reviewers: 4, readShare: 0.3, strays: true },
       begin: 'monolith',
-      slicesFolder: withGates(folder),
+      slicesFolder: overlaySlices(folder, { [slice]: gates }),
       async others(shop, dispatcher) {
         shoppers = await inviteShoppers(shop, { accounts: 10, anonymous: 30, random, dispatcher });
         return shoppers;
@@ -340,14 +342,4 @@ const move = async (rig: Rig, fault: CutoverFault | null, { progress, signal }: 
     `  the ${moved.to} owns the writes${moved.resumed > 0 ? ', after a resume' : ''}; the longest time without an acknowledged write was ${Math.round(gapMs ?? 0)} ms`,
   );
   return moved;
-};
-
-/** The slices of the repository, with these gates put over the catalogue's. */
-const withGates = (folder: string): string => {
-  cpSync(join(repositoryRoot, 'migrations/slices'), folder, { recursive: true });
-  const file = join(folder, slice, 'slice.yaml');
-  // Named from where the copy is.
-  const openapi = `openapi: ${join(repositoryRoot, 'extracted', slice, 'openapi.yaml')}`;
-  writeFileSync(file, `${readFileSync(file, 'utf8').replace(/^openapi: .*$/m, openapi)}${gates}`);
-  return folder;
 };

@@ -1,0 +1,127 @@
+import type { Effects } from '@strangler/platform/compare/answer.ts';
+import { compareAnswers } from '@strangler/platform/compare/compare-answers.ts';
+import { createIdentityMap } from '@strangler/platform/compare/identities.ts';
+import { decodeEffects, dryRunHeader, effectsHeader } from '@strangler/platform/contracts/dry-run.ts';
+import type { Asked, AskUnderWay } from './ask.ts';
+import type { AskSides } from './ask-sides.ts';
+import { comparedAnswer } from './compared-answer.ts';
+import { judgeWrite, readDryRun } from './examine-write.ts';
+import { rawLive, resultOf, type Sample, type ShadowAccount, type Telling } from './sample.ts';
+import type { LiveAnswer } from './tap.ts';
+import type { SeenWrite } from './writes-seen.ts';
+
+/** `seen`: null where it makes something that nobody else can have written. */
+export type WriteSample = Sample & { seen: SeenWrite | null; dryRun: DryRun };
+
+/** `waiting`: for the body, or for a place. `over`: called off or refused, and counted. */
+type DryRun =
+  | { state: 'waiting' }
+  | { state: 'under-way'; ask: AskUnderWay; answer: Promise<{ asked: Asked; atMs: number }> }
+  | { state: 'over' };
+
+export type WriteComparisonOptions = {
+  sides: Pick<AskSides, 'startDryRun'>;
+  /** Dry runs under way. */
+  concurrency: number;
+  account: ShadowAccount;
+  telling: Telling;
+  /** Whether the slice of a sample is still compared. */
+  isOn(sample: Sample): boolean;
+};
+
+/** Writes: a dry run is sent the moment the request is whole, so that the service stands as the monolith did before it. */
+export type WriteComparison = {
+  requestWhole(sample: WriteSample): void;
+  /** The live write is being answered: a dry run that is not on its way would see it. */
+  answering(sample: WriteSample): void;
+  /** The live request is over. */
+  over(sample: WriteSample): void;
+  dryRuns(): number;
+};
+
+export const createWriteComparison = (options: WriteComparisonOptions): WriteComparison => {
+  const { sides, concurrency, account, telling, isOn } = options;
+  const { drop, find, fail, timed } = telling;
+  let dryRuns = 0;
+
+  const giveUp = (sample: WriteSample): void => {
+    sample.dryRun = { state: 'over' };
+    sample.tap.free();
+  };
+
+  async function compare(
+    sample: WriteSample,
+    live: LiveAnswer,
+    dryRun: Promise<{ asked: Asked; atMs: number }>,
+  ): Promise<void> {
+    const { slice, endpoint, tap, seen } = sample;
+    const { asked, atMs } = await dryRun;
+    await new Promise((resolve) => setImmediate(resolve));
+    if (asked.kind === 'failed') {
+      if (asked.cause === 'no-dry-run') drop(sample, 'no-dry-run');
+      else fail(sample, `the service made no dry run: ${asked.cause}`, live.status);
+      return;
+    }
+    // RFC 9110 §15.6.2: it makes dry runs, and not of this.
+    if (asked.status === 501) {
+      drop(sample, 'no-dry-run');
+      return;
+    }
+    const service = timed(() => readDryRun(asked));
+    if (service === null) {
+      fail(sample, `the service answered ${asked.status} to a dry run, which is no answer to one`, live.status);
+      return;
+    }
+    const monolith = timed(() => comparedAnswer(rawLive(live), effectsOf(live)));
+    // What either side has made an id for is gone again at the service: nothing of it is to be remembered.
+    const comparison = timed(() => compareAnswers(monolith, service, slice.rulesOf(endpoint), createIdentityMap()));
+    const { outcome, differences, ignored } = judgeWrite(comparison, {
+      othersWrote: comparison.differences.length > 0 && ((await seen?.othersWrote()) ?? false),
+      answeredAfterLiveMs: atMs - (tap.answeredAtMs ?? atMs),
+    });
+    find(sample, { outcome, differences, ignored, monolith, service, why: null });
+  }
+
+  return {
+    requestWhole(sample) {
+      if (sample.dryRun.state !== 'waiting' || dryRuns >= concurrency || !isOn(sample)) return;
+      const ask = sides.startDryRun(sample.service, sample.tap.repeated({ [dryRunHeader]: '1' }));
+      if ('kind' in ask) {
+        giveUp(sample);
+        account.dropped(sample.slice.slice, 'write', ask.why);
+        return;
+      }
+      dryRuns += 1;
+      const answer = ask.answer.then((asked) => {
+        dryRuns -= 1;
+        account.asked('service', `dry-run-${resultOf(asked)}`);
+        return { asked, atMs: performance.now() };
+      });
+      sample.dryRun = { state: 'under-way', ask, answer };
+    },
+    answering(sample) {
+      const { dryRun } = sample;
+      if (dryRun.state === 'over' || (dryRun.state === 'under-way' && !dryRun.ask.callOff())) return;
+      giveUp(sample);
+      account.dropped(sample.slice.slice, 'write', 'late');
+    },
+    over(sample) {
+      const { dryRun, tap } = sample;
+      if (dryRun.state === 'over') {
+        tap.free();
+        return;
+      }
+      const copy = tap.taken();
+      if ('skipped' in copy || dryRun.state === 'waiting') {
+        sample.dryRun = { state: 'over' };
+        drop(sample, 'skipped' in copy ? copy.skipped : 'late');
+        return;
+      }
+      void compare(sample, copy.answer, dryRun.answer).catch(telling.defect(sample));
+    },
+    dryRuns: () => dryRuns,
+  };
+};
+
+const effectsOf = ({ headers }: LiveAnswer): Effects | null =>
+  decodeEffects(headers.find(([name]) => name === effectsHeader)?.[1]) ?? null;
