@@ -66,8 +66,8 @@ const foundWithinMs = 90_000;
 const stepsBackWithinMs = 90_000;
 /** A flip is obeyed in milliseconds; what was decided before may take a moment more. */
 const obeyedWithinMs = 500;
-/** Of a read, of a tree, and of a write, which the service has only done dry. */
-const plantedAtShadow = ['money-as-text', 'tree-order', 'wrong-default'];
+/** Of what is read, of how it is paged, and of a write, which the service has only done dry. */
+const plantedAtShadow = ['money-as-text', 'cursor-ends-early', 'wrong-default'];
 const plantedAtCanary = 'money-as-text';
 
 /**
