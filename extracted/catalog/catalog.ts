@@ -7,6 +7,7 @@ import { type RunningServer, startHttpServer } from '@strangler/platform/http/se
 import { createLifecycle, type Lifecycle } from '@strangler/platform/lifecycle.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
+import { select } from '@strangler/platform/mysql/statements.ts';
 import { closedFence } from '@strangler/platform/ownership/closed-fence.ts';
 import { type OwnerFollower, openOwner, ownershipText } from '@strangler/platform/ownership/owner-follower.ts';
 import { withinFence } from '@strangler/platform/ownership/within-fence.ts';
@@ -15,8 +16,6 @@ import { createRedis } from '@strangler/platform/redis.ts';
 import type { Pool } from 'mysql2/promise';
 import type { Registry } from 'prom-client';
 import { createApp } from './app.ts';
-import { createAccessTokens, createPublicKeys } from './auth/access-token.ts';
-import { createAuth } from './auth/auth.ts';
 import { createAuthorNames } from './authors/author-names.ts';
 import { createCacheLink } from './cache/cache-link.ts';
 import { listenForChanges } from './cache/change-listener.ts';
@@ -26,7 +25,7 @@ import { createCategoryReader } from './categories/category-reader.ts';
 import { createCategoryService } from './categories/category-service.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { CatalogConfig } from './config.ts';
-import { migrateUp, select } from './database.ts';
+import { migrateUp } from './database.ts';
 import { withoutTraces } from './dry-run/dry-run.ts';
 import { createEventRecorder } from './events/event-recorder.ts';
 import type { PlantedFaults } from './faults/planted-faults.ts';
@@ -37,6 +36,7 @@ import { createProductReader } from './products/product-reader.ts';
 import { createProductService } from './products/product-service.ts';
 import { createReviewReader } from './reviews/review-reader.ts';
 import { createReviewService } from './reviews/review-service.ts';
+import { shopAuth } from './shop-auth.ts';
 
 export type RunningCatalog = {
   server: RunningServer;
@@ -83,9 +83,7 @@ async function start({
 
   const { link, invalidation, cache: cached } = openCache({ config, log, metrics, lifecycle });
   if (link) listenToPipe({ config, pool, invalidation, log, metrics, lifecycle });
-  const auth = createAuth({
-    accessTokens: createAccessTokens({ keys: createPublicKeys({ jwksUrl: config.jwksUrl }), clock }),
-  });
+  const auth = shopAuth({ jwksUrl: config.jwksUrl, clock });
   const owner = await followWrites({ config, log, lifecycle });
   const closed = owner && closedFence((sql, slice) => select(pool, sql, [slice]), config.slice);
   const waiting: Fenced = (write) => withinFence(write, { owner, self: 'service', closed, waitMs: config.fenceWaitMs });

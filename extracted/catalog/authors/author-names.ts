@@ -1,8 +1,8 @@
 import { problems } from '@strangler/platform/http/problem.ts';
 import type { Log } from '@strangler/platform/log.ts';
+import { change, type Executor, select } from '@strangler/platform/mysql/statements.ts';
 import type { Pool } from 'mysql2/promise';
 import { z } from 'zod';
-import { change, type Executor, select } from '../database.ts';
 
 /** How authors sign their reviews. Accounts are another's: here is a copy of the names, kept in step by the pipe. */
 export type AuthorNames = {

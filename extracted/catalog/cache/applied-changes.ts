@@ -1,5 +1,5 @@
 import type { AppliedMessage } from '@strangler/platform/contracts/applied-message.ts';
-import { type Executor, select } from '../database.ts';
+import { type Executor, select } from '@strangler/platform/mysql/statements.ts';
 import { everythingScope, listsScope, productScope, type Scope } from './scope.ts';
 
 /** More products than these at once become everything: one generation is cheaper to change than so many. */

@@ -7,13 +7,13 @@ import {
   parseAppliedMessage,
 } from '@strangler/platform/contracts/applied-message.ts';
 import type { Log } from '@strangler/platform/log.ts';
+import type { Executor } from '@strangler/platform/mysql/statements.ts';
 import { type Consumer, consume } from '@strangler/platform/outbox/consumer.ts';
 import { declareTopology } from '@strangler/platform/outbox/declare.ts';
 import type { Delivery, Outcome } from '@strangler/platform/outbox/delivery.ts';
 import type { TopologySpec } from '@strangler/platform/outbox/topology.ts';
 import type { RabbitConnection } from '@strangler/platform/rabbit.ts';
 import { Gauge, Histogram, type Registry } from 'prom-client';
-import type { Executor } from '../database.ts';
 import { scopesOfApplied } from './applied-changes.ts';
 import type { CacheInvalidation } from './invalidation.ts';
 import { everythingScope, type Scope } from './scope.ts';

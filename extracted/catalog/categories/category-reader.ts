@@ -1,8 +1,8 @@
+import { entityTag } from '@strangler/platform/http/entity-tag.ts';
+import { type Executor, select } from '@strangler/platform/mysql/statements.ts';
 import type { Pool } from 'mysql2/promise';
 import type { ReadThrough } from '../cache/read-through.ts';
 import { listsScope } from '../cache/scope.ts';
-import { type Executor, select } from '../database.ts';
-import { entityTag } from '../http/entity-tag.ts';
 import type { Representation } from '../http/representation.ts';
 import { type CategoryNode, categoryTree, categoryView } from './category-tree.ts';
 

@@ -1,8 +1,8 @@
+import type { Auth } from '@strangler/platform/auth/auth.ts';
+import { idParams } from '@strangler/platform/http/id.ts';
+import { jsonBody } from '@strangler/platform/http/json-body.ts';
 import { parseBody, parseParams } from '@strangler/platform/http/validate.ts';
 import type { Router } from 'express';
-import type { Auth } from '../auth/auth.ts';
-import { idParams } from '../http/id.ts';
-import { jsonBody } from '../http/json-body.ts';
 import { sendRepresentation } from '../http/representation.ts';
 import type { CategoryReader } from './category-reader.ts';
 import { type CategoryService, wholeCategory } from './category-service.ts';

@@ -1,16 +1,16 @@
+import { invalid } from '@strangler/platform/http/invalid.ts';
 import { problems } from '@strangler/platform/http/problem.ts';
+import { lineOfText } from '@strangler/platform/http/text.ts';
+import { change, type Executor, isDuplicate, select } from '@strangler/platform/mysql/statements.ts';
 import { withTransaction } from '@strangler/platform/mysql/transaction.ts';
 import type { Pool } from 'mysql2/promise';
 import { z } from 'zod';
 import type { CacheInvalidation } from '../cache/invalidation.ts';
 import { everythingScope } from '../cache/scope.ts';
 import type { Clock } from '../clock.ts';
-import { change, type Executor, isDuplicate, select } from '../database.ts';
 import type { CategoryTold } from '../events/catalog-events.ts';
 import type { EventRecorder } from '../events/event-recorder.ts';
 import type { Fenced } from '../fenced.ts';
-import { invalid } from '../http/invalid.ts';
-import { lineOfText } from '../http/text.ts';
 import { type CategoryView, categoryView, wouldMakeCycle } from './category-tree.ts';
 
 export const wholeCategory = z.strictObject({

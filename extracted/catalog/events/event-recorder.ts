@@ -1,6 +1,6 @@
+import type { Executor } from '@strangler/platform/mysql/statements.ts';
 import { onConnection } from '@strangler/platform/outbox/execute.ts';
 import { record } from '@strangler/platform/outbox/record.ts';
-import type { Executor } from '../database.ts';
 import { type CatalogEvents, type CatalogEventType, tellings } from './catalog-events.ts';
 
 /** The first word of the routing keys. It stays the shop's: whoever listens need not know where the catalogue has gone. */

@@ -1,9 +1,9 @@
 import { fileURLToPath } from 'node:url';
 import { GrpcError } from '@strangler/platform/grpc/errors.ts';
 import { type RunningGrpcServer, startGrpcServer } from '@strangler/platform/grpc/server.ts';
+import { isDatabaseAway } from '@strangler/platform/http/database-away.ts';
 import { Problem } from '@strangler/platform/http/problem.ts';
 import type { Log } from '@strangler/platform/log.ts';
-import { isDatabaseAway } from '../http/database-away.ts';
 import { productFilter } from '../products/product-list.ts';
 import type { ProductReader } from '../products/product-reader.ts';
 import { productRepresentation } from '../products/product-representation.ts';

@@ -1,7 +1,7 @@
+import type { Auth } from '@strangler/platform/auth/auth.ts';
 import { parseQuery } from '@strangler/platform/http/validate.ts';
 import type { Router } from 'express';
 import { z } from 'zod';
-import type { Auth } from '../auth/auth.ts';
 import type { ProductReader } from './product-reader.ts';
 
 /** The most ids of one request. */

@@ -1,9 +1,9 @@
+import type { Auth } from '@strangler/platform/auth/auth.ts';
+import { jsonBody } from '@strangler/platform/http/json-body.ts';
 import { problems } from '@strangler/platform/http/problem.ts';
 import { parseBody, parseParams } from '@strangler/platform/http/validate.ts';
 import type { Router } from 'express';
 import { z } from 'zod';
-import type { Auth } from '../auth/auth.ts';
-import { jsonBody } from '../http/json-body.ts';
 import { type PriceRules, priceRule, runName } from './price-rules.ts';
 
 const runParams = z.object({ run: runName, rule: runName });

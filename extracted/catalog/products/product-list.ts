@@ -1,7 +1,7 @@
+import { type Cursor, decodeCursor, listFingerprint, pageParameters } from '@strangler/platform/http/paging.ts';
 import { integerText, parsePart, parseQuery } from '@strangler/platform/http/validate.ts';
 import type { Request } from 'express';
 import { z } from 'zod';
-import { type Cursor, decodeCursor, listFingerprint, pageParameters } from '../http/paging.ts';
 import { type ProductRow, productColumns } from './product-row.ts';
 
 export const productSorts = ['name', '-name', 'price', '-price', 'rating', 'newest'] as const;

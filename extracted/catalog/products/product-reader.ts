@@ -1,10 +1,10 @@
+import { entityTag } from '@strangler/platform/http/entity-tag.ts';
+import { pageOf } from '@strangler/platform/http/paging.ts';
+import { select } from '@strangler/platform/mysql/statements.ts';
 import type { Pool } from 'mysql2/promise';
 import type { ReadThrough } from '../cache/read-through.ts';
 import { listsScope, productScope } from '../cache/scope.ts';
 import { idsBeneath } from '../categories/category-reader.ts';
-import { select } from '../database.ts';
-import { entityTag } from '../http/entity-tag.ts';
-import { pageOf } from '../http/paging.ts';
 import type { Representation } from '../http/representation.ts';
 import { filterConditions, type ProductFilter, type ProductQuery, pageStatement, sortRules } from './product-list.ts';
 import { productRepresentation, productView } from './product-representation.ts';

@@ -1,9 +1,9 @@
+import type { Auth } from '@strangler/platform/auth/auth.ts';
+import { idParams } from '@strangler/platform/http/id.ts';
+import { jsonBody } from '@strangler/platform/http/json-body.ts';
 import { problems } from '@strangler/platform/http/problem.ts';
 import { parseBody, parseParams } from '@strangler/platform/http/validate.ts';
 import type { Request, Router } from 'express';
-import type { Auth } from '../auth/auth.ts';
-import { idParams } from '../http/id.ts';
-import { jsonBody } from '../http/json-body.ts';
 import { sendRepresentation, sendWritten } from '../http/representation.ts';
 import { productPatch, wholeProduct } from './product-fields.ts';
 import { productQuery } from './product-list.ts';

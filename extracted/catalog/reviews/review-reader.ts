@@ -1,12 +1,12 @@
+import { entityTag } from '@strangler/platform/http/entity-tag.ts';
+import { type Cursor, decodeCursor, listFingerprint, pageOf, pageParameters } from '@strangler/platform/http/paging.ts';
 import { parseQuery } from '@strangler/platform/http/validate.ts';
+import { select } from '@strangler/platform/mysql/statements.ts';
 import type { Request } from 'express';
 import type { Pool } from 'mysql2/promise';
 import { z } from 'zod';
 import type { ReadThrough } from '../cache/read-through.ts';
 import { productScope } from '../cache/scope.ts';
-import { select } from '../database.ts';
-import { entityTag } from '../http/entity-tag.ts';
-import { type Cursor, decodeCursor, listFingerprint, pageOf, pageParameters } from '../http/paging.ts';
 import type { Representation } from '../http/representation.ts';
 import { noSuchProduct } from '../products/product-service.ts';
 import { type ReviewRow, reviewView, selectReviews } from './review-view.ts';

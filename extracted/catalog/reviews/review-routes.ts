@@ -1,9 +1,9 @@
+import { type Auth, identityOf } from '@strangler/platform/auth/auth.ts';
+import { idParams } from '@strangler/platform/http/id.ts';
+import { jsonBody } from '@strangler/platform/http/json-body.ts';
 import { idText, parseBody, parseParams } from '@strangler/platform/http/validate.ts';
 import type { Router } from 'express';
 import { z } from 'zod';
-import { type Auth, identityOf } from '../auth/auth.ts';
-import { idParams } from '../http/id.ts';
-import { jsonBody } from '../http/json-body.ts';
 import { sendRepresentation } from '../http/representation.ts';
 import { type ReviewReader, reviewQuery } from './review-reader.ts';
 import { newReview, type ReviewService } from './review-service.ts';

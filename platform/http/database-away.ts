@@ -1,6 +1,6 @@
-import { problems } from '@strangler/platform/http/problem.ts';
-import { CommitOutcomeUnknown, conflictOf } from '@strangler/platform/mysql/transaction.ts';
 import type { ErrorRequestHandler } from 'express';
+import { CommitOutcomeUnknown, conflictOf } from '../mysql/transaction.ts';
+import { problems } from './problem.ts';
 
 const RETRY_AFTER_SECONDS = 1;
 

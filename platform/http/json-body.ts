@@ -1,5 +1,5 @@
-import { problems } from '@strangler/platform/http/problem.ts';
 import express, { type RequestHandler } from 'express';
+import { problems } from './problem.ts';
 
 /** The largest JSON body that is read. */
 export const MAX_JSON_BODY_BYTES = 100 * 1024;

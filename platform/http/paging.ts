@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
-import type { Problem } from '@strangler/platform/http/problem.ts';
-import { integerText } from '@strangler/platform/http/validate.ts';
 import { z } from 'zod';
 import { invalid } from './invalid.ts';
+import type { Problem } from './problem.ts';
+import { integerText } from './validate.ts';
 
 export const DEFAULT_PAGE_LIMIT = 20;
 export const MAX_PAGE_LIMIT = 100;
 
-/** Enough for the longest name that a product can have, however JSON has to escape it. */
+/** Enough for a sort key of some hundred characters, however JSON has to escape it. */
 const MAX_CURSOR_CHARACTERS = 2000;
 
 /** One page of a list, as it is answered. */

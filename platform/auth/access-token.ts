@@ -1,4 +1,3 @@
-import { problems } from '@strangler/platform/http/problem.ts';
 import {
   type CryptoKey,
   createLocalJWKSet,
@@ -8,11 +7,8 @@ import {
   type JWTHeaderParameters,
   jwtVerify,
 } from 'jose';
-import type { Clock } from '../clock.ts';
+import { problems } from '../http/problem.ts';
 import type { Identity } from './auth.ts';
-
-const TOKEN_ISSUER = 'shop';
-const TOKEN_AUDIENCE = 'shop';
 
 /** Where public keys come from. Gives undefined for a key id that the issuer does not know. */
 export type PublicKeys = {
@@ -20,7 +16,7 @@ export type PublicKeys = {
 };
 
 export type AccessTokens = {
-  /** The identity in a token, or undefined when it is forged, expired or not for this shop. */
+  /** The identity in a token, or undefined when it is forged, expired or not for this audience. */
   verify(token: string): Promise<Identity | undefined>;
 };
 
@@ -58,8 +54,17 @@ export function createPublicKeys({ jwksUrl }: { jwksUrl: string }): PublicKeys {
   };
 }
 
-/** Access tokens as the shop issues them: JWTs signed with EdDSA (RFC 8037), the only algorithm accepted. */
-export function createAccessTokens({ keys, clock }: { keys: PublicKeys; clock: Clock }): AccessTokens {
+export type AccessTokenOptions = {
+  keys: PublicKeys;
+  issuer: string;
+  audience: string;
+  /** A token of another role is good for nothing. */
+  roles: readonly string[];
+  clock: { now(): Date };
+};
+
+/** Access tokens of people: JWTs signed with EdDSA (RFC 8037), the only algorithm accepted; `sub` is a number. */
+export function createAccessTokens({ keys, issuer, audience, roles, clock }: AccessTokenOptions): AccessTokens {
   return {
     async verify(token) {
       const header = headerOf(token);
@@ -69,14 +74,14 @@ export function createAccessTokens({ keys, clock }: { keys: PublicKeys; clock: C
       try {
         const { payload } = await jwtVerify(token, key, {
           algorithms: ['EdDSA'],
-          issuer: TOKEN_ISSUER,
-          audience: TOKEN_AUDIENCE,
+          issuer,
+          audience,
           currentDate: clock.now(),
           requiredClaims: ['sub', 'exp', 'role'],
         });
         const accountId = Number(payload.sub);
         const { role } = payload;
-        if (!Number.isSafeInteger(accountId) || (role !== 'customer' && role !== 'admin')) return undefined;
+        if (!Number.isSafeInteger(accountId) || typeof role !== 'string' || !roles.includes(role)) return undefined;
         return { accountId, role };
       } catch (error) {
         if (error instanceof errors.JOSEError || error instanceof TypeError) return undefined;

@@ -1,20 +1,18 @@
-import { type Problem, problems } from '@strangler/platform/http/problem.ts';
 import type { Request, RequestHandler } from 'express';
+import { type Problem, problems } from '../http/problem.ts';
 import type { AccessTokens } from './access-token.ts';
-
-export type Role = 'customer' | 'admin';
 
 /** Who makes a request, as its access token says. */
 export type Identity = {
   accountId: number;
-  role: Role;
+  role: string;
 };
 
 export type Auth = {
   /** Middleware: lets through any logged-in account; 401 otherwise. */
   requireAccount(): RequestHandler;
   /** Middleware: lets through accounts of this role; 401 when not logged in, 403 with another role. */
-  requireRole(role: Role): RequestHandler;
+  requireRole(role: string): RequestHandler;
 };
 
 const identityKey = Symbol('identity');
@@ -28,7 +26,13 @@ export function identityOf(request: Request): Identity {
   return identity;
 }
 
-export function createAuth({ accessTokens }: { accessTokens: AccessTokens }): Auth {
+/** `realm`: what a client is told that it needs a token for (RFC 6750 section 3). */
+export function createAuth({ accessTokens, realm }: { accessTokens: AccessTokens; realm: string }): Auth {
+  const unauthorized = (detail: string, error?: 'invalid_token'): Problem => {
+    const told = error === undefined ? '' : `, error="${error}"`;
+    return problems.unauthorized(detail, `Bearer realm="${realm}"${told}`);
+  };
+
   const identify = async (request: Request): Promise<Identity> => {
     const header = request.headers.authorization;
     if (header === undefined) throw unauthorized('An access token is needed: Authorization: Bearer <token>');
@@ -52,10 +56,4 @@ export function createAuth({ accessTokens }: { accessTokens: AccessTokens }): Au
       next();
     },
   };
-}
-
-/** A 401 with the challenge that RFC 6750 section 3 asks for. */
-function unauthorized(detail: string, error?: 'invalid_token'): Problem {
-  const challenge = error === undefined ? 'Bearer realm="shop"' : `Bearer realm="shop", error="${error}"`;
-  return problems.unauthorized(detail, challenge);
 }
