@@ -1,12 +1,12 @@
+import { invalid } from '@strangler/platform/http/invalid.ts';
 import { problems } from '@strangler/platform/http/problem.ts';
+import { lineOfText } from '@strangler/platform/http/text.ts';
 import { type Sequelize, type Transaction, UniqueConstraintError } from 'sequelize';
 import { z } from 'zod';
 import { unauthorized } from '../../auth/auth.ts';
 import { hashPassword, type ScryptParameters, verifyPassword } from '../../auth/password.ts';
 import type { Clock } from '../../clock.ts';
 import type { EventRecorder } from '../../events/event-recorder.ts';
-import { invalid } from '../../http/invalid.ts';
-import { lineOfText } from '../../http/text.ts';
 import { inTransaction } from '../../transaction.ts';
 import type { Account, AccountRow, AccountsModels } from './models.ts';
 

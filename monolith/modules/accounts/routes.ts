@@ -1,9 +1,9 @@
+import { entityTag, ifNoneMatchMatches } from '@strangler/platform/http/entity-tag.ts';
+import { jsonBody } from '@strangler/platform/http/json-body.ts';
 import { parseBody } from '@strangler/platform/http/validate.ts';
 import type { RequestHandler, Router } from 'express';
 import { type Auth, identityOf } from '../../auth/auth.ts';
 import type { SigningKeys } from '../../auth/signing-keys.ts';
-import { entityTag, ifNoneMatchMatches } from '../../http/entity-tag.ts';
-import { jsonBody } from '../../http/json-body.ts';
 import { type AccountService, accountPatch, credentials, newAccount } from './account-service.ts';
 import { refreshRequest, type SessionService } from './session-service.ts';
 

@@ -1,9 +1,9 @@
+import { jsonBody } from '@strangler/platform/http/json-body.ts';
 import { problems } from '@strangler/platform/http/problem.ts';
 import { idText, parseBody, parseParams } from '@strangler/platform/http/validate.ts';
 import { Router } from 'express';
 import { z } from 'zod';
 import { type Auth, identityOf } from '../../auth/auth.ts';
-import { jsonBody } from '../../http/json-body.ts';
 import type { CartLine, LocalCarts } from './cart.ts';
 
 const productParams = z.object({ productId: idText() });

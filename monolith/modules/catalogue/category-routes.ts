@@ -1,9 +1,9 @@
+import { entityTag } from '@strangler/platform/http/entity-tag.ts';
+import { idParams } from '@strangler/platform/http/id.ts';
+import { jsonBody } from '@strangler/platform/http/json-body.ts';
 import { parseBody, parseParams } from '@strangler/platform/http/validate.ts';
 import type { Router } from 'express';
 import { type Auth, callerOf } from '../../auth/auth.ts';
-import { entityTag } from '../../http/entity-tag.ts';
-import { idParams } from '../../http/id.ts';
-import { jsonBody } from '../../http/json-body.ts';
 import { sendRepresentation } from '../../http/representation.ts';
 import { type CategoryService, wholeCategory } from './category-service.ts';
 import type { CatalogueWrites } from './owner/catalogue-writes.ts';

@@ -1,4 +1,6 @@
+import { invalid } from '@strangler/platform/http/invalid.ts';
 import { problems } from '@strangler/platform/http/problem.ts';
+import { lineOfText } from '@strangler/platform/http/text.ts';
 import {
   ForeignKeyConstraintError,
   QueryTypes,
@@ -10,8 +12,6 @@ import { z } from 'zod';
 import type { Clock } from '../../clock.ts';
 import type { EventRecorder } from '../../events/event-recorder.ts';
 import type { CategoryTold } from '../../events/shop-events.ts';
-import { invalid } from '../../http/invalid.ts';
-import { lineOfText } from '../../http/text.ts';
 import { inTransaction } from '../../transaction.ts';
 import {
   type CategoryNode,

@@ -1,5 +1,5 @@
+import { lineOfText, paragraphs } from '@strangler/platform/http/text.ts';
 import { z } from 'zod';
-import { lineOfText, paragraphs } from '../../http/text.ts';
 
 export const MAX_ATTRIBUTES = 50;
 

@@ -1,8 +1,8 @@
+import { type Cursor, decodeCursor, listFingerprint, pageParameters } from '@strangler/platform/http/paging.ts';
 import { integerText, parseQuery } from '@strangler/platform/http/validate.ts';
 import type { Request } from 'express';
 import { Op, type Order, type WhereOptions } from 'sequelize';
 import { z } from 'zod';
-import { type Cursor, decodeCursor, listFingerprint, pageParameters } from '../../http/paging.ts';
 import type { ProductRow } from './models.ts';
 
 export const productSorts = ['name', '-name', 'price', '-price', 'rating', 'newest'] as const;

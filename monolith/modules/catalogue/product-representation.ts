@@ -1,4 +1,4 @@
-import { entityTag } from '../../http/entity-tag.ts';
+import { entityTag } from '@strangler/platform/http/entity-tag.ts';
 import type { Representation } from '../../http/representation.ts';
 import type { ProductRow } from './models.ts';
 import type { AttributeValue, ProductAttributes } from './product-fields.ts';

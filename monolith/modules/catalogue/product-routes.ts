@@ -1,10 +1,10 @@
+import { entityTag } from '@strangler/platform/http/entity-tag.ts';
+import { idParams } from '@strangler/platform/http/id.ts';
+import { jsonBody } from '@strangler/platform/http/json-body.ts';
 import { problems } from '@strangler/platform/http/problem.ts';
 import { parseBody, parseParams } from '@strangler/platform/http/validate.ts';
 import type { Request, Router } from 'express';
 import { type Auth, callerOf } from '../../auth/auth.ts';
-import { entityTag } from '../../http/entity-tag.ts';
-import { idParams } from '../../http/id.ts';
-import { jsonBody } from '../../http/json-body.ts';
 import { sendRepresentation, sendWritten } from '../../http/representation.ts';
 import type { CatalogueWrites } from './owner/catalogue-writes.ts';
 import { productPatch, wholeProduct } from './product-fields.ts';

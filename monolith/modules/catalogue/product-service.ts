@@ -1,11 +1,11 @@
+import { ifMatchMatches } from '@strangler/platform/http/entity-tag.ts';
+import { invalid } from '@strangler/platform/http/invalid.ts';
+import { type Page, pageOf } from '@strangler/platform/http/paging.ts';
 import { problems } from '@strangler/platform/http/problem.ts';
 import { type Sequelize, type Transaction, UniqueConstraintError } from 'sequelize';
 import type { Clock } from '../../clock.ts';
 import type { EventRecorder } from '../../events/event-recorder.ts';
 import type { ProductTold } from '../../events/shop-events.ts';
-import { ifMatchMatches } from '../../http/entity-tag.ts';
-import { invalid } from '../../http/invalid.ts';
-import { type Page, pageOf } from '../../http/paging.ts';
 import type { Representation } from '../../http/representation.ts';
 import { inTransaction } from '../../transaction.ts';
 import type { CategoryService } from './category-service.ts';

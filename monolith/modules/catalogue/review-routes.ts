@@ -1,10 +1,10 @@
+import { entityTag } from '@strangler/platform/http/entity-tag.ts';
+import { idParams } from '@strangler/platform/http/id.ts';
+import { jsonBody } from '@strangler/platform/http/json-body.ts';
 import { idText, parseBody, parseParams } from '@strangler/platform/http/validate.ts';
 import type { Router } from 'express';
 import { z } from 'zod';
 import { type Auth, callerOf } from '../../auth/auth.ts';
-import { entityTag } from '../../http/entity-tag.ts';
-import { idParams } from '../../http/id.ts';
-import { jsonBody } from '../../http/json-body.ts';
 import { sendRepresentation } from '../../http/representation.ts';
 import type { CatalogueWrites } from './owner/catalogue-writes.ts';
 import { newReview, type ReviewService, reviewQuery } from './review-service.ts';

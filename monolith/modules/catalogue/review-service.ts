@@ -1,4 +1,13 @@
+import {
+  type Cursor,
+  decodeCursor,
+  listFingerprint,
+  type Page,
+  pageOf,
+  pageParameters,
+} from '@strangler/platform/http/paging.ts';
 import { problems } from '@strangler/platform/http/problem.ts';
+import { lineOfText, paragraphs } from '@strangler/platform/http/text.ts';
 import { parseQuery } from '@strangler/platform/http/validate.ts';
 import type { Request } from 'express';
 import {
@@ -14,8 +23,6 @@ import { type Identity, unauthorized } from '../../auth/auth.ts';
 import type { Clock } from '../../clock.ts';
 import type { EventRecorder } from '../../events/event-recorder.ts';
 import type { ReviewTold } from '../../events/shop-events.ts';
-import { type Cursor, decodeCursor, listFingerprint, type Page, pageOf, pageParameters } from '../../http/paging.ts';
-import { lineOfText, paragraphs } from '../../http/text.ts';
 import type { Models } from '../../models/index.ts';
 import { inTransaction } from '../../transaction.ts';
 import type { ReviewRow } from './models.ts';

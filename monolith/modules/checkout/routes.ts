@@ -1,10 +1,10 @@
+import { jsonBody } from '@strangler/platform/http/json-body.ts';
 import { Problem, problems } from '@strangler/platform/http/problem.ts';
 import { parseBody } from '@strangler/platform/http/validate.ts';
 import { type Request, type Response, Router } from 'express';
 import { Counter, type Registry } from 'prom-client';
 import { z } from 'zod';
 import { type Auth, identityOf } from '../../auth/auth.ts';
-import { jsonBody } from '../../http/json-body.ts';
 import { type OrderReader, orderDetailJson } from '../orders/order-reader.ts';
 import { type Answer, type AnswerOnce, LeaseLost } from './answer-once.ts';
 import type { CheckedOut, Checkout } from './checkout.ts';

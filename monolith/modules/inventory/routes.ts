@@ -1,14 +1,14 @@
+import { entityTag, ifMatchMatches } from '@strangler/platform/http/entity-tag.ts';
+import { jsonBody } from '@strangler/platform/http/json-body.ts';
+import { decodeCursor, listFingerprint, pageOf, pageParameters } from '@strangler/platform/http/paging.ts';
 import { Problem, problems } from '@strangler/platform/http/problem.ts';
+import { lineOfText } from '@strangler/platform/http/text.ts';
 import { idText, parseBody, parseParams, parseQuery } from '@strangler/platform/http/validate.ts';
 import { Router } from 'express';
 import { Op } from 'sequelize';
 import { z } from 'zod';
 import { type Auth, identityOf } from '../../auth/auth.ts';
-import { entityTag, ifMatchMatches } from '../../http/entity-tag.ts';
-import { jsonBody } from '../../http/json-body.ts';
-import { decodeCursor, listFingerprint, pageOf, pageParameters } from '../../http/paging.ts';
 import { type Representation, sendRepresentation } from '../../http/representation.ts';
-import { lineOfText } from '../../http/text.ts';
 import type { Models } from '../../models/index.ts';
 import type { LocalInventory, StockView } from './inventory.ts';
 import type { StockAdjustment } from './models.ts';

@@ -1,10 +1,10 @@
+import { idParams } from '@strangler/platform/http/id.ts';
+import { decodeCursor, listFingerprint, pageOf, pageParameters } from '@strangler/platform/http/paging.ts';
 import { Problem, problems } from '@strangler/platform/http/problem.ts';
 import { parseParams, parseQuery } from '@strangler/platform/http/validate.ts';
 import { Router } from 'express';
 import { z } from 'zod';
 import { type Auth, identityOf } from '../../auth/auth.ts';
-import { idParams } from '../../http/id.ts';
-import { decodeCursor, listFingerprint, pageOf, pageParameters } from '../../http/paging.ts';
 import { type LocalNotifications, notificationJson } from './notifications.ts';
 import { streamPath } from './stream-server.ts';
 

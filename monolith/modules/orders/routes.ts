@@ -1,10 +1,10 @@
+import { idParams } from '@strangler/platform/http/id.ts';
+import { decodeCursor, listFingerprint, pageOf, pageParameters } from '@strangler/platform/http/paging.ts';
 import { Problem, problems } from '@strangler/platform/http/problem.ts';
 import { idText, parseParams, parseQuery } from '@strangler/platform/http/validate.ts';
 import { type Request, Router } from 'express';
 import { z } from 'zod';
 import { type Auth, identityOf } from '../../auth/auth.ts';
-import { idParams } from '../../http/id.ts';
-import { decodeCursor, listFingerprint, pageOf, pageParameters } from '../../http/paging.ts';
 import { orderStatuses } from './models.ts';
 import { type OrderReader, orderDetailJson, orderSummaryJson } from './order-reader.ts';
 import type { LocalOrders } from './orders.ts';

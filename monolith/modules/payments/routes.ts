@@ -1,9 +1,9 @@
+import { idParams } from '@strangler/platform/http/id.ts';
 import { Problem, problems } from '@strangler/platform/http/problem.ts';
 import { parseParams, parsePart } from '@strangler/platform/http/validate.ts';
 import express, { Router } from 'express';
 import { type Auth, identityOf } from '../../auth/auth.ts';
 import type { Clock } from '../../clock.ts';
-import { idParams } from '../../http/id.ts';
 import type { Models } from '../../models/index.ts';
 import { paymentJson } from './representation.ts';
 import { checkSignature, signatureWindowSeconds } from './webhook-signature.ts';

@@ -1,8 +1,8 @@
+import { jsonBody } from '@strangler/platform/http/json-body.ts';
 import { parseBody, parseParams } from '@strangler/platform/http/validate.ts';
 import type { Router } from 'express';
 import { z } from 'zod';
 import { type Auth, identityOf } from '../../auth/auth.ts';
-import { jsonBody } from '../../http/json-body.ts';
 import type { SettingsService } from './settings-service.ts';
 
 const MAX_VALUE_CHARACTERS = 10_000;

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
-import { Problem } from '@strangler/platform/http/problem.ts';
 import fc from 'fast-check';
 import { z } from 'zod';
 import { decodeCursor, encodeCursor, listFingerprint, pageOf } from './paging.ts';
+import { Problem } from './problem.ts';
 
 const key = z.union([z.string(), z.number()]);
 const cursors = fc.record({
