@@ -7,9 +7,10 @@ import { wholeNumberOf } from '../options/whole-number.ts';
 import { soakCutover } from './cutover/soak-cutover.ts';
 import { type SoakFuzzReport, soakFuzz } from './fuzz/soak-fuzz.ts';
 import { type SoakPipeReport, soakPipe } from './pipe/soak-pipe.ts';
+import { soakShadow } from './shadow/soak-shadow.ts';
 import { soakFlags } from './soak-flags.ts';
 
-const usage = `Usage: npm run soak -- [--scenario flags|pipe|cutover|fuzz] [--faults 60] [--seed 1] [--json]
+const usage = `Usage: npm run soak -- [--scenario flags|pipe|cutover|shadow|fuzz] [--faults 60] [--seed 1] [--json]
 
 The long form of the fault tests: faults by the dozen under traffic. The same seed makes the same faults.
 
@@ -22,6 +23,8 @@ The long form of the fault tests: faults by the dozen under traffic. The same se
                       the proxies and past them, while the coordinator, processes and servers die; then every write looked
                       for on both sides: [--cutovers 50], [--peace] nothing dies, and no request may fail,
                       [--rate 60] requests a second, [--size 500] products
+  --scenario shadow   shoppers and writers whose every request is compared with what a healthy catalogue answers: nothing may
+                      be told of it: [--minutes 10], [--rate 60] requests a second, [--size 500] products
   --scenario fuzz     sequences of requests made from the catalogue's OpenAPI description, sent to shop and catalogue from the same
                       data and compared in answers, rows and events: [--runs 300] sequences that must find nothing, then
                       one fault after the other planted into the catalogue, each of which must be found where it is
@@ -109,6 +112,17 @@ const cutoverScenario = async (common: Common) => {
   return { report, faults: [...report.violations, ...failures] };
 };
 
+const shadowScenario = async (common: Common) => {
+  const report = await soakShadow({
+    ...common,
+    minutes: wholeNumber(values.minutes ?? '10', 'minutes'),
+    instance: process.env.STACK_INSTANCE ?? 'soak-shadow',
+    requestsPerSecond: wholeNumber(values.rate, 'rate', 2_000),
+    products: wholeNumber(values.size ?? '500', 'size'),
+  });
+  return { report, faults: [...report.falseAlarms, ...report.failures.map((one) => `${one.action}: ${one.failure}`)] };
+};
+
 const fuzzScenario = async ({ seed, progress, signal }: Common) => {
   const runs = wholeNumber(values.runs, 'runs', 100_000);
   const told = (report: SoakFuzzReport) => ({
@@ -127,7 +141,13 @@ const fuzzScenario = async ({ seed, progress, signal }: Common) => {
   }
 };
 
-const scenarios = { flags: flagsScenario, pipe: pipeScenario, cutover: cutoverScenario, fuzz: fuzzScenario };
+const scenarios = {
+  flags: flagsScenario,
+  pipe: pipeScenario,
+  cutover: cutoverScenario,
+  shadow: shadowScenario,
+  fuzz: fuzzScenario,
+};
 
 if (values.help) {
   process.stdout.write(`${usage}\n`);
