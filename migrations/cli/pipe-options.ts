@@ -29,7 +29,10 @@ export const withPipeOptions = (command: Command): Command =>
         '--source <url>',
         "the monolith's database, mysql://user:password@host:port/name (default: $STRANGLER_SOURCE)",
       )
-      .option('--target <url>', "the service's database, likewise (default: $STRANGLER_TARGET)"),
+      .option(
+        '--target <url>',
+        "the service's database, likewise (default: $STRANGLER_TARGET_<SLICE>, then $STRANGLER_TARGET)",
+      ),
   );
 
 /** Adds the option of every command that talks to RabbitMQ. */
@@ -46,6 +49,9 @@ export const withBrokerOptions = (command: Command): Command =>
     `the exchange that relays publish to (default: $OUTBOX_EXCHANGE, then ${defaultExchange})`,
   );
 
+/** Where the database of one slice's service may be named, beside those of others: `order-history` → `STRANGLER_TARGET_ORDER_HISTORY`. */
+export const targetVariable = (slice: string): string => `STRANGLER_TARGET_${slice.toUpperCase().replaceAll('-', '_')}`;
+
 /**
  * Opens both databases of a slice and sees that they answer; close it.
  * @throws CliError: usage for an option or slice that is not there, unreachable for a database that does not answer
@@ -58,7 +64,10 @@ export const openPipe = async (
 ): Promise<OpenPipe> => {
   const { environment } = terminal;
   const sourceUrl = databaseUrl(options.source ?? environment.STRANGLER_SOURCE, 'source');
-  const targetUrl = databaseUrl(options.target ?? environment.STRANGLER_TARGET, 'target');
+  const targetUrl = databaseUrl(
+    options.target ?? environment[targetVariable(sliceName)] ?? environment.STRANGLER_TARGET,
+    'target',
+  );
   const { slice, folder } = await readSliceNamed(sliceName, options, terminal);
   if (slice.tables.length === 0) {
     throw new CliError(

@@ -170,7 +170,7 @@ describe('docker-compose.yml', () => {
 
   test('gives its processes the variables that npm start gives them', () => {
     const database = 'mysql://u:p@127.0.0.1:1/d';
-    const counts = { proxies: 2, catalogInstances: 2, relays: 2, catalogRelays: 1, appliers: 2 };
+    const counts = { proxies: 2, catalogInstances: 2, relays: 2, catalogRelays: 1, appliers: 2, inventoryInstances: 0 };
     const definitions = processDefinitions({
       ...counts,
       stack: {
@@ -185,7 +185,9 @@ describe('docker-compose.yml', () => {
         catalogUrl: database,
         relayUrl: database,
         catalogRelayUrl: database,
-        mover: { shopUrl: database, catalogUrl: database },
+        inventoryUrl: database,
+        inventoryRelayUrl: database,
+        mover: { shopUrl: database, catalogUrl: database, inventoryUrl: database },
       },
       rabbitmqUrl: 'amqp://127.0.0.1:1/strangler',
       secrets: { webhookSecret: 'a'.repeat(16), operatorToken: 'b'.repeat(16) },

@@ -49,7 +49,8 @@ const asUser = async <T>(database: FreshDatabase, work: (db: Pool) => Promise<T>
   }
 };
 
-const grants = () => grantsFor(testServers().engine, { shop: shop.name, catalog: catalog.name });
+const grants = () =>
+  grantsFor(testServers().engine, { shop: shop.name, catalog: catalog.name, inventory: 'inventory' });
 
 describe('the relay', () => {
   beforeAll(() => giveRights(grants().relay));
@@ -119,6 +120,8 @@ describe('the mover', () => {
       if (left.startsWith('SELECT')) continue;
       // Asked for where the end of a move is undone, by making foreign keys again.
       if (left.startsWith('REFERENCES')) continue;
+      // Of the other services nothing is asked here.
+      if (!left.includes(shop.name) && !left.includes(catalog.name)) continue;
       const found = await lacking(all.filter((one) => one !== left));
       expect([left, found.length > 0]).toEqual([left, true]);
     }

@@ -1,7 +1,7 @@
 import type { Engine } from '../addresses.ts';
 
-/** The two databases of the system, and the names of the accounts that reach them. */
-export const schemas = { shop: 'shop', catalog: 'catalog' };
+/** The databases of the system, and the names of the accounts that reach them. */
+export const schemas = { shop: 'shop', catalog: 'catalog', inventory: 'inventory' };
 export type Schemas = typeof schemas;
 export const accountNames = {
   shop: 'shop',
@@ -9,6 +9,8 @@ export const accountNames = {
   mover: 'strangler',
   relay: 'relay',
   catalogRelay: 'catalog_relay',
+  inventory: 'inventory',
+  inventoryRelay: 'inventory_relay',
 } as const;
 export type AccountName = keyof typeof accountNames;
 
@@ -48,10 +50,11 @@ const ofRelay: readonly (readonly [table: string, privileges: string])[] = [
   ['strangler_outbox_applied', 'SELECT, CREATE'],
 ];
 
-/** Whoever owns a database has every right in it and none in the other; only the mover sees both. */
+/** Whoever owns a database has every right in it and none in the others; only the mover sees them all. */
 export function grantsFor(engine: Engine, names: Schemas = schemas): Grants {
   const shop = `\`${names.shop}\``;
   const catalog = `\`${names.catalog}\``;
+  const inventory = `\`${names.inventory}\``;
   const captured = [...onCaptured, ...(engine === 'mariadb' ? onCapturedInMariadb : [])].join(', ');
   const relayOf = (schema: string) => [
     ...ofRelay.map(([table, privileges]) => `${privileges} ON ${schema}.${table}`),
@@ -61,8 +64,13 @@ export function grantsFor(engine: Engine, names: Schemas = schemas): Grants {
     shop: [`ALL PRIVILEGES ON ${shop}.*`],
     catalog: [`ALL PRIVILEGES ON ${catalog}.*`],
     // REFERENCES: for foreign keys that are made again when the end of a slice's move is undone.
-    mover: [`${captured}, REFERENCES ON ${shop}.*`, `${captured} ON ${catalog}.*`],
+    mover: [
+      `${captured}, REFERENCES ON ${shop}.*`,
+      ...[catalog, inventory].map((schema) => `${captured} ON ${schema}.*`),
+    ],
     relay: relayOf(shop),
     catalogRelay: relayOf(catalog),
+    inventory: [`ALL PRIVILEGES ON ${inventory}.*`],
+    inventoryRelay: relayOf(inventory),
   };
 }

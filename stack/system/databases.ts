@@ -13,23 +13,20 @@ export type AccountPasswords = Record<AccountName, string>;
  */
 export async function createDatabases(
   adminUrl: string,
-  options: { fresh: boolean; passwords?: AccountPasswords },
+  options: { fresh: boolean; passwords?: Partial<AccountPasswords> },
 ): Promise<SystemDatabases> {
   const connection = await createConnection({ uri: adminUrl, connectTimeout: 10_000 });
   try {
-    const passwords = options.passwords ?? {
-      shop: newPassword(),
-      catalog: newPassword(),
-      mover: newPassword(),
-      relay: newPassword(),
-      catalogRelay: newPassword(),
-    };
+    const accounts = Object.keys(accountNames) as AccountName[];
+    const passwords = Object.fromEntries(
+      accounts.map((account) => [account, options.passwords?.[account] ?? newPassword()]),
+    ) as AccountPasswords;
     for (const schema of Object.values(schemas)) {
       if (options.fresh) await connection.query(`DROP DATABASE IF EXISTS \`${schema}\``);
       await connection.query(`CREATE DATABASE IF NOT EXISTS \`${schema}\` CHARACTER SET utf8mb4`);
     }
     const grants = grantsFor(await dialectOf(connection));
-    for (const account of Object.keys(accountNames) as AccountName[]) {
+    for (const account of accounts) {
       await giveAccount(connection, accountNames[account], passwords[account], grants[account]);
     }
     const as = (account: AccountName, schema: string): string => {
@@ -44,7 +41,13 @@ export async function createDatabases(
       catalogUrl: as('catalog', schemas.catalog),
       relayUrl: as('relay', schemas.shop),
       catalogRelayUrl: as('catalogRelay', schemas.catalog),
-      mover: { shopUrl: as('mover', schemas.shop), catalogUrl: as('mover', schemas.catalog) },
+      inventoryUrl: as('inventory', schemas.inventory),
+      inventoryRelayUrl: as('inventoryRelay', schemas.inventory),
+      mover: {
+        shopUrl: as('mover', schemas.shop),
+        catalogUrl: as('mover', schemas.catalog),
+        inventoryUrl: as('mover', schemas.inventory),
+      },
     };
   } finally {
     await connection.end();

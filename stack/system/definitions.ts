@@ -16,7 +16,7 @@ export type ProcessDefinition = {
   readyUrl: string;
 };
 
-export type ProcessKind = 'payment-provider' | 'monolith' | 'relay' | 'applier' | 'catalog' | 'proxy';
+export type ProcessKind = 'payment-provider' | 'monolith' | 'relay' | 'applier' | 'catalog' | 'inventory' | 'proxy';
 
 /** The databases as each process reaches them, each by an account of its own. */
 export type SystemDatabases = {
@@ -26,8 +26,10 @@ export type SystemDatabases = {
   relayUrl: string;
   /** Likewise, the catalogue's. */
   catalogRelayUrl: string;
-  /** The data mover's account on both: the only one that may see more than one database. */
-  mover: { shopUrl: string; catalogUrl: string };
+  inventoryUrl: string;
+  inventoryRelayUrl: string;
+  /** The data mover's account on all: the only one that may see more than one database. */
+  mover: { shopUrl: string; catalogUrl: string; inventoryUrl: string };
 };
 
 export type SystemSecrets = {
@@ -53,6 +55,8 @@ export type SystemPlan = {
   catalogRelays: number;
   /** Appliers of the catalogue, each for both directions. */
   appliers: number;
+  /** Instances of the inventory, with one relay and one applier; 0: there is no such service. */
+  inventoryInstances: number;
   slicesFolder: string;
   /** Folder in which a process may keep what must outlive it. */
   dataFolder(process: string): string;
@@ -60,11 +64,14 @@ export type SystemPlan = {
   env?: Record<string, Record<string, string>>;
 };
 
-type Counts = Pick<SystemPlan, 'proxies' | 'catalogInstances' | 'relays' | 'catalogRelays' | 'appliers'>;
+type Counts = Pick<
+  SystemPlan,
+  'proxies' | 'catalogInstances' | 'relays' | 'catalogRelays' | 'appliers' | 'inventoryInstances'
+>;
 
 /** Every port that the system needs, and the one that is taken for it when people start it and it is free. */
 export function portNames(counts: Counts): Record<string, number> {
-  const { proxies, catalogInstances, relays, catalogRelays, appliers } = counts;
+  const { proxies, catalogInstances, relays, catalogRelays, appliers, inventoryInstances } = counts;
   const names: Record<string, number> = { 'payment-provider': 3900, monolith: 3000 };
   for (let n = 1; n <= relays; n++) names[`relay-${n}`] = 3950 + n;
   for (let n = 1; n <= catalogRelays; n++) names[`relay-catalog-${n}`] = 3970 + n;
@@ -72,6 +79,14 @@ export function portNames(counts: Counts): Record<string, number> {
   for (let n = 1; n <= catalogInstances; n++) {
     names[`catalog-${n}`] = 3100 + n;
     names[`catalog-${n}-grpc`] = 3200 + n;
+  }
+  for (let n = 1; n <= inventoryInstances; n++) {
+    names[`inventory-${n}`] = 3120 + n;
+    names[`inventory-${n}-grpc`] = 3220 + n;
+  }
+  if (inventoryInstances > 0) {
+    names['relay-inventory-1'] = 3981;
+    names['applier-inventory-1'] = 3986;
   }
   for (let n = 1; n <= proxies; n++) {
     names[`proxy-${n}`] = 8078 + 2 * n;
@@ -121,6 +136,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
       PUBLIC_URL: at('monolith'),
       STRANGLER_FLAGS: flags,
       DATA_DIRECTORY: plan.dataFolder('monolith'),
+      ...(plan.inventoryInstances > 0 ? { INVENTORY_GRPC: 'consul' } : {}),
     },
     url: at('monolith'),
     readyUrl: ready(at('monolith')),
@@ -143,9 +159,10 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
   const relays = [
     ...numbered(plan.relays).map((n) => relay(`relay-${n}`, databases.relayUrl)),
     ...numbered(plan.catalogRelays).map((n) => relay(`relay-catalog-${n}`, databases.catalogRelayUrl)),
+    ...(plan.inventoryInstances > 0 ? [relay('relay-inventory-1', databases.inventoryRelayUrl)] : []),
   ];
-  const appliers = numbered(plan.appliers).map((n): ProcessDefinition => {
-    const name = `applier-catalog-${n}`;
+  const applier = (slice: string, targetUrl: string, n: number): ProcessDefinition => {
+    const name = `applier-${slice}-${n}`;
     return {
       name,
       kind: 'applier',
@@ -153,10 +170,10 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
       env: {
         ...common(name),
         SERVICE_ID: name,
-        SLICE: 'catalog',
+        SLICE: slice,
         STRANGLER_SLICES: plan.slicesFolder,
         STRANGLER_SOURCE: databases.mover.shopUrl,
-        STRANGLER_TARGET: databases.mover.catalogUrl,
+        STRANGLER_TARGET: targetUrl,
         STRANGLER_FLAGS: flags,
         RABBITMQ_URL: plan.rabbitmqUrl,
         DATA_DIRECTORY: plan.dataFolder(name),
@@ -164,7 +181,11 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
       url: at(name),
       readyUrl: ready(at(name)),
     };
-  });
+  };
+  const appliers = [
+    ...numbered(plan.appliers).map((n) => applier('catalog', databases.mover.catalogUrl, n)),
+    ...(plan.inventoryInstances > 0 ? [applier('inventory', databases.mover.inventoryUrl, 1)] : []),
+  ];
   const catalogs = numbered(plan.catalogInstances).map((n): ProcessDefinition => {
     const name = `catalog-${n}`;
     return {
@@ -181,6 +202,27 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
         CONSUL_URL: stack.consulUrl,
         JWKS_URL: `${at('monolith')}/.well-known/jwks.json`,
         ACCOUNTS_URL: at('monolith'),
+        STRANGLER_FLAGS: flags,
+        DATA_DIRECTORY: plan.dataFolder(name),
+      },
+      url: at(name),
+      readyUrl: ready(at(name)),
+    };
+  });
+  const inventories = numbered(plan.inventoryInstances).map((n): ProcessDefinition => {
+    const name = `inventory-${n}`;
+    return {
+      name,
+      kind: 'inventory',
+      entry: 'extracted/inventory/main.ts',
+      env: {
+        ...common(name),
+        SERVICE_ID: name,
+        GRPC_PORT: String(ports[`${name}-grpc`]),
+        DATABASE_URL: databases.inventoryUrl,
+        RABBITMQ_URL: plan.rabbitmqUrl,
+        CONSUL_URL: stack.consulUrl,
+        JWKS_URL: `${at('monolith')}/.well-known/jwks.json`,
         STRANGLER_FLAGS: flags,
         DATA_DIRECTORY: plan.dataFolder(name),
       },
@@ -213,7 +255,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
       readyUrl: ready(at(`${name}-admin`)),
     };
   });
-  return [provider, monolith, ...relays, ...appliers, ...catalogs, ...proxies].map((definition) => ({
+  return [provider, monolith, ...relays, ...appliers, ...catalogs, ...inventories, ...proxies].map((definition) => ({
     ...definition,
     env: { ...definition.env, ...plan.env?.[definition.kind], ...plan.env?.[definition.name] },
   }));

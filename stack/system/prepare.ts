@@ -9,6 +9,8 @@ import { pinnedNode } from './process-handle.ts';
 
 export type Preparation = {
   databases: SystemDatabases;
+  /** Those whose schema is brought up to date. */
+  services: readonly ('catalog' | 'inventory')[];
   seedSize: number;
   say: (line: string) => void;
   /** What the programs print. */
@@ -20,18 +22,23 @@ const STEP_TIMEOUT_MS = 600_000;
 /** The seed's exit code for a database that holds a shop already. */
 const SHOP_NOT_EMPTY = 3;
 
-/** Brings both schemas up to date, and fills the shop where it is empty. */
+/** Brings the schemas up to date, and fills the shop where it is empty. */
 export async function prepareData(preparation: Preparation): Promise<void> {
-  const { shopUrl, catalogUrl } = preparation.databases;
+  const { databases, services } = preparation;
+  const urls = { catalog: databases.catalogUrl, inventory: databases.inventoryUrl };
   await Promise.all([
-    step(preparation, 'monolith/migrate.ts', ['up'], { DATABASE_URL: shopUrl }),
-    step(preparation, 'extracted/catalog/migrate.ts', ['up'], { DATABASE_URL: catalogUrl }),
+    step(preparation, 'monolith/migrate.ts', ['up'], { DATABASE_URL: databases.shopUrl }),
+    ...services.map((service) =>
+      step(preparation, `extracted/${service}/migrate.ts`, ['up'], { DATABASE_URL: urls[service] }),
+    ),
   ]);
   if (preparation.seedSize > 0) await fillShop(preparation);
 }
 
 /** Fills a shop that is empty. */
-export async function fillShop(preparation: Omit<Preparation, 'databases'> & { databases: { shopUrl: string } }) {
+export async function fillShop(
+  preparation: Omit<Preparation, 'databases' | 'services'> & { databases: { shopUrl: string } },
+) {
   const { databases, seedSize, say } = preparation;
   const begun = performance.now();
   const seeded = await step(

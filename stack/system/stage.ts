@@ -25,7 +25,10 @@ export const operatorVariables = [
   'RABBITMQ_URL',
   'REDIS_URL',
 ] as const;
-export type OperatorEnvironment = Record<(typeof operatorVariables)[number], string>;
+export type OperatorEnvironment = Record<(typeof operatorVariables)[number], string> & {
+  /** Of the inventory, where there is one. */
+  STRANGLER_TARGET_INVENTORY?: string;
+};
 
 const ADVANCE_TIMEOUT_MS = 600_000;
 /** How long a gate may stay shut at the start: appliers take a moment to come to their queues. */

@@ -50,6 +50,8 @@ export type SystemOptions = {
   catalogRelays?: number;
   /** Of the catalogue. Default 2. */
   appliers?: number;
+  /** With one relay and one applier. Default 0: the stock is the monolith's, and nobody else knows of it. */
+  inventoryInstances?: number;
   /** What the catalogue is brought to when it is not there yet. Default `shadow`: its data is kept in step. */
   stage?: StartStage;
   /** Products to make up when the shop is empty; the other tables follow from it. Default 200; 0: no seed at all. */
@@ -128,6 +130,7 @@ async function startLocked(options: SystemOptions): Promise<System> {
   if (fresh) await forgetState(stack);
   await prepareData({
     databases,
+    services: ['catalog', ...((options.inventoryInstances ?? 0) > 0 ? (['inventory'] as const) : [])],
     seedSize: options.seedSize ?? 200,
     say,
     logFile: join(folder, 'prepare.log'),
@@ -236,6 +239,7 @@ export function operatorEnvironment(
   return {
     STRANGLER_SOURCE: databases.mover.shopUrl,
     STRANGLER_TARGET: databases.mover.catalogUrl,
+    STRANGLER_TARGET_INVENTORY: databases.mover.inventoryUrl,
     STRANGLER_SLICES: slicesFolder,
     STRANGLER_FLAGS: flagStore,
     RABBITMQ_URL: rabbitmqUrl,
@@ -251,7 +255,7 @@ async function inOrder<P extends { kind: string }>(
   processes: readonly P[],
   end: (process: P) => Promise<unknown>,
 ): Promise<void> {
-  for (const kinds of [['proxy'], ['catalog', 'monolith'], ['applier'], ['relay'], ['payment-provider']]) {
+  for (const kinds of [['proxy'], ['catalog', 'inventory', 'monolith'], ['applier'], ['relay'], ['payment-provider']]) {
     await Promise.all(processes.filter(({ kind }) => kinds.includes(kind)).map(end));
   }
 }
@@ -267,6 +271,7 @@ async function makePlan(
     relays: options.relays ?? 2,
     catalogRelays: options.catalogRelays ?? 1,
     appliers: options.appliers ?? 2,
+    inventoryInstances: options.inventoryInstances ?? 0,
   };
   const ports: Record<string, number> = {};
   const reserved = recordedPorts(stackHome());
