@@ -21,7 +21,6 @@ const adjustmentBody = z.strictObject({
 });
 const listQuery = z.strictObject(pageParameters);
 
-/** The shop's routes, in its order: it shows in the answer to OPTIONS. */
 export function addStockRoutes(
   routes: Router,
   { auth, reader, adjustments }: { auth: Auth; reader: StockReader; adjustments: Adjustments },
