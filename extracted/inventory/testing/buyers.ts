@@ -11,8 +11,8 @@ export type BuyersOptions = {
   productIds: readonly number[];
   /** From 0 up to 1, as Math.random. */
   random(): number;
-  /** How long reservations are held. */
-  ttlMs: number;
+  /** How long a reservation is held that its buyer means to confirm or release, and one that is left or hurried. */
+  ttlMs: { patient: number; hurried: number };
   /** Called when a reservation was answered. */
   onReserved?(): void;
 };
@@ -41,19 +41,21 @@ async function buy(options: BuyersOptions, buyer: number, told: Told): Promise<v
   };
   for (let round = 0; round < rounds; round += 1) {
     const reservation_id = `${run}.${buyer}.${round}`;
+    const fate = fateOf(random());
+    const ttl_ms = fate === 'leave' || random() < 0.1 ? ttlMs.hurried : ttlMs.patient;
     try {
       const cause = { account_id: buyer + 1 };
-      const outcome = await call('Reserve', { reservation_id, lines: linesOf(options), ttl_ms: ttlMs, cause });
+      const outcome = await call('Reserve', { reservation_id, lines: linesOf(options), ttl_ms, cause });
       if (outcome === 'SHORT') {
         told.short += 1;
         continue;
       }
       told.outcomes.set(reservation_id, outcome);
       onReserved?.();
-      const fate = random();
-      if (fate < 0.5) told.outcomes.set(reservation_id, await call('Confirm', { reservation_id }));
-      else if (fate < 0.8)
+      if (fate === 'confirm') told.outcomes.set(reservation_id, await call('Confirm', { reservation_id }));
+      if (fate === 'release') {
         told.outcomes.set(reservation_id, await call('Release', { reservation_id, reason: 'changed_mind' }));
+      }
     } catch (error) {
       if (!(error instanceof GrpcCallError)) throw error;
       // What was asked for last may have been done.
@@ -61,6 +63,11 @@ async function buy(options: BuyersOptions, buyer: number, told: Told): Promise<v
       told.unknown.add(reservation_id);
     }
   }
+}
+
+function fateOf(chance: number): 'confirm' | 'release' | 'leave' {
+  if (chance < 0.5) return 'confirm';
+  return chance < 0.8 ? 'release' : 'leave';
 }
 
 function linesOf({ productIds, random }: BuyersOptions): { product_id: number; quantity: number }[] {
