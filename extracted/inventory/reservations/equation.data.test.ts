@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { pause } from '@strangler/platform/backoff.ts';
 import { type BalancedGrpcClient, createBalancedGrpcClient } from '@strangler/platform/grpc/balanced-client.ts';
+import { GrpcCallError } from '@strangler/platform/grpc/errors.ts';
 import { fixedGrpcInstances } from '@strangler/platform/grpc/instances.ts';
 import { eventually } from '@strangler/platform/testing/eventually.ts';
 import type { RowDataPacket } from 'mysql2/promise';
@@ -19,14 +20,17 @@ let inventory: TestInventory;
 let other: InventoryProcess;
 let client: BalancedGrpcClient;
 let admin: string;
+/** As Consul would tell it. */
+const addresses: string[] = [];
 
 beforeAll(async () => {
   const sweeping = { SWEEP_EVERY: '100ms', DATABASE_QUEUE_MAX: '5000' };
   inventory = await startTestInventory('equation', sweeping);
   admin = await inventory.issuer.token(1, 'admin');
   other = await startInventoryProcess({ ...environment(inventory.database.url, inventory.issuer.url), ...sweeping });
+  addresses.push(inventory.grpc.address, other.address);
   client = createBalancedGrpcClient({
-    instances: fixedGrpcInstances([inventory.grpc.address, other.address]),
+    instances: fixedGrpcInstances(addresses),
     protoPath: inventoryProtoPath,
     packageName: inventoryPackageName,
     serviceName: 'Inventory',
@@ -48,6 +52,18 @@ async function statesOf(run: string): Promise<Map<string, string>> {
   return new Map(rows.map(({ id, state }) => [id, String(state).toUpperCase()]));
 }
 
+/** Repeats a call for as long as the service is too busy for it: every call may be repeated. */
+async function surely(method: string, request: object): Promise<string> {
+  for (;;) {
+    try {
+      return (await client.call<{ outcome: string }>(method, request, { idempotent: true })).outcome;
+    } catch (error) {
+      if (!(error instanceof GrpcCallError) || error.statusName !== 'UNAVAILABLE') throw error;
+      await pause(100);
+    }
+  }
+}
+
 async function nothingHeld(): Promise<void> {
   const held = async () => (await readStock(inventory.db)).reduce((sum, { reserved }) => sum + reserved, 0);
   await eventually(async () => expect(await held()).toBe(0), { withinMs: 60_000 });
@@ -64,7 +80,7 @@ describe('available, reserved and sold', () => {
       let looked = 0;
       for (; !buying.over; looked += 1) {
         expect(faultsOf(await readStock(inventory.db))).toEqual([]);
-        await pause(20);
+        await pause(100);
       }
       return looked;
     })();
@@ -78,6 +94,7 @@ describe('available, reserved and sold', () => {
         });
         // 503: too busy just now, and nothing was done.
         expect([201, 409, 503]).toContain(status);
+        await pause(50);
       }
     })();
     const told: Told = await letThemBuy({
@@ -93,6 +110,7 @@ describe('available, reserved and sold', () => {
     await adjusting;
     expect(await watching).toBeGreaterThan(3);
     expect(await other.exited).toBe('SIGKILL');
+    addresses.pop();
     // A balanced client repeats at the other instance what the killed one did not answer.
     expect(told.outcomes.size).toBeGreaterThan(buyers);
 
@@ -114,9 +132,8 @@ describe('available, reserved and sold', () => {
           const reservation_id = `last.${product_id}.${n}`;
           const lines = [{ product_id, quantity: 1 }];
           const reserve = { reservation_id, lines, ttl_ms: 60_000 };
-          const { outcome } = await client.call<{ outcome: string }>('Reserve', reserve, { idempotent: true });
-          if (outcome === 'SHORT') return undefined;
-          await client.call('Confirm', { reservation_id }, { idempotent: true });
+          if ((await surely('Reserve', reserve)) === 'SHORT') return undefined;
+          await surely('Confirm', { reservation_id });
           return product_id;
         }),
       ),
