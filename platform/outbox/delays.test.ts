@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { type DelayLadder, defaultDelaysMs, delayFor } from './delays.ts';
+import { type ConsumerSpec, declarations } from './topology.ts';
 
 const ladder = fc
   .uniqueArray(fc.integer({ min: 1, max: 1_000_000 }), { minLength: 1, maxLength: 8 })
@@ -27,4 +28,15 @@ test('a message for in half an hour takes fewer than twenty turns', () => {
   let [leftMs, turns] = [1_800_000, 0];
   for (; leftMs > 0; turns += 1) leftMs -= delayFor(leftMs, defaultDelaysMs);
   expect(turns).toBeLessThan(20);
+});
+
+test('queues of later are declared beside the others, each with its wait, and only where there is no order', () => {
+  const consumer: ConsumerSpec = { name: 'due', patterns: ['#'], order: 'none', delaysMs: [100, 400] };
+  const queues = declarations({ exchange: 'outbox', consumers: [consumer] }).flatMap((declared) =>
+    declared.kind === 'queue' ? [[declared.name, declared.arguments['x-message-ttl']]] : [],
+  );
+  expect(queues).toContainEqual(['due.delay.100', 100]);
+  expect(queues).toContainEqual(['due.delay.400', 400]);
+  const ordered = () => declarations({ exchange: 'outbox', consumers: [{ ...consumer, order: 'by key' }] });
+  expect(ordered).toThrow(/expected delays only without order/);
 });
