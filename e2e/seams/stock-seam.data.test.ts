@@ -1,0 +1,158 @@
+import { readFileSync } from 'node:fs';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { inventoryProtoPath } from '@strangler/inventory/grpc/server.ts';
+import { installFence, setFence } from '@strangler/inventory/testing/fence.ts';
+import type { TestAccount } from '@strangler/monolith/testing/shop.ts';
+import { eventually } from '@strangler/platform/testing/eventually.ts';
+import { type StockSides, startStockSides } from './stock.fixture.ts';
+
+let sides: StockSides;
+beforeAll(async () => {
+  sides = await startStockSides('stock');
+});
+afterAll(() => sides?.stop());
+afterEach(() => sides.provider.control({}));
+
+async function buyerOf(quantities: Record<number, number>): Promise<TestAccount> {
+  const buyer = await sides.shop.account('customer');
+  await sides.commerce.fill(buyer, quantities);
+  return buyer;
+}
+const openErrands = () => sides.shop.deps.models.StockErrand.count({ where: { done_at: null } });
+const nothingOpen = () => eventually(async () => expect(await openErrands()).toBe(0));
+
+test('the shop has the service’s proto, to the letter', () => {
+  const own = new URL('../../monolith/modules/inventory/owner/inventory.proto', import.meta.url);
+  expect(readFileSync(own, 'utf8')).toBe(readFileSync(inventoryProtoPath, 'utf8'));
+});
+
+describe('while the stock is the shop’s', () => {
+  test('it is taken in the sale’s own transaction, and what is given back comes after the cancelling', async () => {
+    const productId = await sides.product(5);
+    const buyer = await buyerOf({ [productId]: 2 });
+    const { status, body } = await sides.commerce.checkOut(buyer);
+    expect(status).toBe(201);
+    expect(await sides.commerce.available(productId)).toBe(3);
+    expect(await sides.availableAtService(productId)).toBe(5);
+    expect((await buyer.client.post(`/api/orders/${body.order.id}/cancel`)).status).toBe(200);
+    await nothingOpen();
+    expect(await sides.commerce.available(productId)).toBe(5);
+    await sides.commerce.balance(productId);
+  });
+});
+
+describe('once the stock is the service’s', () => {
+  beforeAll(() => sides.own('service'));
+
+  test('a sale reserves it and confirms it: the order is paid, and the shop’s own level is not touched', async () => {
+    const productId = await sides.product(5);
+    const { status, body } = await sides.commerce.checkOut(await buyerOf({ [productId]: 2 }));
+    expect(status).toBe(201);
+    expect(await sides.availableAtService(productId)).toBe(3);
+    expect(await sides.commerce.available(productId)).toBe(5);
+    expect(await sides.stateOf(body.order.id)).toBe('confirmed');
+    await nothingOpen();
+  });
+
+  test('what is short is refused as before: nothing is sold, nothing is held', async () => {
+    const [few, plenty] = [await sides.product(1), await sides.product(9)];
+    const buyer = await buyerOf({ [few]: 2, [plenty]: 1 });
+    const answer = await sides.commerce.checkOut(buyer);
+    expect(answer).toMatchObject({
+      status: 409,
+      body: { title: 'Not enough stock', shortages: [{ product_id: few, wanted: 2, available: 1 }] },
+    });
+    expect([await sides.availableAtService(few), await sides.availableAtService(plenty)]).toEqual([1, 9]);
+    expect(await sides.shop.deps.models.Order.count({ where: { account_id: buyer.id } })).toBe(0);
+  });
+
+  test('a declined card, and a customer who cancels, give it back', async () => {
+    const productId = await sides.product(5);
+    const declined = await sides.commerce.checkOut(await buyerOf({ [productId]: 2 }), { cardToken: 'tok_declined' });
+    expect(declined.status).toBe(402);
+    await nothingOpen();
+    expect(await sides.availableAtService(productId)).toBe(5);
+    const buyer = await buyerOf({ [productId]: 3 });
+    const { body } = await sides.commerce.checkOut(buyer);
+    expect(await sides.availableAtService(productId)).toBe(2);
+    await buyer.client.post(`/api/orders/${body.order.id}/cancel`);
+    await nothingOpen();
+    expect(await sides.availableAtService(productId)).toBe(5);
+    expect(await sides.stateOf(body.order.id)).toBe('returned');
+  });
+
+  test('of many who want the last ones, as many get one as there are', async () => {
+    const productId = await sides.product(4);
+    const buyers = await Promise.all(Array.from({ length: 12 }, () => buyerOf({ [productId]: 1 })));
+    const answers = await Promise.all(buyers.map((buyer) => sides.commerce.checkOut(buyer)));
+    expect(answers.map(({ status }) => status).sort()).toEqual([...Array(4).fill(201), ...Array(8).fill(409)]);
+    expect(await sides.availableAtService(productId)).toBe(0);
+  });
+
+  test('an order that was sold by the shop gives it back to the service', async () => {
+    await sides.own('monolith');
+    const productId = await sides.product(5);
+    const buyer = await buyerOf({ [productId]: 2 });
+    const { body } = await sides.commerce.checkOut(buyer);
+    // As the pipe does it.
+    await sides.service.query('UPDATE stock_levels SET available = 3, version = 2 WHERE product_id = ?', [productId]);
+    await sides.own('service');
+    await buyer.client.post(`/api/orders/${body.order.id}/cancel`);
+    await nothingOpen();
+    expect(await sides.availableAtService(productId)).toBe(5);
+  });
+
+  test('and cannot be reached, nothing is sold; what was to be given back is, when it can be', async () => {
+    const productId = await sides.product(5);
+    const cancelling = await buyerOf({ [productId]: 1 });
+    const { body } = await sides.commerce.checkOut(cancelling);
+    const buyer = await buyerOf({ [productId]: 1 });
+    await sides.line.refuse();
+    expect((await sides.commerce.checkOut(buyer)).status).toBe(503);
+    expect((await cancelling.client.post(`/api/orders/${body.order.id}/cancel`)).status).toBe(200);
+    await eventually(async () => expect(await openErrands()).toBe(1));
+    await sides.line.pass();
+    await nothingOpen();
+    expect(await sides.availableAtService(productId)).toBe(5);
+    expect((await sides.commerce.checkOut(buyer)).status).toBe(201);
+  });
+
+  test('an order whose reservation had expired before it was confirmed is given other stock, while there is some', async () => {
+    const productId = await sides.product(5);
+    const buyer = await buyerOf({ [productId]: 2 });
+    const { body } = await sides.commerce.checkOut(buyer);
+    // As if the confirmation had never come, and the time was over.
+    await sides.service.query(
+      "UPDATE reservations SET state = 'held', order_id = NULL, expires_at = NOW() - INTERVAL 1 DAY WHERE order_id = ?",
+      [body.order.id],
+    );
+    await sides.shop.deps.models.StockErrand.update({ done_at: null }, { where: { order_id: body.order.id } });
+    await nothingOpen();
+    expect(await sides.stateOf(body.order.id)).toBe('confirmed');
+    expect(await sides.availableAtService(productId)).toBe(3);
+  });
+});
+
+test('a sale that meets the shop’s closed fence waits for the flip, and is made at the service, once', async () => {
+  await sides.own('monolith');
+  await installFence(sides.monolith);
+  const productId = await sides.product(5);
+  const buyer = await buyerOf({ [productId]: 2 });
+  await setFence(sides.monolith, 'closed');
+  let answered = false;
+  const selling = sides.commerce.checkOut(buyer).finally(() => {
+    answered = true;
+  });
+  await sides.shop.client.get('/health/ready');
+  expect(answered).toBe(false);
+  await sides.own('service');
+  const { status, body } = await selling;
+  expect(status).toBe(201);
+  expect(await sides.stateOf(body.order.id)).toBe('confirmed');
+  expect([await sides.availableAtService(productId), await sides.commerce.available(productId)]).toEqual([3, 5]);
+  const admin = await sides.shop.account('admin');
+  await sides.own('monolith');
+  const stray = admin.client.post(`/api/inventory/${productId}/adjustments`, { delta: 1, reason: 'r' });
+  await setFence(sides.monolith, 'open');
+  expect((await stray).status).toBe(201);
+});
