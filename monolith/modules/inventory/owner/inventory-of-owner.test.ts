@@ -6,7 +6,7 @@ import type { Sequelize, Transaction } from 'sequelize';
 import type { LocalInventory, StockLine, TakeStock } from '../inventory.ts';
 import { InventoryOfOwner } from './inventory-of-owner.ts';
 import type { StockClient } from './stock-client.ts';
-import type { NewErrand, StockErrands } from './stock-errands.ts';
+import { type NewErrand, reservationAgain, type StockErrands } from './stock-errands.ts';
 
 const line = (productId: number, quantity: number): StockLine => ({ productId, quantity });
 const cause = { orderId: 7, accountId: 8 };
@@ -82,4 +82,9 @@ describe('a sale whose stock is the service’s', () => {
     expect(await sell(async () => 'refused elsewhere')).toBe('refused elsewhere');
     expect(did).toEqual([]);
   });
+});
+
+test('a reservation that is made again has an id of its own, each time', () => {
+  expect(reservationAgain('run.3.1')).toBe('run.3.1.again-1');
+  expect(reservationAgain(reservationAgain('run.3.1'))).toBe('run.3.1.again-2');
 });

@@ -60,7 +60,9 @@ export class StockErrands {
       help: 'Orders whose stock the inventory has not been told of yet.',
       registers: [metrics],
       async collect() {
-        this.set(await models.StockErrand.count({ where: { done_at: null } }));
+        // While the database is away the figure is the last one that was known.
+        const open = await models.StockErrand.count({ where: { done_at: null } }).catch(() => undefined);
+        if (open !== undefined) this.set(open);
       },
     });
   }
@@ -134,23 +136,28 @@ export class StockErrands {
       remote: async (epoch) => {
         const state = await client.confirm(id, { id: orderId, epoch });
         if (state === 'CONFIRMED' || state === 'RETURNED') return this.#done(errand);
-        const again = `${id}.again`;
-        const lines = linesOf(errand);
-        const reserved = await client.reserve(
-          { id: again, lines, ttlMs: reservationTtlMs, accountId: errand.account_id },
-          epoch,
-        );
-        if (reserved.kind === 'RESERVED' || reserved.kind === 'CONFIRMED') {
-          await errand.update({ reservation_id: again });
-          return this.#confirm(errand);
-        }
+        // Its time was over before anybody could confirm it.
+        if (await this.#reserveAgain(errand, id, epoch)) return this.#confirm(errand);
         this.#lost.inc();
         log.error(
-          { orderId, reservation: id, found: reserved },
-          'the stock of an order was sold to others; cancel the order',
+          { orderId, reservation: id },
+          'the stock of an order was sold to others; cancel the order, or add stock',
         );
       },
     });
+  }
+
+  /** Gives an order another reservation of the same lines; false, with nothing kept, where there is no stock for it. */
+  async #reserveAgain(errand: StockErrand, id: string, epoch: number): Promise<boolean> {
+    const request = { lines: linesOf(errand), ttlMs: reservationTtlMs, accountId: errand.account_id };
+    for (let again = reservationAgain(id); ; again = reservationAgain(again)) {
+      const { kind } = await this.#parts.client.reserve({ ...request, id: again }, epoch);
+      if (kind === 'short') return false;
+      // An earlier run of this errand may have made it, and died before it could say so.
+      if (kind !== 'RESERVED' && kind !== 'CONFIRMED') continue;
+      await errand.update({ reservation_id: again });
+      return true;
+    }
   }
 
   async #giveBack(errand: StockErrand, reservationId: string | null): Promise<void> {
@@ -176,6 +183,12 @@ export class StockErrands {
   async #done(errand: StockErrand, transaction?: Transaction): Promise<void> {
     await errand.update({ done_at: this.#parts.clock.now() }, transaction === undefined ? {} : { transaction });
   }
+}
+
+/** `a` → `a.again-1` → `a.again-2`. */
+export function reservationAgain(id: string): string {
+  const [, first = id, number = '0'] = /^(.*)\.again-(\d+)$/.exec(id) ?? [];
+  return `${first}.again-${Number(number) + 1}`;
 }
 
 function linesOf({ stock_lines }: StockErrand): StockLine[] {
