@@ -4,6 +4,7 @@ import { inventoryProtoPath } from '@strangler/inventory/grpc/server.ts';
 import { installFence, setFence } from '@strangler/inventory/testing/fence.ts';
 import type { TestAccount } from '@strangler/monolith/testing/shop.ts';
 import { eventually } from '@strangler/platform/testing/eventually.ts';
+import { Op } from 'sequelize';
 import { type StockSides, startStockSides } from './stock.fixture.ts';
 
 let sides: StockSides;
@@ -165,4 +166,31 @@ test('a sale that meets the shop’s closed fence waits for the flip, and is mad
   const stray = admin.client.post(`/api/inventory/${productId}/adjustments`, { delta: 1, reason: 'r' });
   await setFence(sides.monolith, 'open');
   expect((await stray).status).toBe(201);
+});
+
+test('what the service was asked to put back is put back once, wherever the ownership has gone since', async () => {
+  await installFence(sides.service);
+  await sides.own('service');
+  const { StockErrand } = sides.shop.deps.models;
+  const [doneThere, notDone] = [await sides.product(5), await sides.product(5)];
+  const orders: number[] = [];
+  for (const productId of [doneThere, notDone]) {
+    const buyer = await buyerOf({ [productId]: 2 });
+    orders.push((await sides.commerce.checkOut(buyer)).body.order.id);
+    if (productId === notDone) await setFence(sides.service, 'closed');
+    await buyer.client.post(`/api/orders/${orders.at(-1)}/cancel`);
+    if (productId === doneThere) await nothingOpen();
+  }
+  await eventually(async () =>
+    expect(await StockErrand.count({ where: { sent_at: { [Op.ne]: null }, done_at: null } })).toBe(1),
+  );
+  // As if the shop had died before it could note what the service has done.
+  await StockErrand.update({ done_at: null }, { where: { order_id: orders[0] ?? 0, kind: 'give_back' } });
+  await sides.own('monolith');
+  // What the pipe has brought back, of what the service had done.
+  const piped = 'UPDATE stock_levels SET available = ?, version = version + 1 WHERE product_id = ?';
+  await sides.monolith.query(piped, [5, doneThere]);
+  await sides.monolith.query(piped, [3, notDone]);
+  await nothingOpen();
+  expect([await sides.commerce.available(doneThere), await sides.commerce.available(notDone)]).toEqual([5, 5]);
 });

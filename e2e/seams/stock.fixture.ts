@@ -52,6 +52,7 @@ export async function startStockSides(label: string): Promise<StockSides> {
       DATABASE_URL: database.url,
       STRANGLER_FLAGS: flags.address,
       SWEEP_EVERY: '10m',
+      FENCE_WAIT: '200ms',
     });
     const inventory = await startInventory({ config, log });
     closers.push(() => inventory.lifecycle.stop('end of test'));

@@ -10,6 +10,7 @@ export async function up({ context: { sequelize } }: MigrationArguments): Promis
       account_id BIGINT UNSIGNED NULL,
       stock_lines TEXT NOT NULL,
       created_at DATETIME(3) NOT NULL,
+      sent_at DATETIME(3) NULL,
       done_at DATETIME(3) NULL,
       PRIMARY KEY (id),
       UNIQUE KEY stock_errands_of_order (order_id, kind),

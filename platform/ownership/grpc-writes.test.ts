@@ -1,8 +1,8 @@
 import { Metadata, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { GrpcCallError, type GrpcError } from '../grpc/errors.ts';
+import { GrpcCallError, GrpcError } from '../grpc/errors.ts';
 import { problems } from '../http/problem.ts';
-import { asStaleEpochAnswer, writeUnderEpoch } from './grpc-writes.ts';
+import { asStaleEpochAnswer, wasFenced, writeUnderEpoch } from './grpc-writes.ts';
 import { startTestFlags, type TestFlags } from './ownership.fixture.ts';
 import { StaleEpochAnswer } from './through-seam.ts';
 import { FencedWrite } from './within-fence.ts';
@@ -23,6 +23,12 @@ const under = (epoch?: string) => {
 const never = async (): Promise<never> => {
   throw new Error('not expected to be run');
 };
+/** As its caller sees it. */
+const seenBy = (failure: GrpcError | undefined) =>
+  new GrpcCallError(
+    { method: 'm', address: 'a', attempts: 1 },
+    { code: failure?.code ?? status.UNKNOWN, details: '', metadata: failure?.metadata ?? new Metadata() },
+  );
 const failureOf = (writing: Promise<unknown>) =>
   writing.then(
     () => undefined,
@@ -39,11 +45,7 @@ describe('a write that came by gRPC', () => {
   test('under an epoch that is over is ABORTED with nothing done, and its caller knows it for that', async () => {
     const failure = await failureOf(writeUnderEpoch(never, under('2')));
     expect(failure).toMatchObject({ code: status.ABORTED });
-    const seen = new GrpcCallError(
-      { method: 'm', address: 'a', attempts: 1 },
-      { code: status.ABORTED, details: '', metadata: failure?.metadata ?? new Metadata() },
-    );
-    expect(asStaleEpochAnswer(2, seen)).toEqual(new StaleEpochAnswer(2, 3));
+    expect(asStaleEpochAnswer(2, seenBy(failure))).toEqual(new StaleEpochAnswer(2, 3));
   });
 
   test('with an epoch that is none is INVALID_ARGUMENT', async () => {
@@ -54,17 +56,17 @@ describe('a write that came by gRPC', () => {
   test('that the fence held up is UNAVAILABLE, or ABORTED where its epoch was over meanwhile', async () => {
     const held = new FencedWrite({ slice: 'catalog', epoch: 4, owner: 'monolith' }, flags.owner.now(), undefined);
     const fenced = () => Promise.reject(held);
-    expect(await failureOf(writeUnderEpoch(fenced, under()))).toMatchObject({ code: status.UNAVAILABLE });
+    const refused = await failureOf(writeUnderEpoch(fenced, under()));
+    expect(refused).toMatchObject({ code: status.UNAVAILABLE });
+    expect(wasFenced(seenBy(refused))).toBe(true);
+    expect(wasFenced(seenBy(new GrpcError('UNAVAILABLE', 'away')))).toBe(false);
     expect(await failureOf(writeUnderEpoch(fenced, under('3')))).toMatchObject({ code: status.ABORTED });
   });
 
   test('passes on what else is thrown', async () => {
     const failure = await failureOf(writeUnderEpoch(() => Promise.reject(problems.notFound('no')), under('3')));
     expect(failure).toMatchObject({ status: 404 });
-    const other = new GrpcCallError(
-      { method: 'm', address: 'a', attempts: 1 },
-      { code: status.ABORTED, details: '', metadata: new Metadata() },
-    );
+    const other = seenBy(new GrpcError('ABORTED', ''));
     expect(asStaleEpochAnswer(3, other)).toBe(other);
   });
 });

@@ -31,6 +31,8 @@ export type StockErrandRow = {
   /** JSON. */
   stock_lines: string;
   created_at: Date;
+  /** When the service was asked first; it may have done it, whatever is known here. */
+  sent_at: Date | null;
   done_at: Date | null;
 };
 
@@ -78,6 +80,7 @@ export function defineInventoryModels(sequelize: Sequelize): InventoryModels {
       account_id: { type: DataTypes.BIGINT.UNSIGNED, allowNull: true },
       stock_lines: { type: DataTypes.TEXT, allowNull: false },
       created_at: { type: DataTypes.DATE(3), allowNull: false },
+      sent_at: { type: DataTypes.DATE(3), allowNull: true },
       done_at: { type: DataTypes.DATE(3), allowNull: true },
     },
     { tableName: 'stock_errands', timestamps: false },

@@ -6,13 +6,20 @@ import { GrpcCallError } from '@strangler/platform/grpc/errors.ts';
 import { discoveredGrpcInstances, fixedGrpcInstances } from '@strangler/platform/grpc/instances.ts';
 import { Problem } from '@strangler/platform/http/problem.ts';
 import type { Log } from '@strangler/platform/log.ts';
-import { asStaleEpochAnswer } from '@strangler/platform/ownership/grpc-writes.ts';
+import { asStaleEpochAnswer, wasFenced } from '@strangler/platform/ownership/grpc-writes.ts';
 import type { Shortage, StockLine } from '../inventory.ts';
 
 /** What a reservation is after a call. */
 export type ReservationState = 'RESERVED' | 'CONFIRMED' | 'RELEASED' | 'EXPIRED' | 'RETURNED';
 
 export type ReserveAnswer = { kind: 'short'; shortages: Shortage[] } | { kind: ReservationState };
+
+export type GiveBackRequest = {
+  orderId: number;
+  lines: StockLine[];
+  reservationId: string | null;
+  accountId: number | null;
+};
 
 /**
  * Speaks with the inventory service. Every call may be repeated, and is where an instance is away. `epoch`: the one that the write
@@ -27,18 +34,23 @@ export type StockClient = {
   confirm(id: string, order: { id: number; epoch: number } | undefined): Promise<ReservationState>;
   release(id: string, epoch: number): Promise<ReservationState>;
   giveBack(
-    request: { orderId: number; lines: StockLine[]; reservationId: string | null; accountId: number | null },
-    epoch: number,
+    request: GiveBackRequest,
+    /** Undefined: to know whether it was done before; behind the service's closed fence nothing is done. */
+    epoch: number | undefined,
   ): Promise<ReservationState>;
   close(): Promise<void>;
 };
 
 /** The service did not answer, or cannot just now: 503. What was asked for may have been done. */
 export class StockAway extends Problem {
-  constructor(cause: unknown) {
+  /** The service did answer: what was asked for was not done, and cannot be done there now. */
+  readonly isFenced: boolean;
+
+  constructor(cause: GrpcCallError) {
     const detail = 'The inventory cannot be reached just now; try again.';
     super({ status: 503, detail, headers: { 'retry-after': '1' }, cause });
     this.name = 'StockAway';
+    this.isFenced = wasFenced(cause);
   }
 }
 

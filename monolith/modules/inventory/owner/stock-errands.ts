@@ -9,7 +9,7 @@ import { type RepeatedJob, repeat } from '../../../repeated-job.ts';
 import { inTransaction } from '../../../transaction.ts';
 import type { LocalInventory, StockLine } from '../inventory.ts';
 import type { StockErrand } from '../models.ts';
-import type { StockClient } from './stock-client.ts';
+import { type GiveBackRequest, StockAway, type StockClient } from './stock-client.ts';
 
 export type NewErrand = {
   kind: 'confirm' | 'give_back';
@@ -82,7 +82,10 @@ export class StockErrands {
     const stock_lines = JSON.stringify(lines.map(({ productId, quantity }) => ({ productId, quantity })));
     const of = { order_id: orderId, kind, reservation_id: reservationId, account_id: accountId };
     try {
-      await models.StockErrand.create({ ...of, stock_lines, created_at: clock.now(), done_at: null }, { transaction });
+      await models.StockErrand.create(
+        { ...of, stock_lines, created_at: clock.now(), sent_at: null, done_at: null },
+        { transaction },
+      );
     } catch (error) {
       if (!(error instanceof UniqueConstraintError)) throw error;
     }
@@ -161,23 +164,37 @@ export class StockErrands {
   }
 
   async #giveBack(errand: StockErrand, reservationId: string | null): Promise<void> {
-    const { owner, client, local, sequelize, models } = this.#parts;
-    const { order_id: orderId, account_id: accountId } = errand;
-    const lines = linesOf(errand);
+    const { owner, client, local, sequelize, models, clock } = this.#parts;
+    const request = { orderId: errand.order_id, lines: linesOf(errand), reservationId, accountId: errand.account_id };
     await throughSeam({
       owner,
-      local: () =>
-        inTransaction(sequelize, async (transaction) => {
+      local: async () => {
+        await errand.reload();
+        if (errand.sent_at !== null && (await this.#wasGivenBack(request))) return this.#done(errand);
+        await inTransaction(sequelize, async (transaction) => {
           const open = await models.StockErrand.findByPk(errand.id, { lock: transaction.LOCK.UPDATE, transaction });
           if (open === null || open.done_at !== null) return;
-          await local.giveBack(lines, { orderId, accountId }, transaction);
+          await local.giveBack(request.lines, request, transaction);
           await this.#done(open, transaction);
-        }),
+        });
+      },
       remote: async (epoch) => {
-        await client.giveBack({ orderId, lines, reservationId, accountId }, epoch);
+        if (errand.sent_at === null) await errand.update({ sent_at: clock.now() });
+        await client.giveBack(request, epoch);
         await this.#done(errand);
       },
     });
+  }
+
+  /** Whether the service has put the stock back before the ownership went from it; throws where it cannot be asked. */
+  async #wasGivenBack(request: GiveBackRequest): Promise<boolean> {
+    try {
+      await this.#parts.client.giveBack(request, undefined);
+      return true;
+    } catch (error) {
+      if (error instanceof StockAway && error.isFenced) return false;
+      throw error;
+    }
   }
 
   async #done(errand: StockErrand, transaction?: Transaction): Promise<void> {
