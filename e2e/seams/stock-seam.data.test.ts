@@ -10,6 +10,8 @@ import { type StockSides, startStockSides } from './stock.fixture.ts';
 let sides: StockSides;
 beforeAll(async () => {
   sides = await startStockSides('stock');
+  // As a cut-over does: no number of one side is ever one of the other.
+  await sides.service.query('ALTER TABLE stock_adjustments AUTO_INCREMENT = 1000000');
 });
 afterAll(() => sides?.stop());
 afterEach(() => sides.provider.control({}));

@@ -7,7 +7,7 @@ import { startTestShop, type TestShop } from '@strangler/monolith/testing/shop.t
 import { createLog } from '@strangler/platform/log.ts';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
 import { startTestFlags, type TestFlags } from '@strangler/platform/ownership/ownership.fixture.ts';
-import { eventually, freshDatabase } from '@strangler/platform/testing/servers.ts';
+import { eventually, freePort, freshDatabase } from '@strangler/platform/testing/servers.ts';
 import { startTcpProxy, type TcpProxy } from '@strangler/platform/testing/tcp-proxy.ts';
 import type { Pool, RowDataPacket } from 'mysql2/promise';
 
@@ -46,10 +46,12 @@ export async function startStockSides(label: string): Promise<StockSides> {
     closers.push(() => database.drop());
     const log = createLog({ name: 'inventory', level: process.env.TEST_LOG_LEVEL ?? 'fatal' });
     await migrateUp(database.url, log);
+    const shopPort = await freePort();
     const config = inventoryConfig({
       PORT: '0',
       GRPC_PORT: '0',
       DATABASE_URL: database.url,
+      JWKS_URL: `http://127.0.0.1:${shopPort}/.well-known/jwks.json`,
       STRANGLER_FLAGS: flags.address,
       SWEEP_EVERY: '10m',
       FENCE_WAIT: '200ms',
@@ -61,6 +63,7 @@ export async function startStockSides(label: string): Promise<StockSides> {
     const provider = await startTestProvider();
     closers.push(() => provider.stop());
     const shop = await startTestShop(`${label}_shop`, {
+      PORT: `${shopPort}`,
       STRANGLER_FLAGS: flags.address,
       INVENTORY_GRPC: `${line.host}:${line.port}`,
       PAYMENT_PROVIDER_URL: provider.url,
@@ -81,8 +84,7 @@ export async function startStockSides(label: string): Promise<StockSides> {
       async product(stock) {
         const id = await commerce.product({ stock });
         await service.query('INSERT INTO products (id) VALUES (?)', [id]);
-        const sql = 'INSERT INTO stock_levels (product_id, available, version, updated_at) VALUES (?, ?, 1, NOW())';
-        await service.query(sql, [id, stock]);
+        if (stock > 0) await copyLevel({ monolith, service }, id);
         return id;
       },
       availableAtService: async (id) =>
@@ -104,5 +106,16 @@ export async function startStockSides(label: string): Promise<StockSides> {
   } catch (error) {
     await stop();
     throw error;
+  }
+}
+
+/** A product's level and its adjustments, as the pipe copies them. */
+async function copyLevel(
+  { monolith, service }: Record<'monolith' | 'service', Pool>,
+  productId: number,
+): Promise<void> {
+  for (const table of ['stock_levels', 'stock_adjustments']) {
+    const [rows] = await monolith.query<RowDataPacket[]>('SELECT * FROM ?? WHERE product_id = ?', [table, productId]);
+    for (const row of rows) await service.query('INSERT INTO ?? SET ?', [table, row]);
   }
 }
