@@ -20,7 +20,7 @@ const schema = z.object({
   AUTO_MIGRATE: flag().default(false),
   /** Without Consul the process does not register itself. */
   CONSUL_URL: url(['http', 'https']).optional(),
-  /** Where messages wait until reservations are due. Without it they are expired by the sweeper alone. */
+  /** Where messages wait until reservations are due, and where news of products comes from. Without it the sweeper alone expires. */
   RABBITMQ_URL: url(['amqp', 'amqps']).optional(),
   /** The exchange that the relay of this database publishes to. */
   OUTBOX_EXCHANGE: z.string().min(1).max(200).default('outbox'),
@@ -29,6 +29,11 @@ const schema = z.object({
     .string()
     .regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be letters, digits, . _ - (1 to 64)')
     .default('inventory.expiry'),
+  /** From which all instances take that products were made, or removed. */
+  PRODUCTS_QUEUE: z
+    .string()
+    .regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be letters, digits, . _ - (1 to 64)')
+    .default('inventory.products'),
   /** The longest that a caller may ask stock to be held. */
   RESERVATION_TTL_MAX: durationMs({ min: 1_000, max: 86_400_000 }).default(1_800_000),
   /** How often reservations are looked for whose time is over and of which no message told. */
@@ -64,6 +69,7 @@ export type InventoryConfig = {
   rabbitmqUrl: string | undefined;
   outboxExchange: string;
   expiryQueue: string;
+  productsQueue: string;
   mostTtlMs: number;
   sweepEveryMs: number;
   watchEveryMs: number;
@@ -96,6 +102,7 @@ export function inventoryConfig(env: NodeJS.ProcessEnv = process.env): Inventory
     rabbitmqUrl: c.RABBITMQ_URL,
     outboxExchange: c.OUTBOX_EXCHANGE,
     expiryQueue: c.EXPIRY_QUEUE,
+    productsQueue: c.PRODUCTS_QUEUE,
     mostTtlMs: c.RESERVATION_TTL_MAX,
     sweepEveryMs: c.SWEEP_EVERY,
     watchEveryMs: c.WATCH_EVERY,

@@ -25,6 +25,7 @@ import { expireInTime } from './expiry/expiry-consumer.ts';
 import { createExpiryMetrics } from './expiry/expiry-metrics.ts';
 import { startSweeper } from './expiry/sweeper.ts';
 import { startInventoryGrpc } from './grpc/server.ts';
+import { listenForProducts } from './products/product-news.ts';
 import { createReservationService, type ReservationService } from './reservations/reservation-service.ts';
 import { createAdjustments } from './stock/adjustments.ts';
 import { createStockLedger } from './stock/stock-ledger.ts';
@@ -109,7 +110,7 @@ async function start({ config, log, clock, lifecycle }: Context): Promise<Runnin
   const grpc = await startInventoryGrpc({ host, port: config.grpcPort, ...serving });
   lifecycle.onStop('drain', 'grpc server', ({ graceMs }) => grpc.drain(graceMs));
 
-  expire({ pool, reservations, metrics, config, log, clock, lifecycle });
+  listen({ pool, reservations, metrics, config, log, clock, lifecycle });
   if (config.consulUrl !== undefined)
     await registerInstance(config.consulUrl, { config, server, grpc, lifecycle, log });
   log.info({ url: server.url, grpc: grpc.address }, 'the inventory is listening');
@@ -129,8 +130,8 @@ async function followWrites({
   return owner;
 }
 
-/** Reservations whose time is over: by their messages, and by the sweeper where there is none. */
-function expire({
+/** For what is due, which the sweeper looks for beside, and for news of products. */
+function listen({
   pool,
   reservations,
   metrics: registry,
@@ -147,9 +148,12 @@ function expire({
     return;
   }
   const rabbit = connect({ url: config.rabbitmqUrl, log });
-  const { outboxExchange: exchange, expiryQueue: queue } = config;
-  const consumer = expireInTime({ rabbit, exchange, queue, reservations, clock, counted, log, registry });
-  lifecycle.onStop('finish', 'expiry consumer', ({ graceMs }) => consumer.stop(graceMs));
+  const { outboxExchange: exchange, expiryQueue: queue, productsQueue } = config;
+  const listening = { rabbit, exchange, log, registry };
+  const expiring = expireInTime({ ...listening, queue, reservations, clock, counted });
+  lifecycle.onStop('finish', 'expiry consumer', ({ graceMs }) => expiring.stop(graceMs));
+  const products = listenForProducts({ ...listening, queue: productsQueue, pool });
+  lifecycle.onStop('finish', 'products consumer', ({ graceMs }) => products.stop(graceMs));
   lifecycle.onStop('close', 'rabbitmq', () => rabbit.close());
 }
 

@@ -5,12 +5,14 @@ import { deleteTopology } from '@strangler/platform/outbox/declare.ts';
 import { startRelayProcess } from '@strangler/platform/outbox/testing/relay-process.ts';
 import { connect, type RabbitConnection } from '@strangler/platform/rabbit.ts';
 import { eventually, testServers } from '@strangler/platform/testing/servers.ts';
+import { productNewsTopology } from '../products/product-news.ts';
 import { startTestInventory, type TestInstance, type TestInventory } from '../testing/inventory.ts';
 import { expiryTopology } from './expiry-consumer.ts';
 
 const suffix = randomBytes(4).toString('hex');
 const exchange = `test-expiry-${suffix}`;
 const queue = `inventory.expiry.${suffix}`;
+const productsQueue = `inventory.products.${suffix}`;
 const log = createLog({ name: 'test', level: 'silent' });
 
 let rabbit: RabbitConnection;
@@ -25,6 +27,7 @@ beforeAll(async () => {
     RABBITMQ_URL: rabbitmqUrl,
     OUTBOX_EXCHANGE: exchange,
     EXPIRY_QUEUE: queue,
+    PRODUCTS_QUEUE: productsQueue,
     // Whatever expires here is expired by its message.
     SWEEP_EVERY: '10m',
   });
@@ -39,7 +42,10 @@ afterAll(async () => {
   relay?.signal('SIGTERM');
   await relay?.exited;
   await inventory?.stop();
-  if (rabbit) await deleteTopology(rabbit, { ...expiryTopology(exchange, queue), stream: {} });
+  if (rabbit) {
+    await deleteTopology(rabbit, productNewsTopology(exchange, productsQueue));
+    await deleteTopology(rabbit, { ...expiryTopology(exchange, queue), stream: {} });
+  }
   await rabbit?.close();
 });
 

@@ -3,9 +3,9 @@ import type { Clock } from '../clock.ts';
 import { change, type Executor, select } from '../database.ts';
 import type { Fenced } from '../fenced.ts';
 import { ifMatchMatches } from '../http/entity-tag.ts';
+import { presentProducts } from '../products/present-products.ts';
 import type { Transactions } from '../transactions.ts';
 import { LevelHasChanged, type StockLedger } from './stock-ledger.ts';
-import { isThere } from './stock-reader.ts';
 import {
   type LevelRow,
   levelColumns,
@@ -66,7 +66,7 @@ export function createAdjustments({
     { productId, delta, reason, accountId, ifMatch }: AdjustRequest,
     tx: Executor,
   ): Promise<Outcome> => {
-    if (!(await isThere(tx, productId))) return refused(noSuchProduct(productId));
+    if (!(await presentProducts(tx, [productId])).has(productId)) return refused(noSuchProduct(productId));
     const level = await openLevel(productId, { locked: ifMatch === undefined || ifMatch.trim() === '*' }, tx);
     if (ifMatch !== undefined && !ifMatchMatches(ifMatch, stockRepresentation(level).entityTag)) {
       return refused(changedMeanwhile(productId));

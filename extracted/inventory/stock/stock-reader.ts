@@ -1,4 +1,5 @@
 import { type Executor, select } from '../database.ts';
+import { presentProducts } from '../products/present-products.ts';
 import { type LevelRow, levelColumns, type StockView, viewOf } from './stock-view.ts';
 
 export type StockReader = {
@@ -21,20 +22,12 @@ export function createStockReader(pool: Executor): StockReader {
   return {
     levels,
     async find(productId) {
-      if (!(await isThere(pool, productId))) return undefined;
+      if (!(await presentProducts(pool, [productId])).has(productId)) return undefined;
       const [stock] = await levels([productId]);
       return stock;
     },
     async present(productIds) {
-      if (productIds.length === 0) return new Set();
-      const sql = 'SELECT id FROM products WHERE id IN (?) AND archived_at IS NULL';
-      const rows = await select<{ id: number | string }>(pool, sql, [productIds]);
-      return new Set(rows.map(({ id }) => Number(id)));
+      return presentProducts(pool, productIds);
     },
   };
-}
-
-export async function isThere(executor: Executor, productId: number): Promise<boolean> {
-  const sql = 'SELECT id FROM products WHERE id = ? AND archived_at IS NULL';
-  return (await select(executor, sql, [productId])).length > 0;
 }
