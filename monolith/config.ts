@@ -25,6 +25,14 @@ const schema = z.object({
   DATA_DIRECTORY: z.string().min(1).optional(),
   /** The catalogue service; unset: Consul is asked for `catalog`. */
   CATALOG_URL: url(['http', 'https']).optional(),
+  /**
+   * The inventory service's gRPC, `host:port`, or `consul` to ask Consul for `inventory`. Unset: the stock is the shop's, whatever the
+   * flags say. Needs STRANGLER_FLAGS.
+   */
+  INVENTORY_GRPC: z
+    .string()
+    .regex(/^(consul|[^\s:]+:\d{1,5})$/, 'must be host:port, or consul')
+    .optional(),
   /** How long a write that meets a closed fence waits for the ownership to be moved. */
   FENCE_WAIT: durationMs({ min: 1, max: 60_000 }).default(fenceWaitMs),
   /** Runs pending schema migrations before the first request is taken. */
@@ -71,6 +79,7 @@ export type MonolithConfig = {
   consulToken: string | undefined;
   dataDirectory: string | undefined;
   catalogUrl: string | undefined;
+  inventoryGrpc: string | undefined;
   fenceWaitMs: number;
   autoMigrate: boolean;
   drainGraceMs: number;
@@ -104,6 +113,7 @@ export function monolithConfig(env: NodeJS.ProcessEnv = process.env): MonolithCo
     consulToken: c.CONSUL_HTTP_TOKEN,
     dataDirectory: c.DATA_DIRECTORY,
     catalogUrl: c.CATALOG_URL,
+    inventoryGrpc: c.INVENTORY_GRPC,
     fenceWaitMs: c.FENCE_WAIT,
     autoMigrate: c.AUTO_MIGRATE,
     drainGraceMs: c.DRAIN_GRACE,

@@ -17,6 +17,7 @@ import { type Database, databaseMigrations, openDatabase } from './database.ts';
 import { createEventRecorder } from './events/event-recorder.ts';
 import { schedulePriceJob } from './jobs/price-job.ts';
 import { createCatalogue } from './modules/catalogue/catalogue.ts';
+import { createStockClient } from './modules/inventory/owner/stock-client.ts';
 import type { ModuleDeps } from './modules/module.ts';
 
 export type RunningShop = {
@@ -87,6 +88,7 @@ async function start({
     service: 'catalog',
   });
   lifecycle.onStop('close', 'catalogue service', () => catalogue.close());
+  const stockOwner = await followStock({ config, log, lifecycle, consul });
   const deps: ModuleDeps = {
     sequelize,
     models,
@@ -100,6 +102,7 @@ async function start({
     signingKeys,
     accessTokens,
     catalogue,
+    stockOwner,
   };
 
   const app = createApp(deps, { checks: checksOf(database, owner), draining: lifecycle.draining });
@@ -138,6 +141,27 @@ async function followCatalogue({
   const { owner, close } = await openOwner({ address, token, slice: 'catalog', directory, log });
   lifecycle.onStop('close', 'flags', async () => close());
   return owner;
+}
+
+/** Without the service's address all stock is here. */
+async function followStock({
+  config,
+  log,
+  lifecycle,
+  consul,
+}: {
+  config: MonolithConfig;
+  log: Log;
+  lifecycle: Lifecycle;
+  consul: ConsulClient | undefined;
+}): Promise<ModuleDeps['stockOwner']> {
+  const { flags: address, inventoryGrpc, consulToken: token, dataDirectory: directory } = config;
+  if (address === undefined || inventoryGrpc === undefined) return undefined;
+  const { owner, close } = await openOwner({ address, token, slice: 'inventory', directory, log });
+  lifecycle.onStop('close', 'flags of the inventory', async () => close());
+  const client = createStockClient({ address: inventoryGrpc, consul, log });
+  lifecycle.onStop('close', 'inventory service', () => client.close());
+  return { owner, client };
 }
 
 function checksOf(database: Database, owner: OwnerFollower | undefined): Record<string, HealthCheck> {

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Log } from '@strangler/platform/log.ts';
+import type { OwnerFollower } from '@strangler/platform/ownership/owner-follower.ts';
 import type { createRedis } from '@strangler/platform/redis.ts';
 import type { Router } from 'express';
 import type { Registry } from 'prom-client';
@@ -13,6 +14,7 @@ import type { MonolithConfig } from '../config.ts';
 import type { EventRecorder } from '../events/event-recorder.ts';
 import type { Models } from '../models/index.ts';
 import type { Catalogue } from './catalogue/catalogue.ts';
+import type { StockClient } from './inventory/owner/stock-client.ts';
 
 export type Redis = ReturnType<typeof createRedis>;
 
@@ -31,6 +33,8 @@ export type ModuleDeps = {
   accessTokens: AccessTokens;
   signingKeys: SigningKeys;
   catalogue: Catalogue;
+  /** Undefined: the stock is here, and nobody else may have it. */
+  stockOwner: { owner: OwnerFollower; client: StockClient } | undefined;
 };
 
 /** A module of the shop: its routes, and what it runs beside them. */

@@ -100,6 +100,23 @@ describe('bounds', () => {
   });
 });
 
+test('a statement that waits for a locked row gives up after the pool’s own bound', async () => {
+  const impatient = createPool(database.url, { connectionLimit: 1, lockWaitSeconds: 0.2 });
+  const holder = await pool.getConnection();
+  try {
+    await holder.query('CREATE TABLE locked (id INT PRIMARY KEY) ENGINE=InnoDB');
+    await holder.query('INSERT INTO locked VALUES (1)');
+    await holder.query('START TRANSACTION');
+    await holder.query('SELECT * FROM locked WHERE id = 1 FOR UPDATE');
+    await expect(impatient.query('DELETE FROM locked WHERE id = 1')).rejects.toMatchObject({ errno: 1205 });
+    await expect(one('SELECT @@innodb_lock_wait_timeout AS seconds', [], impatient)).resolves.toEqual({ seconds: 1 });
+  } finally {
+    await holder.query('ROLLBACK');
+    holder.release();
+    await impatient.end();
+  }
+});
+
 test('a lost connection fails what was under way and is replaced by the next use', async () => {
   const proxy = await startTcpProxy(database.url);
   const through = createPool(proxy.url, { connectionLimit: 1 });

@@ -10,6 +10,8 @@ export type PoolOptions = {
   queueLimit?: number;
   /** How long making a connection may take, 5000 ms unless told. */
   connectTimeoutMs?: number;
+  /** How long a statement waits for a row that another has locked, whole seconds; the server's own bound unless told. */
+  lockWaitSeconds?: number;
   /** Several statements in one query; false unless told. */
   multipleStatements?: boolean;
   /** Registers the gauge `mysql_pool_<pool>_connections`; `pool` is letters, digits and underscores. */
@@ -37,6 +39,7 @@ export function createPool(url: string, options: PoolOptions = {}): Pool {
     connectionLimit = 10,
     queueLimit = 200,
     connectTimeoutMs = 5000,
+    lockWaitSeconds,
     multipleStatements = false,
     metrics,
   } = options;
@@ -57,8 +60,10 @@ export function createPool(url: string, options: PoolOptions = {}): Pool {
     keepAliveInitialDelay: 10_000,
   });
   // Queued before whatever the connection was taken for. `timezone` alone tells the driver, not the server.
+  const locks =
+    lockWaitSeconds === undefined ? '' : `, innodb_lock_wait_timeout = ${Math.max(1, Math.ceil(lockWaitSeconds))}`;
   pool.pool.on('connection', (connection) => {
-    connection.query("SET time_zone = '+00:00'", (error) => {
+    connection.query(`SET time_zone = '+00:00'${locks}`, (error) => {
       if (error) connection.destroy();
     });
   });

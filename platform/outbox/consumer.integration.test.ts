@@ -65,6 +65,46 @@ test('a message that a handler fails is tried again after 1 s with its history, 
   expect(await createDeadLetters(fixture.rabbit).count(name)).toBe(0);
 });
 
+test('a message left for later comes when its time is near, as the attempt that it was, however long others wait', async () => {
+  fixture = rabbitFixture('later');
+  const name = fixture.named('shop');
+  const delaysMs = [100, 400, 60_000] as const;
+  await fixture.declare({ consumers: [{ name, patterns: ['#'], order: 'none', delaysMs }] });
+  const dueMs = new Map<string, number>();
+  const seen: { key: string; attempt: number; routingKey: string }[] = [];
+  const done: string[] = [];
+  const { rabbit, exchange, log } = fixture;
+  const consumer = consume({
+    rabbit,
+    exchange,
+    consumer: { name, order: 'none', delaysMs },
+    handle: oneByOne(async ({ key, attempt, routingKey }) => {
+      const due = dueMs.get(key) ?? Date.now() + Number(key);
+      dueMs.set(key, due);
+      seen.push({ key, attempt, routingKey });
+      if (Date.now() < due) return { outcome: 'later', afterMs: due - Date.now() };
+      done.push(key);
+      return 'done';
+    }),
+    log,
+  });
+  fixture.onClose(() => consumer.stop(2_000));
+  await publishAll(fixture, keyed('120000', '900', '0', '150'));
+  await eventually(() => done.length === 3);
+  expect(done).toEqual(['0', '150', '900']);
+  expect(new Set(seen.map(({ attempt }) => attempt))).toEqual(new Set([1]));
+  expect(new Set(seen.map(({ routingKey }) => routingKey))).toEqual(new Set(['shop.thing.changed']));
+  const channel = await rabbit.channel();
+  expect(await channel.checkQueue(`${name}.delay.60000`)).toMatchObject({ messageCount: 1 });
+});
+
+test('a message left for later where there is no queue for that is a dead letter, not lost', async () => {
+  fixture = rabbitFixture('never');
+  const { name } = await consumerOf({ order: 'none' }, async () => ({ outcome: 'later', afterMs: 1 }));
+  await publishAll(fixture, keyed('a'));
+  await eventually(async () => (await createDeadLetters(fixture.rabbit).count(name)) === 1);
+});
+
 test('poison goes to the dead letters at once, with its reason, and blocks nobody', async () => {
   fixture = rabbitFixture('poison');
   const done: unknown[] = [];

@@ -5,11 +5,13 @@ import { contextFromHeaders, runInRequest } from '../http/request-context.ts';
 import type { Log } from '../log.ts';
 import type { RabbitConnection } from '../rabbit.ts';
 import { keepChannel, publishConfirmed } from './channel.ts';
+import { delayFor } from './delays.ts';
 import {
   type Delivery,
   deadHeaders,
   deliveryOf,
   keptProperties,
+  laterHeaders,
   type Outcome,
   retryHeaders,
   text,
@@ -22,7 +24,8 @@ import { type ConsumerSpec, names, queuesOf, retryDelaysMs } from './topology.ts
 export type ConsumerOptions = {
   rabbit: RabbitConnection;
   exchange: string;
-  consumer: Pick<ConsumerSpec, 'name' | 'order'>;
+  /** As declared, where messages are left for later with its `delaysMs`. */
+  consumer: Pick<ConsumerSpec, 'name' | 'order' | 'delaysMs'>;
   /**
    * Handles a batch, several messages of one key in order, and says of each what became of it. What it throws is a
    * `retry` of all. It may be called again with a message that was done: a lost connection, a crash.
@@ -67,6 +70,16 @@ export function oneByOne(
 
 type Item = { message: ConsumeMessage; delivery: Delivery };
 
+type Told = { kind: 'later'; delayMs: number } | { kind: 'retry' | 'poison'; reason: string };
+
+/** What is to be done with a message that is not done. One left for later where no queue is for that would be lost. */
+function toldOutcome(outcome: Exclude<Outcome, 'done'>, { name, delaysMs }: ConsumerOptions['consumer']): Told {
+  if (typeof outcome === 'string') return { kind: outcome, reason: `the handler said ${outcome}` };
+  if (outcome.outcome !== 'later') return { kind: outcome.outcome, reason: outcome.reason };
+  if (delaysMs !== undefined) return { kind: 'later', delayMs: delayFor(outcome.afterMs, delaysMs) };
+  return { kind: 'poison', reason: `it was left for later, and consumer ${name} has no delays` };
+}
+
 /**
  * Consumes a consumer's queues, with manual acknowledgement, from now until stopped, over whatever connections there are.
  *
@@ -75,6 +88,9 @@ type Item = { message: ConsumeMessage; delivery: Delivery };
  * the same times, because a message that leaves the queue would be overtaken by later ones of its key; messages of
  * other keys go on as long as the prefetch lasts. After the last try, or at once when it is `poison`, a copy goes to the
  * dead letters and the original is acknowledged; later messages of its key then go on without it.
+ *
+ * A message left for `later` goes the way of a retry, through a queue whose wait does not take it beyond its time, and is
+ * handed out again with the attempt that it had.
  */
 export function consume(options: ConsumerOptions): Consumer {
   const { rabbit, exchange, consumer, handle, log } = options;
@@ -163,10 +179,16 @@ export function consume(options: ConsumerOptions): Consumer {
           count.handled('done');
           continue;
         }
-        const kind = typeof outcome === 'string' ? outcome : outcome.outcome;
+        const told = toldOutcome(outcome, consumer);
+        if (told.kind === 'later') {
+          const headers = laterHeaders(item.delivery);
+          if (!(await putBy(item, '', names.delayQueue(consumer.name, told.delayMs), headers))) return own.slice(at);
+          count.handled('later');
+          continue;
+        }
+        const { kind, reason } = told;
         // Whoever takes it next tries it: that this one stops is no failed try.
         if (kind === 'retry' && stopping.signal.aborted) return own.slice(at);
-        const reason = typeof outcome === 'string' ? `the handler said ${outcome}` : outcome.reason;
         const tried = withTry(item.delivery, kind, reason, new Date());
         item.delivery = tried;
         if (kind === 'poison' || tried.attempt > delays.length) {
@@ -264,7 +286,7 @@ function createConsumerMetrics(registry: Registry | undefined, consumer: string)
       registers: [registry],
     });
   return {
-    handled: (outcome: 'done' | 'retry' | 'dead-lettered') => handled.inc({ consumer, outcome }),
+    handled: (outcome: 'done' | 'retry' | 'later' | 'dead-lettered') => handled.inc({ consumer, outcome }),
     parked: (by: number) => parked.inc({ consumer }, by),
   };
 }

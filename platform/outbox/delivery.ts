@@ -1,8 +1,16 @@
 import type { ConsumeMessage, MessageProperties } from 'amqplib';
 import { messageHeaders } from './message.ts';
 
-/** What a handler says of a message: it took effect; try again later; it can never take effect. */
-export type Outcome = 'done' | 'retry' | 'poison' | { outcome: 'retry' | 'poison'; reason: string };
+/**
+ * What a handler says of a message: it took effect; try again later; it can never take effect; its time has not come, and it is
+ * wanted again in about `afterMs`, which is no failed try.
+ */
+export type Outcome =
+  | 'done'
+  | 'retry'
+  | 'poison'
+  | { outcome: 'retry' | 'poison'; reason: string }
+  | { outcome: 'later'; afterMs: number };
 
 /** One failed try. */
 export type Try = { at: string; attempt: number; outcome: 'retry' | 'poison'; reason: string };
@@ -71,6 +79,16 @@ export function retryHeaders(delivery: Delivery): Record<string, unknown> {
   return {
     ...withoutDeaths(delivery.headers),
     [consumerHeaders.attempt]: delivery.attempt + 1,
+    [consumerHeaders.history]: JSON.stringify(delivery.history),
+    [consumerHeaders.routingKey]: delivery.routingKey,
+  };
+}
+
+/** The headers of a message that is to come back as the attempt that it is. */
+export function laterHeaders(delivery: Delivery): Record<string, unknown> {
+  return {
+    ...withoutDeaths(delivery.headers),
+    [consumerHeaders.attempt]: delivery.attempt,
     [consumerHeaders.history]: JSON.stringify(delivery.history),
     [consumerHeaders.routingKey]: delivery.routingKey,
   };

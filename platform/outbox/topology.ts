@@ -1,3 +1,4 @@
+import type { DelayLadder } from './delays.ts';
 import { partCount, partName } from './part.ts';
 
 /** What a queue does when it is as long as it may be, and how often it gives out one message, unless told. */
@@ -25,6 +26,8 @@ export type ConsumerSpec = {
    * messages that are worth nothing when they are old; what dies in such a queue is dropped too.
    */
   whenFull?: 'refuse' | 'drop oldest';
+  /** Given: queues in which its handler leaves messages for later, one a wait. Only without order. */
+  delaysMs?: DelayLadder;
   /** A message that has been given out so often without an answer (its consumer died) is dead-lettered. */
   deliveryLimit?: number;
 };
@@ -59,6 +62,7 @@ export const names = {
   queue: (consumer: string) => consumer,
   partQueue: (consumer: string, part: number) => `${consumer}.${partName(part)}`,
   retryQueue: (consumer: string, delayMs: number) => `${consumer}.retry.${delayMs}`,
+  delayQueue: (consumer: string, delayMs: number) => `${consumer}.delay.${delayMs}`,
   deadLetterQueue: (consumer: string) => `${consumer}.dead`,
 };
 
@@ -117,16 +121,22 @@ function unordered(exchange: string, consumer: ConsumerSpec): Declaration[] {
   const queue = names.queue(consumer.name);
   return [
     quorumQueue(queue, workArguments(exchange, consumer)),
-    ...retryDelaysMs.map((delayMs) =>
-      quorumQueue(names.retryQueue(consumer.name, delayMs), {
-        'x-message-ttl': delayMs,
-        'x-max-length': consumer.maxLength ?? defaultQueueBounds.maxLength,
-        // The default exchange: straight back to the queue.
-        ...deadLetterTo('', queue),
-      }),
+    ...retryDelaysMs.map((delayMs) => waitingQueue(names.retryQueue(consumer.name, delayMs), delayMs, consumer)),
+    ...(consumer.delaysMs ?? []).map((delayMs) =>
+      waitingQueue(names.delayQueue(consumer.name, delayMs), delayMs, consumer),
     ),
     ...consumer.patterns.map((pattern) => bind('queue', queue, exchange, pattern)),
   ];
+}
+
+/** Whose messages go to the consumer's queue when their time is over. */
+function waitingQueue(name: string, waitMs: number, consumer: ConsumerSpec): QueueSpec {
+  return quorumQueue(name, {
+    'x-message-ttl': waitMs,
+    'x-max-length': consumer.maxLength ?? defaultQueueBounds.maxLength,
+    // The default exchange: straight back to the queue.
+    ...deadLetterTo('', names.queue(consumer.name)),
+  });
 }
 
 function ordered(exchange: string, consumer: ConsumerSpec): Declaration[] {
@@ -179,11 +189,13 @@ function bind(
 
 function checkNames(exchange: string, consumers: readonly ConsumerSpec[]): void {
   const seen = new Set<string>();
-  for (const { name, patterns } of consumers) {
+  for (const { name, patterns, order, delaysMs } of consumers) {
     const ok = /^[A-Za-z0-9._-]{1,64}$/.test(name);
     if (!ok) throw new TypeError(`consumer: expected a name of letters, digits, . _ - (1 to 64), found "${name}"`);
     if (seen.has(name)) throw new TypeError(`consumer ${name}: expected each name once, found it twice`);
     if (patterns.length === 0) throw new TypeError(`consumer ${name}: expected a pattern of routing keys, found none`);
+    if (delaysMs !== undefined && order === 'by key')
+      throw new TypeError(`consumer ${name}: expected delays only without order, found them with order by key`);
     seen.add(name);
   }
   if (exchange === '') throw new TypeError('exchange: expected a name, found an empty one');

@@ -24,11 +24,7 @@ export function epochGuard({
 }): RequestHandler {
   return async (request, _response, next) => {
     const sent = safeMethods.has(request.method) ? undefined : sentEpoch(request);
-    const known = owner?.now()?.epoch;
-    if (sent !== undefined && owner !== undefined) {
-      if (known === undefined || known < sent) await owner.until((said) => (said?.epoch ?? 0) >= sent, waitMs);
-      refuseStale(sent, owner.now()?.epoch);
-    }
+    if (sent !== undefined) await refuseStaleEpoch(sent, { owner, waitMs });
     next();
   };
 }
@@ -45,12 +41,27 @@ export function fencedWriteResponder(): ErrorRequestHandler {
   };
 }
 
-function refuseStale(sent: number, known: number | undefined): void {
-  if (known !== undefined && sent < known) throw staleEpochProblem(sent, known);
+/**
+ * Throws the problem of a stale epoch where a write was sent under an epoch that is over; waits for one that is not known here
+ * yet, 1 s unless told. Returns where the write may be tried.
+ */
+export async function refuseStaleEpoch(
+  sent: number,
+  { owner, waitMs = epochWaitMs }: { owner: OwnerFollower | undefined; waitMs?: number },
+): Promise<void> {
+  if (owner === undefined) return;
+  const known = owner.now()?.epoch;
+  if (known === undefined || known < sent) await owner.until((said) => (said?.epoch ?? 0) >= sent, waitMs);
+  const now = owner.now()?.epoch;
+  if (now !== undefined && sent < now) throw staleEpochProblem(sent, now);
 }
 
 function sentEpoch(request: Request): number | undefined {
-  const value = request.headers[epochHeader];
+  return epochOf(request.headers[epochHeader]);
+}
+
+/** The epoch that the header, or the metadata of its name, says; undefined where there is none. Throws a 400 problem for another text. */
+export function epochOf(value: unknown): number | undefined {
   if (value === undefined) return undefined;
   if (typeof value === 'string' && /^[1-9]\d{0,14}$/.test(value)) return Number(value);
   throw problems.badRequest(`${epochHeader}: expected one whole number from 1 on`);

@@ -25,6 +25,8 @@ export const mostCartLines = 100;
 
 /** What the checkout asks of the carts. */
 export type Carts = {
+  /** The lines of a cart as they are now, whatever becomes of it. */
+  lines(accountId: number): Promise<CartLine[]>;
   /** Locks the account's cart against any change until the transaction ends, and gives its lines, by product id. */
   lockForSale(accountId: number, transaction: Transaction): Promise<CartLine[]>;
   /** Takes every line out. */

@@ -2,7 +2,7 @@ import { Problem } from '@strangler/platform/http/problem.ts';
 import type { Sequelize, Transaction } from 'sequelize';
 import { inTransaction } from '../../transaction.ts';
 import type { CartLine, Carts } from '../cart/cart.ts';
-import type { Inventory } from '../inventory/inventory.ts';
+import type { Inventory, TakeStock } from '../inventory/inventory.ts';
 import type { Orders } from '../orders/orders.ts';
 import type { PaymentStatus } from '../payments/payment-state.ts';
 import type { Payments } from '../payments/payments.ts';
@@ -48,12 +48,20 @@ export class Checkout {
    * places nothing again. Throws a 409 problem where the cart cannot be sold as it is.
    */
   async run(run: Run, request: CheckoutRequest): Promise<CheckedOut> {
-    const orderId =
-      run.orderId ?? (await inTransaction(this.#sequelize, (transaction) => this.#place(run, request, transaction)));
+    const orderId = run.orderId ?? (await this.#sell(run, request));
     return { orderId, payment: await this.#payments.charge({ orderId, cardToken: request.cardToken }) };
   }
 
-  async #place(run: Run, request: CheckoutRequest, transaction: Transaction): Promise<number> {
+  #sell(run: Run, request: CheckoutRequest): Promise<number> {
+    const { accountId } = request;
+    const lines = async () =>
+      (await this.#carts.lines(accountId)).filter(({ availability }) => availability !== 'withdrawn');
+    return this.#inventory.sell({ id: run.runner, accountId, lines }, (take) =>
+      inTransaction(this.#sequelize, (transaction) => this.#place(run, request, take, transaction)),
+    );
+  }
+
+  async #place(run: Run, request: CheckoutRequest, take: TakeStock, transaction: Transaction): Promise<number> {
     const { accountId } = request;
     const lines = await this.#carts.lockForSale(accountId, transaction);
     const { currency } = sellable(lines, request.expectedTotalCents);
@@ -62,7 +70,7 @@ export class Checkout {
     await this.#carts.empty(accountId, transaction);
     await this.#answerOnce.bind(run, orderId, transaction);
     // Last, because other customers wait for these rows until the commit.
-    const outcome = await this.#inventory.takeStock(lines, { orderId, accountId }, transaction);
+    const outcome = await take(lines, { orderId, accountId }, transaction);
     if (outcome.kind === 'short') {
       throw new Problem({
         status: 409,

@@ -24,14 +24,27 @@ export type AdjustOutcome =
   | { kind: 'below_zero'; left: number }
   | { kind: 'too_much'; most: number };
 
+/**
+ * Takes stock for every line, or says which lines are short: the caller then rolls back, because some lines may have been taken.
+ */
+export type TakeStock = (lines: StockLine[], cause: StockCause, transaction: Transaction) => Promise<TakeOutcome>;
+
+/** What is about to be sold. */
+export type Sale = {
+  /** Another for every try to sell; at most 40 letters, digits, `.`, `_` or `-`. */
+  id: string;
+  accountId: number;
+  /** What will be taken, as far as it is known before the transaction. */
+  lines(): Promise<StockLine[]>;
+};
+
 /** What the rest of the shop asks of the inventory. */
 export type Inventory = {
   /**
-   * Takes stock for every line, or says which lines are short: the caller then rolls back, because some lines may have been
-   * taken. Rows are locked in the order of their product ids, whatever the order of `lines`, so that two calls never wait for each
-   * other in a circle.
+   * Runs `place`, which sells in a transaction of its own and takes the stock for that with what it is given. It may be run again where
+   * it has failed, and has no effect beside its transaction.
    */
-  takeStock(lines: StockLine[], cause: StockCause, transaction: Transaction): Promise<TakeOutcome>;
+  sell<T>(sale: Sale, place: (take: TakeStock) => Promise<T>): Promise<T>;
   /** Puts back what an order had taken. */
   giveBack(lines: StockLine[], cause: StockCause, transaction: Transaction): Promise<void>;
 };
@@ -63,6 +76,14 @@ export class LocalInventory implements Inventory {
     this.#products = catalogue.productReader;
   }
 
+  sell<T>(_sale: Sale, place: (take: TakeStock) => Promise<T>): Promise<T> {
+    return place((lines, cause, transaction) => this.takeStock(lines, cause, transaction));
+  }
+
+  /**
+   * Rows are locked in the order of their product ids, whatever the order of `lines`, so that two calls never wait for each other in a
+   * circle.
+   */
   async takeStock(lines: StockLine[], cause: StockCause, transaction: Transaction): Promise<TakeOutcome> {
     const shortages: Shortage[] = [];
     for (const { productId, quantity } of inLockOrder(lines)) {

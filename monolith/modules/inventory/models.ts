@@ -21,12 +21,29 @@ export type StockAdjustmentRow = {
   created_at: Date;
 };
 
+/** What the inventory service is to be told of an order's stock. */
+export type StockErrandRow = {
+  id: number;
+  order_id: number;
+  kind: 'confirm' | 'give_back';
+  reservation_id: string | null;
+  account_id: number | null;
+  /** JSON. */
+  stock_lines: string;
+  created_at: Date;
+  /** When the service was asked first; it may have done it, whatever is known here. */
+  sent_at: Date | null;
+  done_at: Date | null;
+};
+
+export type StockErrand = Model<StockErrandRow, Optional<StockErrandRow, 'id'>> & StockErrandRow;
 export type StockLevel = Model<StockLevelRow, StockLevelRow> & StockLevelRow;
 export type StockAdjustment = Model<StockAdjustmentRow, Optional<StockAdjustmentRow, 'id'>> & StockAdjustmentRow;
 
 export type InventoryModels = {
   StockLevel: ModelStatic<StockLevel>;
   StockAdjustment: ModelStatic<StockAdjustment>;
+  StockErrand: ModelStatic<StockErrand>;
 };
 
 export function defineInventoryModels(sequelize: Sequelize): InventoryModels {
@@ -53,5 +70,20 @@ export function defineInventoryModels(sequelize: Sequelize): InventoryModels {
     },
     { tableName: 'stock_adjustments', timestamps: false },
   );
-  return { StockLevel, StockAdjustment };
+  const StockErrand = sequelize.define<StockErrand>(
+    'StockErrand',
+    {
+      id: { type: DataTypes.BIGINT.UNSIGNED, primaryKey: true, autoIncrement: true },
+      order_id: { type: DataTypes.BIGINT.UNSIGNED, allowNull: false },
+      kind: { type: DataTypes.STRING(16), allowNull: false },
+      reservation_id: { type: DataTypes.STRING(64), allowNull: true },
+      account_id: { type: DataTypes.BIGINT.UNSIGNED, allowNull: true },
+      stock_lines: { type: DataTypes.TEXT, allowNull: false },
+      created_at: { type: DataTypes.DATE(3), allowNull: false },
+      sent_at: { type: DataTypes.DATE(3), allowNull: true },
+      done_at: { type: DataTypes.DATE(3), allowNull: true },
+    },
+    { tableName: 'stock_errands', timestamps: false },
+  );
+  return { StockLevel, StockAdjustment, StockErrand };
 }

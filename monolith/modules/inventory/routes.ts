@@ -31,7 +31,7 @@ export function inventoryRoutes({
 }: {
   auth: Auth;
   models: Models;
-  inventory: LocalInventory;
+  inventory: Pick<LocalInventory, 'find' | 'adjust'>;
 }): Router {
   const router = Router();
 

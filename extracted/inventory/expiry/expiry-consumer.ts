@@ -1,0 +1,123 @@
+import type { Log } from '@strangler/platform/log.ts';
+import { type Consumer, consume, oneByOne } from '@strangler/platform/outbox/consumer.ts';
+import { declareTopology } from '@strangler/platform/outbox/declare.ts';
+import { type DelayLadder, defaultDelaysMs } from '@strangler/platform/outbox/delays.ts';
+import type { Delivery, Outcome } from '@strangler/platform/outbox/delivery.ts';
+import type { ConsumerSpec, TopologySpec } from '@strangler/platform/outbox/topology.ts';
+import { FencedWrite } from '@strangler/platform/ownership/within-fence.ts';
+import type { RabbitConnection } from '@strangler/platform/rabbit.ts';
+import { Gauge, type Registry } from 'prom-client';
+import { z } from 'zod';
+import type { Clock } from '../clock.ts';
+import { eventSource } from '../events/event-recorder.ts';
+import type { ReservationService } from '../reservations/reservation-service.ts';
+import type { ExpiryMetrics } from './expiry-metrics.ts';
+
+export type ExpiryConsumer = {
+  /** Takes no more messages; what was not finished is left to others. */
+  stop(graceMs: number): Promise<void>;
+};
+
+export type ExpiryConsumerOptions = {
+  rabbit: RabbitConnection;
+  /** The one that relays publish to. */
+  exchange: string;
+  /** Shared by all instances. */
+  queue: string;
+  reservations: Pick<ReservationService, 'expire'>;
+  clock: Clock;
+  counted: ExpiryMetrics;
+  log: Log;
+  registry: Registry;
+};
+
+/** Reservations looked at side by side. */
+const AT_ONCE = 4;
+
+/** How long a reservation waits whose stock is another's just now. */
+const FENCED_MS = 30_000;
+
+const reserved = z.object({
+  type: z.literal('stock.reserved'),
+  data: z.object({ reservation_id: z.string().min(1), expires_at: z.iso.datetime() }),
+});
+
+export function expiryTopology(exchange: string, queue: string, delaysMs: DelayLadder = defaultDelaysMs): TopologySpec {
+  const consumer: ConsumerSpec = { name: queue, patterns: [`${eventSource}.stock.reserved`], order: 'none', delaysMs };
+  return { exchange, consumers: [consumer] };
+}
+
+/**
+ * Expires reservations when their time is over, from whenever RabbitMQ is there. That stock was reserved is told by the outbox:
+ * the message waits in queues with a time of their own until the reservation is due. Whoever confirms it meanwhile need not take it
+ * back: the reservation says by then that there is nothing to do.
+ */
+export function expireInTime(options: ExpiryConsumerOptions): ExpiryConsumer {
+  const { rabbit, queue, reservations, clock, counted, log, registry } = options;
+  const topology = expiryTopology(options.exchange, queue);
+  let stopping = false;
+  let consumer: Consumer | undefined;
+  new Gauge({
+    name: 'inventory_expiry_listening',
+    help: '1 while messages of reservations are taken; the sweeper expires them meanwhile.',
+    registers: [registry],
+    collect() {
+      this.set(consumer?.consuming() ? 1 : 0);
+    },
+  });
+
+  const later = (until: Date): Outcome => {
+    const afterMs = until.getTime() - clock.now().getTime();
+    return { outcome: 'later', afterMs: Math.max(1, afterMs) };
+  };
+
+  const handle = async (delivery: Delivery): Promise<Outcome> => {
+    const read = reserved.safeParse(parsed(delivery.body));
+    if (!read.success) return { outcome: 'poison', reason: `no stock.reserved: ${z.prettifyError(read.error)}` };
+    const { reservation_id: id, expires_at } = read.data.data;
+    const due = new Date(expires_at);
+    if (clock.now() < due) return later(due);
+    try {
+      const outcome = await reservations.expire(id);
+      if (outcome.kind !== 'reservation') return { outcome: 'poison', reason: `reservation ${id}: ${outcome.kind}` };
+      const { state, expiresAt } = outcome.reservation;
+      if (state === 'held') return later(expiresAt);
+      if (state === 'expired') counted.expired('queue', due);
+      return 'done';
+    } catch (error) {
+      if (!(error instanceof FencedWrite)) throw error;
+      counted.fenced();
+      return { outcome: 'later', afterMs: FENCED_MS };
+    }
+  };
+
+  const forget = rabbit.onConnected(async (source) => {
+    await declareTopology(source, topology);
+    if (stopping) return;
+    consumer ??= consume({
+      rabbit,
+      exchange: topology.exchange,
+      consumer: { name: queue, order: 'none', delaysMs: defaultDelaysMs },
+      handle: oneByOne(handle),
+      concurrency: AT_ONCE,
+      log,
+      metrics: registry,
+    });
+  });
+
+  return {
+    async stop(graceMs) {
+      stopping = true;
+      forget();
+      await consumer?.stop(graceMs);
+    },
+  };
+}
+
+function parsed(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}

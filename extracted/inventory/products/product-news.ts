@@ -1,0 +1,86 @@
+import type { Log } from '@strangler/platform/log.ts';
+import { type Consumer, consume, oneByOne } from '@strangler/platform/outbox/consumer.ts';
+import { declareTopology } from '@strangler/platform/outbox/declare.ts';
+import type { Delivery, Outcome } from '@strangler/platform/outbox/delivery.ts';
+import type { TopologySpec } from '@strangler/platform/outbox/topology.ts';
+import type { RabbitConnection } from '@strangler/platform/rabbit.ts';
+import type { Registry } from 'prom-client';
+import { z } from 'zod';
+import { change, type Executor } from '../database.ts';
+
+export type ProductNews = {
+  /** Takes no more messages; what was not finished is left to others. */
+  stop(graceMs: number): Promise<void>;
+};
+
+export type ProductNewsOptions = {
+  rabbit: RabbitConnection;
+  /** The one that relays publish to. */
+  exchange: string;
+  /** Shared by all instances. */
+  queue: string;
+  pool: Executor;
+  log: Log;
+  registry: Registry;
+};
+
+const about = { product_id: z.int().min(1), occurred_at: z.iso.datetime() };
+const news = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('product.created'), data: z.object(about) }),
+  z.object({ type: z.literal('product.removed'), data: z.object(about) }),
+]);
+
+export function productNewsTopology(exchange: string, queue: string): TopologySpec {
+  const patterns = ['shop.product.created', 'shop.product.removed'];
+  return { exchange, consumers: [{ name: queue, patterns, order: 'none' }] };
+}
+
+/**
+ * Keeps what events tell of products, whoever owns the catalogue: its events bear the shop's name on either side. A product that was
+ * removed never comes back, so that messages may come in any order, and again.
+ */
+export function listenForProducts({ rabbit, exchange, queue, pool, log, registry }: ProductNewsOptions): ProductNews {
+  const topology = productNewsTopology(exchange, queue);
+  let stopping = false;
+  let consumer: Consumer | undefined;
+
+  const handle = async ({ body }: Delivery): Promise<Outcome> => {
+    const read = news.safeParse(parsed(body));
+    if (!read.success) return { outcome: 'poison', reason: `no news of a product: ${z.prettifyError(read.error)}` };
+    const { type, data } = read.data;
+    const removedAt = type === 'product.removed' ? new Date(data.occurred_at) : null;
+    await change(
+      pool,
+      `INSERT INTO product_news (product_id, removed_at) VALUES (?, ?)
+       ON DUPLICATE KEY UPDATE removed_at = COALESCE(removed_at, ?)`,
+      [data.product_id, removedAt, removedAt],
+    );
+    return 'done';
+  };
+
+  const forget = rabbit.onConnected(async (source) => {
+    await declareTopology(source, topology);
+    if (stopping) return;
+    consumer ??= consume({
+      ...{ rabbit, exchange, log, metrics: registry },
+      consumer: { name: queue, order: 'none' },
+      handle: oneByOne(handle),
+    });
+  });
+
+  return {
+    async stop(graceMs) {
+      stopping = true;
+      forget();
+      await consumer?.stop(graceMs);
+    },
+  };
+}
+
+function parsed(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,129 @@
+import { Problem } from '@strangler/platform/http/problem.ts';
+import type { Log } from '@strangler/platform/log.ts';
+import { type ClosedFence, closedFence } from '@strangler/platform/ownership/closed-fence.ts';
+import type { OwnerFollower } from '@strangler/platform/ownership/owner-follower.ts';
+import { throughSeam } from '@strangler/platform/ownership/through-seam.ts';
+import { QueryTypes, type Sequelize, type Transaction } from 'sequelize';
+import type { Inventory, LocalInventory, Sale, StockCause, StockLine, TakeStock } from '../inventory.ts';
+import type { StockClient } from './stock-client.ts';
+import { reservationTtlMs, type StockErrands } from './stock-errands.ts';
+
+/** The cart is no longer what its stock was reserved for. */
+class CartChanged extends Problem {
+  constructor() {
+    super({
+      status: 409,
+      title: 'Cart has changed',
+      detail: 'The cart was changed while it was checked out; try again.',
+    });
+    this.name = 'CartChanged';
+  }
+}
+
+/** A cart that is changed all the time is refused in the end. */
+const MOST_RESERVATIONS = 3;
+
+export type InventoryOfOwnerParts = {
+  sequelize: Sequelize;
+  owner: OwnerFollower;
+  local: LocalInventory;
+  client: StockClient;
+  errands: StockErrands;
+  waitMs: number;
+  log: Log;
+};
+
+/**
+ * The inventory, wherever its tables are: branch by abstraction. While they are the shop's, stock is taken in the sale's own
+ * transaction. Once they are the service's, it is reserved before the transaction, and confirmed after its commit by an errand that
+ * the transaction has left: a sale that does not come about leaves a reservation, which is released, or expires.
+ */
+export class InventoryOfOwner implements Inventory {
+  readonly #parts: InventoryOfOwnerParts;
+  readonly #closed: ClosedFence;
+
+  constructor(parts: InventoryOfOwnerParts) {
+    this.#parts = parts;
+    const { sequelize, owner } = parts;
+    this.#closed = closedFence(
+      (sql, slice) => sequelize.query(sql, { type: QueryTypes.SELECT, replacements: [slice] }),
+      owner.slice,
+    );
+  }
+
+  sell<T>(sale: Sale, place: (take: TakeStock) => Promise<T>): Promise<T> {
+    const { owner, local, waitMs } = this.#parts;
+    return throughSeam({
+      owner,
+      closed: this.#closed,
+      local: () => local.sell(sale, place),
+      remote: (epoch) => this.#sellReserved(sale, place, epoch),
+      waitMs,
+    });
+  }
+
+  /** Left to an errand in every case: the transaction is another's, and cannot be run again where it meets the fence. */
+  async giveBack(lines: StockLine[], { orderId, accountId }: StockCause, transaction: Transaction): Promise<void> {
+    const { errands } = this.#parts;
+    await errands.add({ kind: 'give_back', orderId, reservationId: null, accountId, lines }, transaction);
+    transaction.afterCommit(() => void errands.settle(orderId));
+  }
+
+  async #sellReserved<T>(sale: Sale, place: (take: TakeStock) => Promise<T>, epoch: number): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        // Other numbers for other epochs: what an earlier one has reserved may be expired by now.
+        return await this.#sellOnce(sale, place, { epoch, reservationId: `${sale.id}.${epoch}.${attempt}` });
+      } catch (error) {
+        if (!(error instanceof CartChanged) || attempt === MOST_RESERVATIONS) throw error;
+      }
+    }
+  }
+
+  async #sellOnce<T>(
+    { accountId, lines: linesOf }: Sale,
+    place: (take: TakeStock) => Promise<T>,
+    { epoch, reservationId }: { epoch: number; reservationId: string },
+  ): Promise<T> {
+    const { client, errands, log } = this.#parts;
+    const reserving = await linesOf();
+    // An empty cart is refused when it is placed, as are products that are not sold any more.
+    if (reserving.length === 0) return place(async () => ({ kind: 'taken' }));
+    const answer = await client.reserve(
+      { id: reservationId, lines: reserving, ttlMs: reservationTtlMs, accountId },
+      epoch,
+    );
+    if (answer.kind === 'short') return place(async () => answer);
+    if (answer.kind !== 'RESERVED') throw new CartChanged();
+
+    let placedOrderId: number | undefined;
+    const take: TakeStock = async (lines, { orderId }, transaction) => {
+      if (!sameLines(lines, reserving)) throw new CartChanged();
+      await errands.add({ kind: 'confirm', orderId, reservationId, accountId, lines: reserving }, transaction);
+      placedOrderId = orderId;
+      return { kind: 'taken' };
+    };
+    try {
+      const placed = await place(take);
+      if (placedOrderId !== undefined) await errands.settle(placedOrderId);
+      return placed;
+    } catch (error) {
+      // Only where it is certain that nothing was committed; else the errand, or the expiry, says what becomes of it.
+      if (error instanceof Problem) {
+        await client.release(reservationId, epoch).catch((failure: unknown) => {
+          log.warn({ err: failure, reservationId }, 'a reservation is left to expire');
+        });
+      }
+      throw error;
+    }
+  }
+}
+
+function sameLines(some: StockLine[], others: StockLine[]): boolean {
+  const text = (lines: StockLine[]) =>
+    lines
+      .map(({ productId, quantity }) => `${productId}:${quantity}`)
+      .sort()
+      .join();
+  return text(some) === text(others);
+}
