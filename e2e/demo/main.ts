@@ -5,10 +5,11 @@ import { formatBounds } from './bounds.ts';
 import { createProgress } from './progress.ts';
 import { runCompareScenario } from './scenarios/compare.ts';
 import { runFlagsScenario } from './scenarios/flags.ts';
+import { runInventoryScenario } from './scenarios/inventory.ts';
 import { runPipeScenario } from './scenarios/pipe.ts';
 import { runStoryScenario } from './scenarios/story.ts';
 
-const usage = `Usage: npm run demo -- [--scenario story|flags|pipe|compare] [--rate 60] [--size 500] [--seconds 4] [--json] [--keep]
+const usage = `Usage: npm run demo -- [--scenario story|flags|pipe|compare | --slice catalog|inventory] [--rate 60] [--size 500] [--seconds 4] [--json] [--keep]
 
 Brings real servers and the whole shop up, drives shoppers through two proxies, and shows what the kit does under them.
 
@@ -19,6 +20,9 @@ Brings real servers and the whole shop up, drives shoppers through two proxies, 
                      an applier and the broker are killed; both sides found equal in the end
   --scenario compare live answers compared with the service's: a healthy one passes the gate, planted faults are found with
                      their path, and a canary whose service goes wrong takes its users back by itself
+  --slice catalog    the story of that slice
+  --slice inventory  the stock to its service, back, and to it again, while the shop's own checkout takes it wherever it is:
+                     in its transaction, or by a reservation over gRPC; everything is added up at rest
   --rate <number>    requests a second (60; pipe: 40, as many more of them write)
   --size <number>    products in the shop (500; pipe: 2000)
   --seconds <number> how long each step is watched (4)
@@ -34,6 +38,11 @@ const scenarios = {
   pipe: { run: runPipeScenario, rate: '40', products: '2000' },
 };
 
+const slices = {
+  catalog: scenarios.story,
+  inventory: { run: runInventoryScenario, rate: '60', products: '100' },
+};
+
 const fail = (message: string): never => {
   process.stderr.write(`demo: ${message}\n`);
   process.exit(2);
@@ -45,7 +54,8 @@ const parse = () => {
   try {
     return parseArgs({
       options: {
-        scenario: { type: 'string', default: 'story' },
+        scenario: { type: 'string' },
+        slice: { type: 'string' },
         rate: { type: 'string' },
         size: { type: 'string' },
         seconds: { type: 'string', default: '4' },
@@ -59,13 +69,21 @@ const parse = () => {
   }
 };
 
+/** What a name stands for. */
+const oneOf = <T>(option: string, name: string, choices: Record<string, T>): T => {
+  const found = Object.hasOwn(choices, name) ? choices[name] : undefined;
+  return found ?? fail(`${option}: expected ${Object.keys(choices).join(', ')}, found "${name}"`);
+};
+
 const values = parse();
 if (values.help) {
   process.stdout.write(`${usage}\n`);
 } else {
-  if (!(values.scenario in scenarios))
-    fail(`--scenario: expected ${Object.keys(scenarios).join(', ')}, found "${values.scenario}"`);
-  const scenario = scenarios[values.scenario as keyof typeof scenarios];
+  if (values.scenario !== undefined && values.slice !== undefined) fail('expected --scenario or --slice, found both');
+  const scenario =
+    values.slice === undefined
+      ? oneOf('--scenario', values.scenario ?? 'story', scenarios)
+      : oneOf('--slice', values.slice, slices);
   const report = await scenario.run({
     requestsPerSecond: wholeNumber(values.rate ?? scenario.rate, 'rate', 2000),
     products: wholeNumber(values.size ?? scenario.products, 'size', 1_000_000),

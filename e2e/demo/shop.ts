@@ -20,6 +20,8 @@ export type ShopOptions = {
   products: number;
   /** What the catalogue is brought to before anybody comes; `shadow` unless told. */
   stage?: StartStage;
+  /** Of the inventory service; 0 unless told. */
+  inventoryInstances?: number;
   /** Default: migrations/slices. */
   slicesFolder?: string;
   /** Put over the environment of a process, by its name or kind. */
@@ -38,6 +40,7 @@ export const openShop = async (options: ShopOptions): Promise<Shop> => {
     const stack = await upStack({ instance, log: progress.say, signal });
     system = await startSystem({
       ...{ instance, stack, seedSize: products, stage, fresh: true, log: progress.say, signal },
+      inventoryInstances: options.inventoryInstances ?? 0,
       ...(options.slicesFolder === undefined ? {} : { slicesFolder: options.slicesFolder }),
       ...(options.env === undefined ? {} : { env: options.env }),
     });

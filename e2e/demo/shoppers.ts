@@ -16,7 +16,7 @@ export const inviteShoppers = async (
 ): Promise<Visitor[]> => {
   const productIds = await someProducts(shop, dispatcher);
   const shared = { proxyUrls: shop.proxyUrls, operatorToken: shop.operatorToken, productIds, random, dispatcher };
-  const customers = (await logIn(shop, accounts, 'shopper', dispatcher)).map((accessToken, number) =>
+  const customers = (await logInCustomers(shop, accounts, 'shopper', dispatcher)).map((accessToken, number) =>
     createShopper({ ...shared, name: `customer ${number + 1}`, accessToken }),
   );
   const strangers = Array.from({ length: anonymous }, (_, number) =>
@@ -39,7 +39,7 @@ export const inviteWriters = async (
   const desks = Array.from({ length: merchants }, (_, number) =>
     createMerchant({ ...shared, name: `merchant ${number + 1}`, accessToken, categories }),
   );
-  const customers = (await logIn(shop, reviewers, 'reviewer', dispatcher)).map((token, number) =>
+  const customers = (await logInCustomers(shop, reviewers, 'reviewer', dispatcher)).map((token, number) =>
     createReviewer({ ...shared, name: `reviewer ${number + 1}`, accessToken: token }),
   );
   return [...desks, ...customers];
@@ -67,7 +67,12 @@ const allCategories = async (shop: Shop, dispatcher: Dispatcher): Promise<Catego
 const atTheDoor = 4;
 
 /** Registers so many accounts and gives an access token of each. */
-const logIn = async (shop: Shop, count: number, role: string, dispatcher: Dispatcher): Promise<string[]> => {
+export const logInCustomers = async (
+  shop: Shop,
+  count: number,
+  role: string,
+  dispatcher: Dispatcher,
+): Promise<string[]> => {
   const run = Date.now();
   const password = 'correct horse battery staple';
   const tokens: string[] = [];

@@ -19,7 +19,7 @@ import type { Pool } from 'mysql2/promise';
 import { copyTables } from './fill-catalogue.ts';
 
 const log = createLog({ name: 'test', level: 'silent' });
-const folder = `${repositoryRoot}/extracted/inventory`;
+const folder = `${repositoryRoot}/migrations/slices/inventory`;
 
 let shop: FreshDatabase;
 let own: FreshDatabase;

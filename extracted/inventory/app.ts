@@ -1,5 +1,7 @@
+import type { Auth } from '@strangler/platform/auth/auth.ts';
 import type { DryRuns } from '@strangler/platform/dry-run/dry-runs.ts';
 import { dryRunMiddleware } from '@strangler/platform/dry-run/middleware.ts';
+import { databaseAway } from '@strangler/platform/http/database-away.ts';
 import { type HealthCheck, healthRouter } from '@strangler/platform/http/health.ts';
 import { httpMetrics, metricsRoute } from '@strangler/platform/http/metrics.ts';
 import { noSuchRoute, problemResponder } from '@strangler/platform/http/problem.ts';
@@ -9,9 +11,7 @@ import { epochGuard, fencedWriteResponder } from '@strangler/platform/ownership/
 import type { OwnerFollower } from '@strangler/platform/ownership/owner-follower.ts';
 import express, { type Express, Router } from 'express';
 import type { Registry } from 'prom-client';
-import type { Auth } from './auth/auth.ts';
 import { canDryRun } from './dry-run/dry-run.ts';
-import { databaseAway } from './http/database-away.ts';
 import { openApiDocument } from './openapi.ts';
 import type { Adjustments } from './stock/adjustments.ts';
 import type { StockReader } from './stock/stock-reader.ts';

@@ -7,6 +7,7 @@ import { type RunningServer, startHttpServer } from '@strangler/platform/http/se
 import { createLifecycle, type Lifecycle } from '@strangler/platform/lifecycle.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
+import { select } from '@strangler/platform/mysql/statements.ts';
 import { closedFence } from '@strangler/platform/ownership/closed-fence.ts';
 import { type OwnerFollower, openOwner, ownershipText } from '@strangler/platform/ownership/owner-follower.ts';
 import { withinFence } from '@strangler/platform/ownership/within-fence.ts';
@@ -14,11 +15,9 @@ import { connect } from '@strangler/platform/rabbit.ts';
 import type { Pool } from 'mysql2/promise';
 import type { Registry } from 'prom-client';
 import { createApp } from './app.ts';
-import { createAccessTokens, createPublicKeys } from './auth/access-token.ts';
-import { createAuth } from './auth/auth.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { InventoryConfig } from './config.ts';
-import { migrateUp, select } from './database.ts';
+import { migrateUp } from './database.ts';
 import { notInDryRuns } from './dry-run/dry-run.ts';
 import { createEventRecorder } from './events/event-recorder.ts';
 import { expireInTime } from './expiry/expiry-consumer.ts';
@@ -27,6 +26,7 @@ import { startSweeper } from './expiry/sweeper.ts';
 import { startInventoryGrpc } from './grpc/server.ts';
 import { listenForProducts } from './products/product-news.ts';
 import { createReservationService, type ReservationService } from './reservations/reservation-service.ts';
+import { shopAuth } from './shop-auth.ts';
 import { createAdjustments } from './stock/adjustments.ts';
 import { createStockLedger } from './stock/stock-ledger.ts';
 import { createStockReader } from './stock/stock-reader.ts';
@@ -76,9 +76,7 @@ async function start({ config, log, clock, lifecycle }: Context): Promise<Runnin
   lifecycle.onStop('close', 'dry runs', () => dryRuns.close());
   const db = dryRuns.pool(pool);
 
-  const auth = createAuth({
-    accessTokens: createAccessTokens({ keys: createPublicKeys({ jwksUrl: config.jwksUrl }), clock }),
-  });
+  const auth = shopAuth({ jwksUrl: config.jwksUrl, clock });
   const owner = await followWrites({ config, log, lifecycle });
   const closed = owner && closedFence((sql, slice) => select(pool, sql, [slice]), config.slice);
   const fenced = notInDryRuns(dryRuns, (write) =>

@@ -3,7 +3,7 @@ import { expect, test } from '@jest/globals';
 import { parseSliceFile } from '@strangler/platform/contracts/slice-file.ts';
 import { openApiDocument } from './openapi.ts';
 
-const file = new URL('./slice.yaml', import.meta.url);
+const file = new URL('../../migrations/slices/inventory/slice.yaml', import.meta.url);
 const { slice, faults } = parseSliceFile(readFileSync(file, 'utf8'), 'slice.yaml');
 
 test('the slice is one: its file has no fault, and every route of the API is in it', () => {

@@ -1,7 +1,7 @@
+import type { Executor } from '@strangler/platform/mysql/statements.ts';
 import { withTransaction } from '@strangler/platform/mysql/transaction.ts';
 import type { Pool } from 'mysql2/promise';
 import { Counter, type Registry } from 'prom-client';
-import type { Executor } from './database.ts';
 
 /** Runs transactions of the inventory. */
 export type Transactions = {

@@ -185,7 +185,7 @@ const tell = async ({ rig, cuts, shoppers, random }: Stage, options: PipeOptions
   await kill(killed(system.process('applier-catalog-1')));
   await advance('both sides compared while traffic goes on');
   await advanceCompared('once enough answers of both sides were compared, the first users read from the service');
-  const canarySteps = await followCanary(rig, progress, signal);
+  const canarySteps = await followCanary({ ...rig, slice }, progress, signal);
   await addCompared();
   progress.say('killing a proxy: its clients go to the other one, as behind a load balancer');
   cuts.killing();
@@ -216,7 +216,7 @@ const tell = async ({ rig, cuts, shoppers, random }: Stage, options: PipeOptions
   rig.startTraffic();
   await advance('both sides compared');
   await advanceCompared('the first users read from the service again');
-  canarySteps.push(...(await followCanary(rig, progress, signal)));
+  canarySteps.push(...(await followCanary({ ...rig, slice }, progress, signal)));
   await addCompared();
   await advance('every read goes to the service');
   await kill(crashed(system.instance, 'rabbitmq'));

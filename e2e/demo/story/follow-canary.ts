@@ -1,22 +1,27 @@
 import { pause } from '@strangler/platform/backoff.ts';
-import { type Rig, slice } from '../../soak/cutover/rig.ts';
+import type { FlagDocument } from '@strangler/platform/contracts/flag-document.ts';
+import type { OperatorEnvironment } from '@strangler/stack/system/stage.ts';
 import type { Progress } from '../progress.ts';
 import { runStrangler } from '../strangler.ts';
 
 const canaryWithinMs = 120_000;
 
 /** Waits until the canary has come to 100 % by itself and has baked there; the percentages that it took. */
-export const followCanary = async (rig: Rig, progress: Progress, signal: AbortSignal): Promise<number[]> => {
+export const followCanary = async (
+  { slice, flag, environment }: { slice: string; flag(): Promise<FlagDocument>; environment: OperatorEnvironment },
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<number[]> => {
   const steps: number[] = [];
   const deadline = performance.now() + canaryWithinMs;
   for (;;) {
     signal.throwIfAborted();
-    const { percent } = (await rig.flag()).reads;
+    const { percent } = (await flag()).reads;
     if (steps.at(-1) !== percent) {
       steps.push(percent);
       progress.say(`  canary at ${percent} %`);
     }
-    const [report] = (await runStrangler(['status', slice], { environment: rig.environment, signal })) as [
+    const [report] = (await runStrangler(['status', slice], { environment, signal })) as [
       { canary: { state: string; why: string; lacks: string[] } | null },
     ];
     if (report.canary?.state === 'baked') return steps;

@@ -1,6 +1,6 @@
+import type { Executor } from '@strangler/platform/mysql/statements.ts';
 import { onConnection } from '@strangler/platform/outbox/execute.ts';
 import { record } from '@strangler/platform/outbox/record.ts';
-import type { Executor } from '../database.ts';
 import { type StockEvents, type StockEventType, tellings } from './stock-events.ts';
 
 /** The first word of the routing keys: the shop's, as that of every event of every service, wherever the capability is. */

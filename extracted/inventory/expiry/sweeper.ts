@@ -1,9 +1,9 @@
 import { pause } from '@strangler/platform/backoff.ts';
 import { runAsJob } from '@strangler/platform/http/request-context.ts';
 import type { Log } from '@strangler/platform/log.ts';
+import type { Executor } from '@strangler/platform/mysql/statements.ts';
 import { FencedWrite } from '@strangler/platform/ownership/within-fence.ts';
 import type { Clock } from '../clock.ts';
-import type { Executor } from '../database.ts';
 import type { ReservationService } from '../reservations/reservation-service.ts';
 import { dueReservations } from '../reservations/reservation-store.ts';
 import type { ExpiryMetrics } from './expiry-metrics.ts';

@@ -1,12 +1,12 @@
 import { fileURLToPath } from 'node:url';
 import { GrpcError } from '@strangler/platform/grpc/errors.ts';
 import { type GrpcCallContext, type RunningGrpcServer, startGrpcServer } from '@strangler/platform/grpc/server.ts';
+import { isDatabaseAway } from '@strangler/platform/http/database-away.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { CommitOutcomeUnknown } from '@strangler/platform/mysql/transaction.ts';
 import { writeUnderEpoch } from '@strangler/platform/ownership/grpc-writes.ts';
 import type { OwnerFollower } from '@strangler/platform/ownership/owner-follower.ts';
 import { Counter, type Registry } from 'prom-client';
-import { isDatabaseAway } from '../http/database-away.ts';
 import { idOfOrder, type ReservationOutcome, type ReservationService } from '../reservations/reservation-service.ts';
 import type { StockReader } from '../stock/stock-reader.ts';
 import type { StockWatch } from '../watch/stock-watch.ts';

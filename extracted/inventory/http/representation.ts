@@ -1,5 +1,5 @@
+import { ifNoneMatchMatches } from '@strangler/platform/http/entity-tag.ts';
 import type { Request, Response } from 'express';
-import { ifNoneMatchMatches } from './entity-tag.ts';
 
 export type Representation = {
   /** The JSON text, exactly as it is sent. */

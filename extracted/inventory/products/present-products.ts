@@ -1,4 +1,4 @@
-import { type Executor, select } from '../database.ts';
+import { type Executor, select } from '@strangler/platform/mysql/statements.ts';
 
 /**
  * Those of the products that there are, and are not archived: what the pipe has copied, and what events have told since. Who is

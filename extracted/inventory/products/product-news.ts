@@ -1,4 +1,5 @@
 import type { Log } from '@strangler/platform/log.ts';
+import { change, type Executor } from '@strangler/platform/mysql/statements.ts';
 import { type Consumer, consume, oneByOne } from '@strangler/platform/outbox/consumer.ts';
 import { declareTopology } from '@strangler/platform/outbox/declare.ts';
 import type { Delivery, Outcome } from '@strangler/platform/outbox/delivery.ts';
@@ -6,7 +7,6 @@ import type { TopologySpec } from '@strangler/platform/outbox/topology.ts';
 import type { RabbitConnection } from '@strangler/platform/rabbit.ts';
 import type { Registry } from 'prom-client';
 import { z } from 'zod';
-import { change, type Executor } from '../database.ts';
 
 export type ProductNews = {
   /** Takes no more messages; what was not finished is left to others. */

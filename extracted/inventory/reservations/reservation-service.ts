@@ -1,5 +1,5 @@
+import type { Executor } from '@strangler/platform/mysql/statements.ts';
 import type { Clock } from '../clock.ts';
-import type { Executor } from '../database.ts';
 import type { EventRecorder } from '../events/event-recorder.ts';
 import type { Fenced } from '../fenced.ts';
 import type { StockLedger } from '../stock/stock-ledger.ts';

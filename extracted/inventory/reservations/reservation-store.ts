@@ -1,4 +1,4 @@
-import { change, type Executor, isDuplicate, select } from '../database.ts';
+import { change, type Executor, isDuplicate, select } from '@strangler/platform/mysql/statements.ts';
 import type { StockLine } from '../stock/take.ts';
 import type { ReservationState } from './reservation-state.ts';
 

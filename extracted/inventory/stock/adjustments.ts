@@ -1,8 +1,8 @@
+import { ifMatchMatches } from '@strangler/platform/http/entity-tag.ts';
 import { Problem, problems } from '@strangler/platform/http/problem.ts';
+import { change, type Executor, select } from '@strangler/platform/mysql/statements.ts';
 import type { Clock } from '../clock.ts';
-import { change, type Executor, select } from '../database.ts';
 import type { Fenced } from '../fenced.ts';
-import { ifMatchMatches } from '../http/entity-tag.ts';
 import { presentProducts } from '../products/present-products.ts';
 import type { Transactions } from '../transactions.ts';
 import { LevelHasChanged, type StockLedger } from './stock-ledger.ts';

@@ -1,4 +1,4 @@
-import { change, type Executor, select } from '../database.ts';
+import { change, type Executor, select } from '@strangler/platform/mysql/statements.ts';
 import type { EventRecorder } from '../events/event-recorder.ts';
 import { type LevelRow, levelColumns, type StockView, viewOf } from './stock-view.ts';
 

@@ -1,4 +1,4 @@
-import { type Executor, select } from '../database.ts';
+import { type Executor, select } from '@strangler/platform/mysql/statements.ts';
 import { presentProducts } from '../products/present-products.ts';
 import { type LevelRow, levelColumns, type StockView, viewOf } from './stock-view.ts';
 

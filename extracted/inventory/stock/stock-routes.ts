@@ -1,11 +1,11 @@
+import { type Auth, identityOf } from '@strangler/platform/auth/auth.ts';
+import { jsonBody } from '@strangler/platform/http/json-body.ts';
+import { decodeCursor, listFingerprint, pageOf, pageParameters } from '@strangler/platform/http/paging.ts';
+import { lineOfText } from '@strangler/platform/http/text.ts';
 import { idText, parseBody, parseParams, parseQuery } from '@strangler/platform/http/validate.ts';
 import type { Router } from 'express';
 import { z } from 'zod';
-import { type Auth, identityOf } from '../auth/auth.ts';
-import { jsonBody } from '../http/json-body.ts';
-import { decodeCursor, listFingerprint, pageOf, pageParameters } from '../http/paging.ts';
 import { sendRepresentation } from '../http/representation.ts';
-import { lineOfText } from '../http/text.ts';
 import { type AdjustmentRow, type Adjustments, noSuchProduct } from './adjustments.ts';
 import type { StockReader } from './stock-reader.ts';
 import { stockJson, stockRepresentation } from './stock-view.ts';

@@ -1,4 +1,4 @@
-import { entityTag } from '../http/entity-tag.ts';
+import { entityTag } from '@strangler/platform/http/entity-tag.ts';
 import type { Representation } from '../http/representation.ts';
 
 /** How much of a product can be sold; version 0 and no time where it has never had stock. */
