@@ -1,5 +1,5 @@
-import { describe, expect, test } from '@jest/globals';
 import { readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, test } from '@jest/globals';
 import type { NotificationKind as ShopKind } from '@strangler/monolith/modules/notifications/models.ts';
 import { wordingOf as shopWording } from '@strangler/monolith/modules/notifications/wording.ts';
 import { notificationKinds, wordingOf } from '@strangler/notifications/notifications/wording.ts';

@@ -1,5 +1,5 @@
-import { expect, test } from '@jest/globals';
 import { readFileSync } from 'node:fs';
+import { expect, test } from '@jest/globals';
 import { parseSliceFile } from '@strangler/platform/contracts/slice-file.ts';
 import { openApiDocument } from './openapi.ts';
 

@@ -49,7 +49,13 @@ function event(id: number, mark?: Mark, accountId = account): ShopEvent {
 }
 
 const hand = async (side: Side, from: number, expectedSeq = seq) => {
-  const decision = await handovers.hand({ expectedSeq, side, from: { epoch: 1, id: BigInt(from) }, by: 'test', reason: 't' });
+  const decision = await handovers.hand({
+    expectedSeq,
+    side,
+    from: { epoch: 1, id: BigInt(from) },
+    by: 'test',
+    reason: 't',
+  });
   if (decision.outcome === 'taken') seq = decision.handover.seq;
   return decision;
 };
@@ -84,7 +90,10 @@ describe('delivery', () => {
   });
 
   test('is not given back over what has been delivered, is with a gap behind it, and the mark of an event goes before all', async () => {
-    expect(await hand('monolith', 5)).toMatchObject({ outcome: 'refused', reason: expect.stringMatching(/up to 1\/5/) });
+    expect(await hand('monolith', 5)).toMatchObject({
+      outcome: 'refused',
+      reason: expect.stringMatching(/up to 1\/5/),
+    });
     expect(await hand('service', 9)).toMatchObject({ outcome: 'refused' });
     expect(await hand('monolith', 6, 0)).toMatchObject({ outcome: 'conflict', lastSeq: 1 });
     expect(await hand('monolith', 6)).toMatchObject({ outcome: 'taken' });
@@ -94,7 +103,11 @@ describe('delivery', () => {
     expect((await outcomes()).slice(-3).map(({ by }) => by)).toEqual(['monolith', 'service', 'monolith']);
     // The service takes over again: what was marked is not looked at.
     expect(await hand('service', 8)).toMatchObject({ outcome: 'taken' });
-    expect((await outcomes()).slice(-3).map(({ by, jobs }) => `${by} ${jobs}`)).toEqual(['monolith 0', 'service 1', 'service 1']);
+    expect((await outcomes()).slice(-3).map(({ by, jobs }) => `${by} ${jobs}`)).toEqual([
+      'monolith 0',
+      'service 1',
+      'service 1',
+    ]);
   });
 
   test('of two who hand over at once one wins, and while events pour in each is delivered exactly as the last word says', async () => {
