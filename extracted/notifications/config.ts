@@ -27,7 +27,7 @@ const schema = z.object({
   RABBITMQ_URL: url(['amqp', 'amqps']).optional(),
   /** The exchange of the outbox. */
   OUTBOX_EXCHANGE: z.string().min(1).max(200).default('outbox'),
-  /** The first word of all own exchanges and queues, and the consumer's name in the inbox. */
+  /** The first word of all own exchanges and queues. */
   QUEUE_PREFIX: name.default('notifications'),
   /** Events of a queue that may be in hand. */
   EVENT_PREFETCH: integer({ min: 1, max: 1_000 }).default(20),

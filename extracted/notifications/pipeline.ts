@@ -60,7 +60,7 @@ export function startPipeline(parts: PipelineParts): Pipeline {
   const work = config.redisUrl === undefined ? undefined : startWork(parts, config.redisUrl, dispatch);
   if (work === undefined) log.warn('REDIS_URL is not set: no jobs are done here');
   const handle = createHandleEvent({
-    ...{ pool, consumer: prefix, clock, mailDelayMs: config.mailDelayMs, dispatch },
+    ...{ pool, clock, mailDelayMs: config.mailDelayMs, dispatch },
     wake: parts.wake,
     registry: metrics,
   });

@@ -46,7 +46,7 @@ async function run(from: 'first' | { time: Date }): Promise<void> {
   try {
     await declareTopology(rabbit, eventTopology(config.OUTBOX_EXCHANGE, config.QUEUE_PREFIX));
     const handle = createHandleEvent({
-      ...{ pool, consumer: config.QUEUE_PREFIX, clock: systemClock, mailDelayMs: 0, registry: new Registry() },
+      ...{ pool, clock: systemClock, mailDelayMs: 0, registry: new Registry() },
       dispatch: async () => {},
       wake: () => {},
     });

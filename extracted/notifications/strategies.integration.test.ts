@@ -85,22 +85,15 @@ describe('an event', () => {
       stdio: 'ignore',
     });
     const died = once(child, 'exit');
-    const event = events.placed(account * 10, account, { mark, id: `killed-${account}` });
-    const channel = await service.rabbit.confirmChannel();
-    // What the fixture publishes goes to its own exchange: from there on to the one beside it.
-    await channel.bindExchange(exchange, service.exchange, `shop.${event.type}`);
-    await channel.unbindExchange(exchange, service.exchange, 'nothing');
-    const queue = names.partQueue(service.prefix, partOf('order', String(account * 10)));
-    await service.tell(event);
+    await service.tell(events.placed(account * 10, account, { mark, exchange }));
     const [, signal] = await died;
     expect(signal).toBe('SIGKILL');
-    await channel.unbindExchange(exchange, service.exchange, `shop.${event.type}`);
-    await channel.close();
+    expect((await items()).map(({ order_id }) => order_id)).toEqual([account * 10]);
 
     // Somebody else takes what was never acknowledged.
     let outcome: string | undefined;
     const handle = createHandleEvent({
-      ...{ pool: service.pool, consumer: prefix, clock: systemClock, mailDelayMs: 0, registry: new Registry() },
+      ...{ pool: service.pool, clock: systemClock, mailDelayMs: 0, registry: new Registry() },
       dispatch: async () => {},
       wake: () => {},
     });
@@ -114,7 +107,6 @@ describe('an event', () => {
     });
     await eventually(() => outcome !== undefined);
     expect(outcome).toBe('handled before');
-    await eventually(async () => (await ready(queue)) === 0);
     expect((await items()).map(({ order_id }) => order_id)).toEqual([account * 10]);
     await consumer.stop(1_000);
     await apart();
@@ -162,13 +154,14 @@ describe('an event', () => {
   });
 
   test('of a time before the service listened is written when the stream is replayed, and has no effect a second time', async () => {
-    await service.tell(events.placed(account * 10, account));
+    const id = await service.tell(events.placed(account * 10, account));
     await eventually(async () => (await items()).length === 1);
-    // As a consumer that never heard of it: its row and its inbox are gone.
+    // As in the database of one that never heard of it.
     await service.pool.query('DELETE FROM notifications WHERE account_id = ?', [account]);
+    await service.pool.query('DELETE FROM strangler_inbox WHERE message_id = ?', [id]);
     const registry = new Registry();
     const handle = createHandleEvent({
-      ...{ pool: service.pool, consumer: `late-${account}`, clock: systemClock, mailDelayMs: 0, registry },
+      ...{ pool: service.pool, clock: systemClock, mailDelayMs: 0, registry },
       dispatch: async () => {},
       wake: () => {},
     });
@@ -273,10 +266,7 @@ test('a slow consumer is given no more than it may have in hand; the rest waits 
     },
   });
   await eventually(() => consumer.consuming());
-  const channel = await service.rabbit.channel();
-  await channel.bindExchange(exchange, service.exchange, 'shop.order.shipped');
-  await channel.close();
-  for (let n = 0; n < 20; n += 1) await service.tell(events.order('shipped', account * 10, account));
+  for (let n = 0; n < 20; n += 1) await service.tell(events.order('shipped', account * 10, account, { exchange }));
   const queue = names.partQueue(prefix, partOf('order', String(account * 10)));
   await eventually(async () => (await ready(queue)) === 17);
   expect([begun, done]).toEqual([1, 0]);

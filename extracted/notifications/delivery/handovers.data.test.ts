@@ -26,7 +26,7 @@ beforeAll(async () => {
   pool = createPool(database.url, { connectionLimit: 12 });
   handovers = createHandovers({ pool, clock: systemClock });
   handle = createHandleEvent({
-    ...{ pool, consumer: 'test', clock: systemClock, mailDelayMs: 0, registry: new Registry() },
+    ...{ pool, clock: systemClock, mailDelayMs: 0, registry: new Registry() },
     dispatch: async (ids) => void dispatched.push(...ids),
     wake: (accountId) => woken.push(accountId),
   });

@@ -18,10 +18,11 @@ import { tellAccount } from '../recipients/recipients.ts';
 import { addJobsOf } from './jobs-of.ts';
 import { readShopEvent, type ShopEvent, ShopEventError } from './shop-event.ts';
 
+/** The name that inbox rows bear, whatever the queues are called: an event has its effect once in a database. */
+export const inboxConsumer = 'notifications';
+
 export type EventParts = {
   pool: Pool;
-  /** The name that inbox rows bear; also the first word of its queues. */
-  consumer: string;
   clock: Clock;
   /** Between a notification and its mail. */
   mailDelayMs: number;
@@ -38,7 +39,7 @@ export type HandleEvent = (event: ShopEvent) => Promise<'handled' | 'handled bef
  * comes after the commit (a wake-up, the jobs' publication) is done again for an event that comes again, and is harmless then.
  */
 export function createHandleEvent(parts: EventParts): HandleEvent {
-  const { pool, consumer, clock, mailDelayMs, dispatch, wake, registry } = parts;
+  const { pool, clock, mailDelayMs, dispatch, wake, registry } = parts;
   const written = new Counter({
     name: 'notifications_written_total',
     help: 'Notifications by who delivers them: this service, or the shop (silent here).',
@@ -101,7 +102,7 @@ export function createHandleEvent(parts: EventParts): HandleEvent {
 
   return async (event) => {
     const done = await withTransaction(pool, 'READ COMMITTED', (transaction) =>
-      once(onConnection(transaction), consumer, event.id, () => effectOf(transaction, event)),
+      once(onConnection(transaction), inboxConsumer, event.id, () => effectOf(transaction, event)),
     );
     if (done.outcome === 'done') {
       if (done.result !== undefined) written.inc({ delivered_by: done.result });

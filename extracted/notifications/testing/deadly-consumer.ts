@@ -9,7 +9,7 @@ import { consumeEvents, createHandleEvent } from '../events/event-consumer.ts';
 const { DATABASE_URL, RABBITMQ_URL, OUTBOX_EXCHANGE, QUEUE_PREFIX } = process.env as Record<string, string>;
 const log = createLog({ name: 'deadly', level: 'silent' });
 const handle = createHandleEvent({
-  ...{ pool: createPool(DATABASE_URL!, { connectionLimit: 2 }), consumer: QUEUE_PREFIX!, clock: systemClock },
+  ...{ pool: createPool(DATABASE_URL!, { connectionLimit: 2 }), clock: systemClock },
   mailDelayMs: 0,
   registry: new Registry(),
   dispatch: async () => {},

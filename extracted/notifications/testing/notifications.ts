@@ -52,6 +52,8 @@ export type TestEvent = {
   mark?: string;
   aggregate?: string;
   key?: string;
+  /** Another exchange than the one that the service listens to. */
+  exchange?: string;
 };
 
 /** The service on a fresh database, with exchanges, queues and keys of its own, and a mailbox. `env` goes over what the tests need. */
@@ -121,7 +123,7 @@ export async function startTestService(
         const aggregate = about.aggregate ?? (type.startsWith('account.') ? 'account' : 'order');
         const key = about.key ?? String(data[`${aggregate}_id`] ?? 'none');
         await publishConfirmed(channel, {
-          exchange,
+          exchange: about.exchange ?? exchange,
           routingKey: `shop.${type}`,
           body: Buffer.from(
             JSON.stringify({
