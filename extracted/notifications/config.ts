@@ -31,11 +31,11 @@ const schema = z.object({
   QUEUE_PREFIX: name.default('notifications'),
   /** Events of a queue that may be in hand. */
   EVENT_PREFETCH: integer({ min: 1, max: 1_000 }).default(20),
-  /** Which jobs this instance does; an empty one does none. */
+  /** Which jobs this instance does, such as `email,digest`; `none` does none. */
   WORKERS: z
     .string()
     .default(jobKinds.join(','))
-    .transform((text) => text.split(',').filter((kind) => kind !== ''))
+    .transform((text) => (text === 'none' ? [] : text.split(',')))
     .pipe(z.array(z.enum(jobKinds))),
   /** Jobs of a kind at a time. */
   WORKER_CONCURRENCY: integer({ min: 1, max: 100 }).default(4),

@@ -30,7 +30,7 @@ beforeAll(async () => {
   flags = await startTestFlags();
   await setEpoch(3);
   // No workers: what is delivered is not of interest here.
-  service = await startTestService('notifications', { STRANGLER_FLAGS: flags.address, WORKERS: '' });
+  service = await startTestService('notifications', { STRANGLER_FLAGS: flags.address, WORKERS: 'none' });
 });
 afterAll(async () => {
   await service?.stop();

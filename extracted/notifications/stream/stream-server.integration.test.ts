@@ -17,7 +17,7 @@ let token: string;
 let lastOrder = 0;
 
 beforeAll(async () => {
-  service = await startTestService('stream', { WORKERS: '', STREAM_PING: '60s', STREAM_SEND_TIMEOUT: '1s' });
+  service = await startTestService('stream', { WORKERS: 'none', STREAM_PING: '60s', STREAM_SEND_TIMEOUT: '1s' });
   redis = await startTcpProxy(testServers().redisUrl);
   second = await service.another({ REDIS_URL: redis.url });
 });
