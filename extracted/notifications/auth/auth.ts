@@ -55,7 +55,7 @@ export function createAuth({ accessTokens }: { accessTokens: AccessTokens }): Au
 }
 
 /** A 401 with the challenge that RFC 6750 section 3 asks for. */
-function unauthorized(detail: string, error?: 'invalid_token'): Problem {
+export function unauthorized(detail: string, error?: 'invalid_token'): Problem {
   const challenge = error === undefined ? 'Bearer realm="shop"' : `Bearer realm="shop", error="${error}"`;
   return problems.unauthorized(detail, challenge);
 }

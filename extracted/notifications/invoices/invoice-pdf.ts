@@ -27,20 +27,34 @@ export async function invoicePdf(
   document.font('Helvetica-Bold').fontSize(18).text(title);
   document.font('Helvetica').fontSize(11).moveDown();
   document
-    .text(from)
-    .text(to)
+    .text(printable(from))
+    .text(printable(to))
     .text(`Order of ${order.placedAt.toISOString().slice(0, 10)}`)
     .moveDown();
   line(document, ['Item', 'Quantity', 'Price', 'Sum'], 'Helvetica-Bold');
   for (const [at, { name, quantity, unitPriceCents }] of order.items.entries()) {
     const price = amountText(unitPriceCents, order.currency);
-    line(document, [name, String(quantity), price, amountText(unitPriceCents * quantity, order.currency)], 'Helvetica');
+    line(
+      document,
+      [printable(name), String(quantity), price, amountText(unitPriceCents * quantity, order.currency)],
+      'Helvetica',
+    );
     await progress((at + 1) / order.items.length);
   }
   line(document, ['Total', '', '', amountText(order.totalCents, order.currency)], 'Helvetica-Bold');
   document.end();
   await ended;
   return Buffer.concat(chunks);
+}
+
+/** The standard fonts know the letters of Windows-1252 and no others. */
+const beyondLatin1 = '€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ';
+
+/** The same text in letters that the font has; `?` for each other one. */
+export function printable(text: string): string {
+  return [...text.normalize('NFC')]
+    .map((letter) => (/^[\x20-\x7e\xa0-\xff]$/.test(letter) || beyondLatin1.includes(letter) ? letter : '?'))
+    .join('');
 }
 
 type Cells = [name: string, quantity: string, price: string, sum: string];

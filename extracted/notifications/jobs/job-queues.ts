@@ -13,7 +13,7 @@ export type Retries = { attempts: number; baseMs: number; jitter: number };
 export type JobQueues = {
   ready(): boolean;
   /** Puts a job in line, once however often it is asked for; one that has ended in Redis and not in the database anew. */
-  enqueue(job: Job, locale: Locale): Promise<void>;
+  enqueue(job: Job, locale: Locale): Promise<'put in line' | 'in line before'>;
   /** Makes the digests of each day come up at a time, in UTC, given as a cron pattern. */
   schedule(pattern: string): Promise<void>;
   /** How often the schedule has come up and been done, as far as Redis keeps it. */
@@ -61,7 +61,7 @@ export function createJobQueues({
       const queue = queues.get(job.kind) as Queue;
       const found = await queue.getJob(job.id);
       if (found !== undefined) {
-        if (!ended.has(await found.getState())) return;
+        if (!ended.has(await found.getState())) return 'in line before';
         await found.remove();
       }
       const data: QueuedJob = { job: job.id, locale };
@@ -74,6 +74,7 @@ export function createJobQueues({
         removeOnComplete: keepDone,
         removeOnFail: keepFailed,
       });
+      return 'put in line';
     },
     async schedule(pattern) {
       await schedule.upsertJobScheduler(

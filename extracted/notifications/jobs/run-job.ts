@@ -1,3 +1,4 @@
+import { pause } from '@strangler/platform/backoff.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { Counter, type Registry } from 'prom-client';
 import type { Clock } from '../clock.ts';
@@ -70,14 +71,11 @@ export function createRunJob({
       await isOver(id);
       return { outcome: 'failed', error: new Error(`job ${id}: too many attempts ended without a word`) };
     }
+    let result: string;
     try {
-      const result = await effects[job.kind](job, locale, async (percent) => {
+      result = await effects[job.kind](job, locale, async (percent) => {
         await Promise.all([jobs.progress(id, percent), progress(percent)]);
       });
-      await jobs.done(id, result, clock.now());
-      attempts.inc({ kind: job.kind, outcome: 'done' });
-      await isOver(id);
-      return { outcome: 'over', result };
     } catch (thrown) {
       const error = thrown instanceof Error ? thrown : new Error(String(thrown));
       const failure = error instanceof JobFailure ? error.failure : 'for now';
@@ -89,5 +87,30 @@ export function createRunJob({
       await isOver(id);
       return { outcome: 'failed', error };
     }
+    try {
+      await told(() => jobs.done(id, result, clock.now()));
+    } catch (error) {
+      // It took effect. Not to be written as a failed attempt: it stays leased, and whoever has it next counts it as doubtful.
+      attempts.inc({ kind: job.kind, outcome: 'unknown' });
+      log.error({ err: error, job: id, result }, 'a job took effect and could not be written as done');
+      return { outcome: 'again', error: error instanceof Error ? error : new Error(String(error)) };
+    }
+    attempts.inc({ kind: job.kind, outcome: 'done' });
+    await isOver(id);
+    return { outcome: 'over', result };
   };
+}
+
+const tellTries = 5;
+
+/** The database may be away for a moment just then. */
+async function told(tell: () => Promise<void>): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await tell();
+    } catch (error) {
+      if (tries >= tellTries) throw error;
+      await pause(50 * 2 ** tries);
+    }
+  }
 }

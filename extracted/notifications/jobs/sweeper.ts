@@ -66,9 +66,13 @@ export function startSweeper({
     await jobs.prune(new Date(now.getTime() - times.keepJobsMs), mostAtOnce);
     if (!queues.ready()) return 0;
     const lost = await jobs.lost(now, times.lostAfterMs, mostAtOnce);
-    for (const job of lost) await queues.enqueue(job, (await recipients.preferences(job.accountId)).locale);
-    found.inc(lost.length);
-    return lost.length;
+    let putInLine = 0;
+    for (const job of lost) {
+      const { locale } = await recipients.preferences(job.accountId);
+      if ((await queues.enqueue(job, locale)) === 'put in line') putInLine += 1;
+    }
+    found.inc(putInLine);
+    return putInLine;
   };
 
   const run = async (): Promise<void> => {

@@ -6,6 +6,7 @@ import { decodeJwt } from 'jose';
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { AccessTokens } from '../auth/access-token.ts';
+import { unauthorized } from '../auth/auth.ts';
 import type { Notifications } from '../notifications/notifications.ts';
 import { closeCodes, NotificationStream } from './stream.ts';
 import type { WakeUps } from './wake-ups.ts';
@@ -104,7 +105,7 @@ export class StreamServer {
     if (request.method !== 'GET') throw problems.badRequest('Expected a GET request that upgrades to a WebSocket.');
     const token = tokenOf(request, url);
     const identity = await this.#accessTokens.verify(token);
-    if (identity === undefined) throw problems.unauthorized('The access token is not valid or has expired');
+    if (identity === undefined) throw unauthorized('The access token is not valid or has expired', 'invalid_token');
     const { accountId } = identity;
     const wanted = url.searchParams.get('after');
     if (wanted !== null && !/^\d{1,15}$/.test(wanted)) {
