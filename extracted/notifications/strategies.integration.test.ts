@@ -56,12 +56,14 @@ const ready = async (queue: string) => {
   return messageCount;
 };
 
+const restMs = 400;
+
 /** A second set of exchanges and queues, on the same broker, that no instance listens to; `apart` removes it. */
 async function aside(label: string): Promise<{ prefix: string; exchange: string; apart(): Promise<void> }> {
   const prefix = `${service.prefix.slice(0, 24)}.${label}`;
   const exchange = `${prefix}.outbox`;
   await declareTopology(service.rabbit, eventTopology(exchange, prefix));
-  await declareAll(service.rabbit, ownTopology(prefix));
+  await declareAll(service.rabbit, ownTopology(prefix, restMs));
   return {
     prefix,
     exchange,
@@ -170,7 +172,7 @@ describe('an event', () => {
       return meaning.kind === 'happening' && meaning.happening.accountId === account ? handle(event) : 'handled before';
     };
     const { rabbit, exchange: outboxExchange, log } = service;
-    const replay = () => replayEvents({ rabbit, outboxExchange, from: 'first', handle: only, idleMs: 1_500, log });
+    const replay = () => replayEvents({ rabbit, outboxExchange, from: 'first', handle: only, idleMs: 800, log });
     expect(await replay()).toMatchObject({ handled: 1 });
     expect((await items()).map(({ order_id }) => order_id)).toEqual([account * 10]);
     expect(await replay()).toMatchObject({ handled: 0 });
@@ -222,6 +224,33 @@ describe('a mail', () => {
     await eventually(() => mails().length === 1);
     await publisher.close();
   });
+});
+
+test('what rests comes back when its time is over, by its headers, to the queue of its channel and language alone', async () => {
+  const { prefix, apart } = await aside('r');
+  const publisher = createPublisher({ rabbit: service.rabbit, log: service.log });
+  const headers = { channel: 'email', locale: 'de' };
+  const restedAt = performance.now();
+  const routingKey = own.restQueue(prefix);
+  await publisher.publish({ exchange: '', routingKey, body: { job: 'email-1' }, messageId: 'rests', headers });
+  const german = own.deliveryQueue(prefix, 'email', 'de');
+  expect(await ready(german)).toBe(0);
+  await eventually(async () => (await ready(german)) === 1);
+  expect(performance.now() - restedAt).toBeGreaterThanOrEqual(restMs);
+  for (const other of [
+    own.deliveryQueue(prefix, 'email', 'en'),
+    own.deliveryQueue(prefix, 'digest', 'de'),
+    routingKey,
+  ]) {
+    expect({ other, waiting: await ready(other) }).toEqual({ other, waiting: 0 });
+  }
+  // One that nobody would take is not lost: whoever publishes is told.
+  const nobodys = { exchange: own.deliveries(prefix), routingKey: '', body: {}, messageId: 'lost' };
+  await expect(publisher.publish({ ...nobodys, headers: { channel: 'email', locale: 'xx' } })).rejects.toThrow(
+    /no queue takes/,
+  );
+  await publisher.close();
+  await apart();
 });
 
 test('a command that is wanted now overtakes those that stand in line', async () => {

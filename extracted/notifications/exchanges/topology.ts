@@ -14,8 +14,8 @@ import { type Locale, locales } from '../recipients/recipients.ts';
 export const commandPriorities = { byHand: 9, bySchedule: 1 } as const;
 const highestPriority = 9;
 
-/** How long a message of a paused channel rests before it is looked at again. */
-export const restMs = 5_000;
+/** How long a message of a paused channel rests before it is looked at again, unless told. */
+export const usualRestMs = 5_000;
 
 const mostWaiting = 1_000_000;
 
@@ -39,7 +39,7 @@ export function eventTopology(outboxExchange: string, prefix: string): TopologyS
 }
 
 /** Everything else, in the order in which it is to be declared. */
-export function ownTopology(prefix: string): Declaration[] {
+export function ownTopology(prefix: string, restMs: number = usualRestMs): Declaration[] {
   const dead = names.deadLetterExchange(prefix);
   return [
     { kind: 'exchange', name: dead, type: 'direct' },
