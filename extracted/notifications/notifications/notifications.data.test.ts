@@ -44,9 +44,9 @@ beforeEach(async () => {
 
 const list = (query = '') => service.send('GET', `/api/notifications${query}`, { token });
 
-/** So many notifications of the account; returns their ids, newest first. */
+/** So many notifications of the account, all of one order, which keeps them in order; returns their ids, newest first. */
 async function notified(count: number): Promise<number[]> {
-  for (let n = 0; n < count; n += 1) await service.tell(events.order('shipped', account * 100 + n, account, { mark }));
+  for (let n = 0; n < count; n += 1) await service.tell(events.order('shipped', account * 100, account, { mark }));
   const { body } = await eventually(async () => {
     const answer = await list('?limit=100');
     return answer.body.items.length === count && answer;
@@ -64,9 +64,9 @@ describe('notifications', () => {
     expect(one.body.items[0]).toEqual({
       id: ids[0],
       kind: 'order_shipped',
-      order_id: account * 100 + 4,
-      title: `Order ${account * 100 + 4} was shipped`,
-      body: `Your order ${account * 100 + 4} is on its way.`,
+      order_id: account * 100,
+      title: `Order ${account * 100} was shipped`,
+      body: `Your order ${account * 100} is on its way.`,
       created_at: '2026-01-02T03:04:05.678Z',
       read_at: null,
     });

@@ -14,7 +14,6 @@ let second: Instance;
 let redis: TcpProxy;
 let account = 300;
 let token: string;
-let lastOrder = 0;
 
 beforeAll(async () => {
   service = await startTestService('stream', { WORKERS: 'none', STREAM_PING: '60s', STREAM_SEND_TIMEOUT: '1s' });
@@ -47,10 +46,8 @@ function listen(query: string, to: Instance = service) {
   };
 }
 
-const tell = (more: { mark?: string } = { mark }) => {
-  lastOrder += 1;
-  return service.tell(events.order('shipped', lastOrder, account, more));
-};
+/** Of one order, whose events keep their order. */
+const tell = (more: { mark?: string } = { mark }) => service.tell(events.order('shipped', account, account, more));
 
 /** The ids of the account's notifications in the database, oldest first, when there are so many. */
 async function idsWhen(count: number): Promise<number[]> {
