@@ -13,6 +13,8 @@ export type Auth = {
   requireAccount(): RequestHandler;
   /** Middleware: lets through accounts of this role; 401 when not logged in, 403 with another role. */
   requireRole(role: string): RequestHandler;
+  /** The identity in an access token; throws a 401 problem where it is not valid. For sockets, which have no middleware. */
+  verify(token: string): Promise<Identity>;
 };
 
 const identityKey = Symbol('identity');
@@ -33,19 +35,25 @@ export function createAuth({ accessTokens, realm }: { accessTokens: AccessTokens
     return problems.unauthorized(detail, `Bearer realm="${realm}"${told}`);
   };
 
+  const verify = async (token: string): Promise<Identity> => {
+    const identity = await accessTokens.verify(token);
+    if (!identity) throw unauthorized('The access token is not valid or has expired', 'invalid_token');
+    return identity;
+  };
+
   const identify = async (request: Request): Promise<Identity> => {
     const header = request.headers.authorization;
     if (header === undefined) throw unauthorized('An access token is needed: Authorization: Bearer <token>');
     const token = /^Bearer +([\w.~+/=-]+) *$/i.exec(header)?.[1];
     if (token === undefined)
       throw unauthorized('The Authorization header is not of the form: Bearer <token>', 'invalid_token');
-    const identity = await accessTokens.verify(token);
-    if (!identity) throw unauthorized('The access token is not valid or has expired', 'invalid_token');
+    const identity = await verify(token);
     (request as RequestWithIdentity)[identityKey] = identity;
     return identity;
   };
 
   return {
+    verify,
     requireAccount: () => async (request, _response, next) => {
       await identify(request);
       next();

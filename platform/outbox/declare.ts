@@ -36,9 +36,17 @@ export type ChannelOpener = { channel(): Promise<Channel> };
  * @throws TopologyMismatch naming everything that is there and is something else.
  */
 export async function declareTopology(rabbit: ChannelOpener, spec: TopologySpec): Promise<void> {
+  await declareAll(rabbit, declarations(spec));
+}
+
+/**
+ * The same for whatever else a program has of its own: each of them, in this order.
+ * @throws TopologyMismatch naming everything that is there and is something else.
+ */
+export async function declareAll(rabbit: ChannelOpener, declared: readonly Declaration[]): Promise<void> {
   const mismatches: Mismatch[] = [];
   let channel = await rabbit.channel();
-  for (const declaration of declarations(spec)) {
+  for (const declaration of declared) {
     try {
       await declare(channel, declaration);
     } catch (error) {
@@ -62,7 +70,8 @@ export async function deleteConsumer(rabbit: ChannelOpener, exchange: string, co
   await deleteDeclared(rabbit, consumerDeclarations(exchange, consumer));
 }
 
-async function deleteDeclared(rabbit: ChannelOpener, declared: readonly Declaration[]): Promise<void> {
+/** Deletes the exchanges and queues among them, messages included, last first. */
+export async function deleteDeclared(rabbit: ChannelOpener, declared: readonly Declaration[]): Promise<void> {
   const channel = await rabbit.channel();
   for (const { kind, ...rest } of [...declared].reverse()) {
     if (kind === 'queue' && 'name' in rest) await channel.deleteQueue(rest.name);

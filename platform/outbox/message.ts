@@ -37,6 +37,9 @@ export const messageHeaders = {
   requestId: 'x-request-id',
 } as const;
 
+/** The header that a writer's mark travels in. */
+export const markHeader = (name: string): string => `x-strangler-mark-${name}`;
+
 /**
  * The message that tells of an outbox row. The payload's text goes into the body as it is, neither parsed nor checked: a
  * payload that is not JSON must not stop the relay, and is refused by those who consume it.
@@ -61,6 +64,7 @@ export function messageOf(row: OutboxRow, source: string): OutgoingMessage {
         [messageHeaders.part]: partName(row.part),
         [messageHeaders.subject]: row.subject,
         [messageHeaders.key]: row.subjectKey,
+        ...marksOf(told),
         ...traceOf(told),
       },
     },
@@ -99,6 +103,13 @@ function parseHeaders(text: string): Record<string, unknown> {
   } catch {
     return {};
   }
+}
+
+function marksOf({ marks }: Record<string, unknown>): Record<string, string> {
+  if (typeof marks !== 'object' || marks === null) return {};
+  return Object.fromEntries(
+    Object.entries(marks).flatMap(([name, mark]) => (typeof mark === 'string' ? [[markHeader(name), mark]] : [])),
+  );
 }
 
 function traceOf(told: Record<string, unknown>): Record<string, string> {

@@ -21,6 +21,8 @@ export type DomainEvent = {
   id?: string;
   /** Of the owner of the slice's writes; 1 unless told. */
   epoch?: number;
+  /** How the writer acted itself, said to consumers beside the data: each is the header `x-strangler-mark-<name>`. */
+  marks?: Readonly<Record<string, string>>;
 };
 
 /** A domain event as it stands in the body of a message. */
@@ -37,7 +39,12 @@ export type EventMessage = {
 };
 
 /** What the outbox keeps beside the payload. */
-export type OutboxHeaders = { traceparent?: string; tracestate?: string; request_id?: string };
+export type OutboxHeaders = {
+  traceparent?: string;
+  tracestate?: string;
+  request_id?: string;
+  marks?: Readonly<Record<string, string>>;
+};
 
 /** An event that cannot be recorded; the message names every fault. Nothing was written. */
 export class EventError extends Error {
@@ -70,7 +77,8 @@ export async function record(event: DomainEvent, execute: Execute): Promise<stri
   const faults = faultsOf({ ...event, id, epoch }, payload);
   if (faults.length > 0) throw new EventError(`event ${JSON.stringify(type)}: ${faults.join('; ')}`);
   const op = type.slice(type.indexOf('.') + 1);
-  const headers = JSON.stringify(headersOfRequest());
+  const { marks } = event;
+  const headers = JSON.stringify({ ...headersOfRequest(), ...(marks === undefined ? {} : { marks }) });
   await execute(insertSql, [aggregate, key, epoch, `${slice}.${type}`, aggregate, key, op, payload, headers]);
   tellListener({ type, key, payload: data });
   return id;
@@ -102,6 +110,10 @@ function faultsOf(event: DomainEvent & { id: string; epoch: number }, payload: s
   expect(keyBytes >= 1 && keyBytes <= 255 && !key.includes('\0'), 'key', 'text of 1 to 255 bytes', key);
   expect(id.length >= 1 && id.length <= 64, 'id', 'text of 1 to 64 characters', id);
   expect(Number.isInteger(epoch) && epoch >= 0 && epoch < 2 ** 32, 'epoch', 'an integer from 0 to 2^32-1', epoch);
+  for (const [name, mark] of Object.entries(event.marks ?? {})) {
+    expect(word.test(name) && name.length <= 64, 'marks', 'names that are words of at most 64 characters', name);
+    expect(/^[\x21-\x7e]{1,100}$/.test(mark), `marks.${name}`, '1 to 100 printable characters without spaces', mark);
+  }
   const bytes = Buffer.byteLength(payload);
   expect(bytes <= largestEventBytes, 'data', `at most ${largestEventBytes} bytes of JSON`, `${bytes} bytes`);
   return faults;

@@ -41,7 +41,7 @@ export type TopologySpec = {
 };
 
 export type Arguments = Record<string, string | number | boolean>;
-export type ExchangeSpec = { kind: 'exchange'; name: string; type: 'topic' | 'headers' | 'direct' };
+export type ExchangeSpec = { kind: 'exchange'; name: string; type: 'topic' | 'headers' | 'direct' | 'fanout' };
 export type QueueSpec = { kind: 'queue'; name: string; arguments: Arguments };
 export type BindingSpec = {
   kind: 'binding';

@@ -1,0 +1,14 @@
+import { exitOnConfigError } from '@strangler/platform/config.ts';
+import { createLog } from '@strangler/platform/log.ts';
+import { mailboxConfig } from './config.ts';
+import { startMailbox } from './start.ts';
+
+const config = exitOnConfigError(() => mailboxConfig());
+const log = createLog({ name: 'mailbox', level: config.logLevel });
+try {
+  const { lifecycle } = await startMailbox({ config, log });
+  lifecycle.installSignals();
+} catch (error) {
+  log.fatal({ err: error }, 'the mailbox could not start');
+  process.exitCode = 1;
+}
