@@ -11,3 +11,23 @@ COPY monolith/package.json monolith/
 COPY extracted/catalog/package.json extracted/catalog/
 COPY extracted/inventory/package.json extracted/inventory/
 COPY extracted/notifications/package.json extracted/notifications/
+COPY strangler-proxy/package.json strangler-proxy/
+COPY migrations/package.json migrations/
+COPY stack/package.json stack/
+COPY e2e/package.json e2e/
+COPY bench/package.json bench/
+RUN npm ci && npm cache clean --force
+
+COPY platform platform
+COPY monolith monolith
+COPY extracted extracted
+COPY strangler-proxy strangler-proxy
+COPY migrations migrations
+COPY stack stack
+
+# What a process keeps between runs; a named volume takes over this owner.
+RUN mkdir /data && chown node:node /data
+USER node
+VOLUME /data
+
+ENTRYPOINT ["node", "stack/compose/with-own-address.mjs"]
