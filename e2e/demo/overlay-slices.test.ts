@@ -43,6 +43,8 @@ describe('slices with options laid over', () => {
   });
 
   test('are refused where there is no such slice', () => {
-    expect(() => overlaySlices(folder, { books: {} })).toThrow(/expected a slice of .* \(catalog\), found "books"/);
+    expect(() => overlaySlices(folder, { books: {} })).toThrow(
+      /expected a slice of .* \(catalog, inventory\), found "books"/,
+    );
   });
 });

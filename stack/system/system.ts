@@ -80,6 +80,7 @@ export type SystemAddresses = {
   monolithUrl: string;
   paymentProviderUrl: string;
   catalogUrls: string[];
+  inventoryUrls: string[];
   relayUrls: string[];
   applierUrls: string[];
   /** For the proxies' admin ports. */
@@ -233,13 +234,16 @@ export function isSystemInUse(instance: string): boolean {
 
 /** What `strangler` needs to work on a system's slices. */
 export function operatorEnvironment(
-  addresses: Pick<SystemAddresses, 'databases' | 'rabbitmqUrl' | 'flagStore' | 'slicesFolder' | 'stack'>,
+  addresses: Pick<
+    SystemAddresses,
+    'databases' | 'rabbitmqUrl' | 'flagStore' | 'slicesFolder' | 'stack' | 'inventoryUrls'
+  >,
 ): OperatorEnvironment {
-  const { databases, rabbitmqUrl, flagStore, slicesFolder, stack } = addresses;
+  const { databases, rabbitmqUrl, flagStore, slicesFolder, stack, inventoryUrls } = addresses;
   return {
     STRANGLER_SOURCE: databases.mover.shopUrl,
     STRANGLER_TARGET: databases.mover.catalogUrl,
-    STRANGLER_TARGET_INVENTORY: databases.mover.inventoryUrl,
+    ...(inventoryUrls.length > 0 ? { STRANGLER_TARGET_INVENTORY: databases.mover.inventoryUrl } : {}),
     STRANGLER_SLICES: slicesFolder,
     STRANGLER_FLAGS: flagStore,
     RABBITMQ_URL: rabbitmqUrl,
@@ -317,6 +321,7 @@ function addressesOf(
     monolithUrl: of('monolith')[0]?.url ?? '',
     paymentProviderUrl: of('payment-provider')[0]?.url ?? '',
     catalogUrls: urls('catalog'),
+    inventoryUrls: urls('inventory'),
     relayUrls: urls('relay'),
     applierUrls: urls('applier'),
     operatorToken: proxies[0]?.env.OPERATOR_TOKEN ?? '',
