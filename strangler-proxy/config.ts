@@ -73,7 +73,7 @@ export const environment = z.object({
     .optional(),
   SHADOW_CONCURRENCY: integer({ min: 1, max: 1_000 }).default(16),
   SHADOW_QUEUE: integer({ min: 1, max: 100_000 }).default(256),
-  SHADOW_RECHECKS: integer({ min: 1, max: 10_000 }).default(128),
+  SHADOW_RECHECKS: integer({ min: 1, max: 10_000 }).default(8),
   SHADOW_TIMEOUT: durationMs({ min: 1 }).default(3_000),
   SHADOW_MAX_REQUEST: bytes({ min: 0 }).default(64 * 1024),
   SHADOW_MAX_ANSWER: bytes({ min: 0 }).default(256 * 1024),

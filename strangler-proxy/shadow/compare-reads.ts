@@ -41,6 +41,7 @@ export const createReadComparison = (options: ReadComparisonOptions): ReadCompar
   });
   let asking = 0;
   let rechecks = 0;
+  const rechecksOf = new Map<string, number>();
   let pumpIsDue = false;
 
   /** Not in the tick in which a live answer went out. */
@@ -115,7 +116,7 @@ export const createReadComparison = (options: ReadComparisonOptions): ReadCompar
         compared: (differing) => slice.noise.compared(endpoint, differing),
         isNoise: (path) => slice.noise.isNoise(endpoint, path),
       },
-      takePlace,
+      takePlace: () => takePlace(endpoint),
       pause,
     });
     if (examined.kind === 'unsettled') drop(sample, 'unsettled');
@@ -129,12 +130,21 @@ export const createReadComparison = (options: ReadComparisonOptions): ReadCompar
     tap.free();
   }
 
-  function takePlace(): { leave(): void } | null {
-    if (rechecks >= bounds.maxRechecks) return null;
+  /**
+   * Each read that is asked again costs the monolith four answers more. Where a whole route differs a few of its reads prove
+   * it, and it leaves places to the others.
+   */
+  function takePlace(endpoint: string): { leave(): void } | null {
+    const own = rechecksOf.get(endpoint) ?? 0;
+    if (rechecks >= bounds.maxRechecks || own >= Math.ceil(bounds.maxRechecks / 2)) return null;
     rechecks += 1;
+    rechecksOf.set(endpoint, own + 1);
     return {
       leave() {
         rechecks -= 1;
+        const left = (rechecksOf.get(endpoint) ?? 1) - 1;
+        if (left === 0) rechecksOf.delete(endpoint);
+        else rechecksOf.set(endpoint, left);
       },
     };
   }
