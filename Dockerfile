@@ -9,6 +9,7 @@ COPY package.json package-lock.json .npmrc ./
 COPY platform/package.json platform/
 COPY monolith/package.json monolith/
 COPY extracted/catalog/package.json extracted/catalog/
+COPY extracted/payments/package.json extracted/payments/
 COPY strangler-proxy/package.json strangler-proxy/
 COPY migrations/package.json migrations/
 COPY stack/package.json stack/

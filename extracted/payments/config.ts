@@ -67,10 +67,13 @@ const schema = z.object({
   V1_DEPRECATED: day.prefault('2026-11-01'),
   V1_SUNSET: day.prefault('2027-11-01'),
   /** consul://host:port or file://path. Unset: nobody tells who owns the writes, and no epoch is looked at. */
-  STRANGLER_FLAGS: url(['consul', 'file']).optional(),
+  STRANGLER_FLAGS: z.string().min(1).optional(),
   CONSUL_HTTP_TOKEN: z.string().min(1).optional(),
   /** The slice whose writes these are. */
-  SLICE: z.string().min(1).max(64).default('payments'),
+  SLICE: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{0,63}$/, 'must be the name of a slice: lower-case letters, digits and hyphens')
+    .default('payments'),
   /** How long a write that meets a closed fence waits for it to open. */
   FENCE_WAIT: durationMs({ min: 1, max: 60_000 }).default(fenceWaitMs),
   /** Folder in which the last known flags are kept; unset: a start without the flag store knows none. */

@@ -8,7 +8,7 @@ import type { FlagStore } from '../flags/store.ts';
 import { createLog } from '../log.ts';
 import { followOwner, type OwnerFollower } from './owner-follower.ts';
 
-/** Flags in a file of their own, and ways to move the ownership of the slice `catalog` as a cut-over does. */
+/** Flags in a file of their own, and ways to move the ownership of a slice, `catalog` unless told, as a cut-over does. */
 export type TestFlags = {
   store: FlagStore;
   address: string;
@@ -19,13 +19,13 @@ export type TestFlags = {
 
 export const slice = 'catalog';
 
-export async function startTestFlags(): Promise<TestFlags> {
+export async function startTestFlags(of: string = slice): Promise<TestFlags> {
   const folder = await mkdtemp(join(tmpdir(), 'ownership-'));
   const path = join(folder, 'flags.json');
   const store = createFileFlagStore(path);
   const stopping = new AbortController();
   const log = createLog({ name: 'test', level: 'silent' });
-  const owner = followOwner({ flags: store, slice, log, signal: stopping.signal });
+  const owner = followOwner({ flags: store, slice: of, log, signal: stopping.signal });
   return {
     store,
     address: `file://${path}`,
@@ -33,7 +33,7 @@ export async function startTestFlags(): Promise<TestFlags> {
     set: async (to, epoch, stage) => {
       await changeFlag(
         store,
-        slice,
+        of,
         (document) => ({
           ...document,
           epoch,
