@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { eventually, freePort } from '@strangler/platform/testing/servers.ts';
+import { startTcpProxy, type TcpProxy } from '@strangler/platform/testing/tcp-proxy.ts';
 import fc from 'fast-check';
 import { select } from './database.ts';
 import { chargeBody, type Send, sender, startTestPayments, type TestPayments } from './testing/payments.ts';
@@ -24,6 +25,8 @@ const cards = [
 
 /** One that is only there for its database, issuer and provider; the process under test is another. */
 let payments: TestPayments;
+/** Between the service and its provider: what passes here can be lost in either direction. */
+let line: TcpProxy;
 let port: number;
 let child: ChildProcess;
 let send: Send;
@@ -33,17 +36,20 @@ beforeAll(async () => {
   const webhookUrl = `http://127.0.0.1:${port}/api/payments/webhooks`;
   payments = await startTestPayments('faults', {}, { providerEnv: { WEBHOOK_URL: webhookUrl } });
   await payments.provider.control({ late_ms: 300 });
+  line = await startTcpProxy(payments.provider.url);
   send = sender(`http://127.0.0.1:${port}`);
   await startProcess();
 });
 afterAll(async () => {
   await killProcess();
   await payments?.stop();
+  await line?.close();
 });
 
 async function startProcess(): Promise<void> {
   const env = payments.env({
     ...{ PATH: process.env.PATH, PORT: String(port), LOG_LEVEL: 'silent', PROVIDER_TIMEOUT: '400ms' },
+    PAYMENT_PROVIDER_URL: line.url,
     ...{
       FIRST_CHECK: '200ms',
       LONGEST_CHECK: '2s',
@@ -133,11 +139,19 @@ test('with faults of every kind and a death in their midst, every cent at the pr
   // tok_unavailable is never taken: whoever insists on it would insist for ever.
   const all = plan.map((_, at) => at).filter((at) => plan[at]?.card !== 'tok_unavailable');
   const waiting = [...all];
+  // What the provider does goes on while its answers are lost: charges, refunds and look-ups alike.
+  const losing = setInterval(() => {
+    line.holdAnswers();
+    setTimeout(() => {
+      line.cut();
+      void line.pass();
+    }, 25);
+  }, 200);
   await Promise.all(
     Array.from({ length: 6 }, async () => {
       for (let at = waiting.shift(); at !== undefined; at = waiting.shift()) await shop(at);
     }),
-  );
+  ).finally(() => clearInterval(losing));
   await killed;
   expect(killed).toBeDefined();
 

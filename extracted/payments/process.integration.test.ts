@@ -67,6 +67,39 @@ describe('the program', () => {
   });
 });
 
+describe('a run that dies after the provider has taken the money', () => {
+  test('is taken over under the same key when its lease ends, and charges no second time', async () => {
+    const times = { PROVIDER_TIMEOUT: '300ms', IDEMPOTENCY_LEASE: '1s' };
+    const env = { ...payments.env(times), PATH: process.env.PATH };
+    const child = spawn(process.execPath, [main], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    let output = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+    const url = await eventually(() => /"url":"([^"]+)"/.exec(output)?.[1] ?? '', { withinMs: 60_000 });
+    const held = await payments.provider.held();
+    const request = { token: payments.admin, key: 'dies', body: chargeBody(50, 'tok_timeout') };
+    const lost = sender(url)('POST', '/api/payments', request).catch(() => 'lost');
+    await eventually(async () => expect(await payments.provider.held()).toBe(held + 1));
+    child.kill('SIGKILL');
+    await ended;
+    expect(await lost).toBe('lost');
+
+    const other = await payments.another(times);
+    const seen = new Set<number>();
+    const answer = await eventually(async () => {
+      const again = await other.send('POST', '/api/payments', request);
+      seen.add(again.status);
+      if (again.status === 409) throw new Error(again.text);
+      return again;
+    });
+    expect(answer).toMatchObject({ status: 201, body: { status: 'settled' } });
+    expect(await payments.provider.held()).toBe(held + 1);
+    expect([...seen].filter((status) => status !== 409)).toEqual([201]);
+  });
+});
+
 describe('an instance', () => {
   test('is in Consul with its gRPC port, and leaves when it stops', async () => {
     const { consulUrl } = testServers();

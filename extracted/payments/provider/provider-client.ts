@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { z } from 'zod';
 import { type Compartment, NotSent } from './compartment.ts';
 
@@ -149,12 +150,11 @@ async function readJson(response: Response): Promise<unknown> {
 
 /** No connection came about at all. */
 function wasRefused(error: unknown): boolean {
-  const cause = error instanceof Error ? error.cause : undefined;
-  return (cause as { code?: unknown } | undefined)?.code === 'ECONNREFUSED';
+  return types.isNativeError(error) && (error.cause as { code?: unknown } | undefined)?.code === 'ECONNREFUSED';
 }
 
 function causeOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error.name === 'TimeoutError') return 'no answer in time';
-  return error.cause instanceof Error ? error.cause.message : error.message;
+  if ((error as { name?: unknown } | null)?.name === 'TimeoutError') return 'no answer in time';
+  if (!types.isNativeError(error)) return String(error);
+  return types.isNativeError(error.cause) ? error.cause.message : error.message;
 }
