@@ -68,13 +68,9 @@ export function startPaymentsGrpc(parts: PaymentsGrpcParts): Promise<RunningGrpc
   };
 
   const refuseStale = (metadata: Metadata): void => {
-    const sent = metadata.get('x-strangler-epoch')[0]?.toString();
-    if (sent === undefined) return;
-    if (!/^[1-9]\d{0,14}$/.test(sent)) {
-      throw new GrpcError('INVALID_ARGUMENT', 'x-strangler-epoch: expected one whole number from 1 on');
-    }
+    const sent = sentEpoch(metadata);
     const known = owner?.now()?.epoch;
-    if (known !== undefined && Number(sent) < known) throw staleEpoch(Number(sent), known);
+    if (sent !== undefined && known !== undefined && sent < known) throw staleEpoch(sent, known);
   };
 
   const write = (metadata: Metadata): Promise<string> => {
@@ -131,7 +127,7 @@ export function startPaymentsGrpc(parts: PaymentsGrpcParts): Promise<RunningGrpc
   const served = (method: (message: object, metadata: Metadata) => Promise<object>) => {
     return (message: object, { metadata }: { metadata: Metadata }) =>
       method(message, metadata).catch((error: unknown) => {
-        throw asGrpcError(error);
+        throw error instanceof GrpcError ? error : asGrpcError(error, sentEpoch(metadata));
       });
   };
 
@@ -154,4 +150,11 @@ export function startPaymentsGrpc(parts: PaymentsGrpcParts): Promise<RunningGrpc
 
 function kept(message: object): Answer {
   return { status: 200, type: 'application/json; charset=utf-8', location: null, body: JSON.stringify(message) };
+}
+
+function sentEpoch(metadata: Metadata): number | undefined {
+  const sent = metadata.get('x-strangler-epoch')[0]?.toString();
+  if (sent === undefined) return undefined;
+  if (/^[1-9]\d{0,14}$/.test(sent)) return Number(sent);
+  throw new GrpcError('INVALID_ARGUMENT', 'x-strangler-epoch: expected one whole number from 1 on');
 }

@@ -1,5 +1,7 @@
 import { Metadata } from '@grpc/grpc-js';
 import { GrpcError, type GrpcStatusName } from '@strangler/platform/grpc/errors.ts';
+import { Problem } from '@strangler/platform/http/problem.ts';
+import { FencedWrite } from '@strangler/platform/ownership/within-fence.ts';
 import { isDatabaseAway } from '../http/database-away.ts';
 
 /** What a problem is of, kept or thrown. */
@@ -20,10 +22,16 @@ const statusNames: Record<number, GrpcStatusName> = {
   503: 'UNAVAILABLE',
 };
 
-/** A problem of the REST API as a status; anything else as it is. */
-export function asGrpcError(error: unknown): unknown {
+/**
+ * A problem of the REST API as a status; anything else as it is. A write whose owner changed while it waited before the fence is
+ * answered as one under a stale epoch, where it named one in `sentEpoch`.
+ */
+export function asGrpcError(error: unknown, sentEpoch: number | undefined): unknown {
   if (isDatabaseAway(error)) return new GrpcError('UNAVAILABLE', 'the database cannot answer just now; try again');
-  return isProblem(error) ? statusOf(error) : error;
+  if (error instanceof FencedWrite && sentEpoch !== undefined && error.knownEpoch > sentEpoch) {
+    return staleEpoch(sentEpoch, error.knownEpoch);
+  }
+  return error instanceof Problem ? statusOf(error) : error;
 }
 
 export function statusOf(problem: ProblemLike): GrpcError {
@@ -41,8 +49,4 @@ export function staleEpoch(sent: number, known: number): GrpcError {
     `epoch ${sent} is over, ${known} is in force; nothing was done`,
     metadata,
   );
-}
-
-function isProblem(error: unknown): error is Error & ProblemLike {
-  return error instanceof Error && error.name === 'Problem';
 }
