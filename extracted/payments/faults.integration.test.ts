@@ -8,7 +8,7 @@ import { select } from './database.ts';
 import { chargeBody, type Send, sender, startTestPayments, type TestPayments } from './testing/payments.ts';
 
 const main = fileURLToPath(new URL('./main.ts', import.meta.url));
-const orders = 60;
+const orders = 45;
 const cards = [
   'tok_good',
   'tok_good',
@@ -54,10 +54,10 @@ async function startProcess(): Promise<void> {
       FIRST_CHECK: '200ms',
       LONGEST_CHECK: '2s',
       RECONCILE_EVERY: '100ms',
-      ABANDON_AFTER: '4s',
+      ABANDON_AFTER: '2500ms',
       PARK_FIRST: '200ms',
     },
-    ...{ IDEMPOTENCY_LEASE: '2s', CIRCUIT_RESET: '500ms', CIRCUIT_VOLUME: '20' },
+    ...{ IDEMPOTENCY_LEASE: '1300ms', CIRCUIT_RESET: '500ms', CIRCUIT_VOLUME: '20' },
   });
   child = spawn(process.execPath, [main], { env, stdio: ['ignore', 'ignore', 'inherit'] });
   await eventually(async () => (await fetch(`http://127.0.0.1:${port}/health/ready`)).ok, { withinMs: 60_000 });
