@@ -4,14 +4,12 @@ import { problems } from './problem.ts';
 /** The largest JSON body that is read. */
 export const MAX_JSON_BODY_BYTES = 100 * 1024;
 
-export type JsonMediaType = 'application/json' | 'application/merge-patch+json';
-
 /**
- * Middleware that reads a JSON body into `request.body`. Answers 415 for another content type, 413 for a body over
+ * Middleware that reads a JSON body of one of these media types into `request.body`. Answers 415 for another, 413 for a body over
  * `MAX_JSON_BODY_BYTES`, 400 for text that is not JSON. A request without a body goes through with `body` undefined:
  * the schema says what is missing.
  */
-export function jsonBody({ types = ['application/json'] }: { types?: JsonMediaType[] } = {}): RequestHandler {
+export function jsonBody({ types = ['application/json'] }: { types?: string[] } = {}): RequestHandler {
   const parse = express.json({ type: types, limit: MAX_JSON_BODY_BYTES, strict: false });
   return (request, response, next) => {
     if (request.headers['content-length'] === '0') {

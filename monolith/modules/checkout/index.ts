@@ -1,4 +1,4 @@
-import { type RepeatedJob, repeat } from '../../repeated-job.ts';
+import { type RepeatedJob, repeat } from '@strangler/platform/repeated-job.ts';
 import type { Carts } from '../cart/cart.ts';
 import type { Inventory } from '../inventory/inventory.ts';
 import type { ModuleDeps, ShopModule } from '../module.ts';

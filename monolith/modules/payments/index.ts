@@ -1,4 +1,4 @@
-import { type RepeatedJob, repeat } from '../../repeated-job.ts';
+import { type RepeatedJob, repeat } from '@strangler/platform/repeated-job.ts';
 import type { ModuleDeps, ShopModule } from '../module.ts';
 import type { Notifications } from '../notifications/notifications.ts';
 import { LocalPayments } from './payments.ts';

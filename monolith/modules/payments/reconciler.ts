@@ -1,9 +1,9 @@
 import type { Log } from '@strangler/platform/log.ts';
+import { type RepeatedJob, repeat } from '@strangler/platform/repeated-job.ts';
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { Op } from 'sequelize';
 import type { Clock } from '../../clock.ts';
 import type { Models } from '../../models/index.ts';
-import { type RepeatedJob, repeat } from '../../repeated-job.ts';
 import type { Payment } from './models.ts';
 import type { PaymentStatus } from './payment-state.ts';
 import type { LocalPayments } from './payments.ts';

@@ -1,11 +1,11 @@
 import type { Log } from '@strangler/platform/log.ts';
 import type { OwnerFollower } from '@strangler/platform/ownership/owner-follower.ts';
 import { throughSeam } from '@strangler/platform/ownership/through-seam.ts';
+import { type RepeatedJob, repeat } from '@strangler/platform/repeated-job.ts';
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { type Sequelize, type Transaction, UniqueConstraintError } from 'sequelize';
 import type { Clock } from '../../../clock.ts';
 import type { Models } from '../../../models/index.ts';
-import { type RepeatedJob, repeat } from '../../../repeated-job.ts';
 import { inTransaction } from '../../../transaction.ts';
 import type { LocalInventory, StockLine } from '../inventory.ts';
 import type { StockErrand } from '../models.ts';

@@ -1,5 +1,5 @@
-import { runAsJob } from '@strangler/platform/http/request-context.ts';
-import type { Log } from '@strangler/platform/log.ts';
+import { runAsJob } from './http/request-context.ts';
+import type { Log } from './log.ts';
 
 export type RepeatedJob = {
   /** Starts no further run, and waits for the one under way. */
