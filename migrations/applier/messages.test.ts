@@ -36,6 +36,7 @@ describe('an announcement', () => {
       table: 'notes',
       target: 'notes',
       appliedAt: '2026-11-21T09:00:00.000Z',
+      extent: 'changes',
       changes: [
         {
           key: { id: '7' },
