@@ -302,7 +302,7 @@ describe('shadow replay', () => {
     expect(await run(['replay', 'things', 'x'])).toMatchObject({ status: exitCodes.failed });
     expect(await run(['replay', 'things', id], { SERVICE_URL: '' })).toMatchObject({ status: exitCodes.usage });
     await report.reset('things');
-    const reads = await recorded(different());
+    const reads = await recorded({ ...different(), at: new Date() });
     const away = await run([
       'replay',
       'things',

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { cutoverJournalSchema, cutoverKey } from '@strangler/platform/contracts/cutover-journal.ts';
 import { readFenceRefusal } from '@strangler/platform/contracts/fence-refusal.ts';
 import { OperationUnderWay } from '../pipe/operation-lock.ts';
-import { type CutoverGround, startCutoverGround, unhurried } from './cutover.fixture.ts';
+import { type CutoverGround, onceAppliersAreThere, startCutoverGround, unhurried } from './cutover.fixture.ts';
 import { CutoverCalledOff, CutoverRefused } from './cutover-work.ts';
 import { hasBegun, otherSide, type Side } from './journal.ts';
 import { readJournals } from './journal-table.ts';
@@ -40,7 +40,8 @@ describe('a slice whose writes move under load', () => {
   const calledOff = async (more: Parameters<CutoverGround['with']>[0], options = {}): Promise<CutoverCalledOff> => {
     const from = await owner();
     const { epoch } = (await ground.store.get(ground.place.slice.slice))!.document;
-    const error = await failureOf(runCutover(ground.with(more), { ...unhurried, to: otherSide(from), ...options }));
+    const cutOver = () => runCutover(ground.with(more), { ...unhurried, to: otherSide(from), ...options });
+    const error = await failureOf(onceAppliersAreThere(cutOver));
     if (!(error instanceof CutoverCalledOff)) throw error;
     expect(await owner()).toBe(from);
     const now = (await ground.store.get(ground.place.slice.slice))!.document.epoch;

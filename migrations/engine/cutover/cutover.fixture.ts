@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { expect } from '@jest/globals';
+import { pause } from '@strangler/platform/backoff.ts';
 import type { ConsulClient } from '@strangler/platform/consul/client.ts';
 import type { Stage } from '@strangler/platform/contracts/flag-document.ts';
 import { changeFlag } from '@strangler/platform/flags/change-flag.ts';
@@ -13,7 +14,7 @@ import { eventually, testServers } from '@strangler/platform/testing/servers.ts'
 import type { Pool } from 'mysql2/promise';
 import { type Pipe, startPipe } from '../../testing/start-pipe.ts';
 import { applyConsumer } from '../pipe/apply-consumer.ts';
-import type { CutoverEvent, CutoverWork } from './cutover-work.ts';
+import { type CutoverEvent, CutoverRefused, type CutoverWork } from './cutover-work.ts';
 import { areWhole } from './decide-resume.ts';
 import { isOpen, type Side } from './journal.ts';
 import { readJournal } from './journal-table.ts';
@@ -69,6 +70,7 @@ export type CutoverGround = {
   pools: Record<Side, Pool>;
   events: CutoverEvent[];
   startWriters(workers?: number, pauseMs?: number): Writers;
+  /** Waits for appliers that have lost their queues to a busy broker; every other gate refuses at once. */
   cutOver(to: Side, options?: Partial<CutoverOptions>): ReturnType<typeof runCutover>;
   /** Work of its own, such as with another signal. */
   with(more: Partial<CutoverWork>): CutoverWork;
@@ -83,6 +85,23 @@ export const workerCount = 4;
 
 /** Bounds that a machine at its limits keeps, too. */
 export const unhurried = { holdMs: 30_000, fenceMs: 20_000, drainMs: 30_000, canaryMs: 60_000 };
+
+/** How long appliers may take to have their queues again. */
+const appliersWithinMs = 90_000;
+
+/** Runs a cut-over again while its appliers have lost their queues to a busy broker. */
+export async function onceAppliersAreThere<T>(cutOver: () => Promise<T>): Promise<T> {
+  const deadline = performance.now() + appliersWithinMs;
+  for (;;) {
+    try {
+      return await cutOver();
+    } catch (error) {
+      const isTheirs = error instanceof CutoverRefused && error.verdicts.every(({ gate }) => gate === 'applier');
+      if (!isTheirs || performance.now() > deadline) throw error;
+      await pause(250);
+    }
+  }
+}
 
 export async function startCutoverGround(label: string): Promise<CutoverGround> {
   const { consulUrl, rabbitmqUrl } = testServers();
@@ -176,7 +195,7 @@ export async function startCutoverGround(label: string): Promise<CutoverGround> 
       events,
       startWriters: (workers = workerCount, pauseMs = 2) =>
         startWriters({ slice: slice.slice, store, pools, workers, pauseMs }),
-      cutOver: (to, options = {}) => runCutover(work, { ...unhurried, to, ...options }),
+      cutOver: (to, options = {}) => onceAppliersAreThere(() => runCutover(work, { ...unhurried, to, ...options })),
       with: (more) => ({ ...work, ...more }),
       setFlag,
       async expectWhole() {
