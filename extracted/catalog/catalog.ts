@@ -1,5 +1,4 @@
-import { createConsul } from '@strangler/platform/consul/client.ts';
-import { register } from '@strangler/platform/consul/register.ts';
+import { registerInstance } from '@strangler/platform/consul/register-instance.ts';
 import { createDryRuns } from '@strangler/platform/dry-run/dry-runs.ts';
 import type { RunningGrpcServer } from '@strangler/platform/grpc/server.ts';
 import { createMetrics } from '@strangler/platform/http/metrics.ts';
@@ -125,8 +124,17 @@ async function start({
   const grpc = await startCatalogGrpc({ host: config.host, port: config.grpcPort, reader: products.reader, log });
   lifecycle.onStop('drain', 'grpc server', ({ graceMs }) => grpc.drain(graceMs));
 
-  if (config.consulUrl !== undefined)
-    await registerInstance(config.consulUrl, { config, server, grpc, lifecycle, log });
+  const { consulUrl, serviceId: id } = config;
+  if (consulUrl !== undefined)
+    await registerInstance({
+      consulUrl,
+      name: 'catalog',
+      id,
+      server,
+      meta: { grpc_port: `${grpc.port}` },
+      lifecycle,
+      log,
+    });
   log.info({ url: server.url, grpc: grpc.address, cache: link ? 'redis' : 'none' }, 'the catalogue is listening');
   return { server, grpc, pool, invalidation, metrics, lifecycle };
 }
@@ -218,26 +226,4 @@ function listenToPipe({
   });
   lifecycle.onStop('finish', 'cache listener', ({ graceMs }) => listener.stop(graceMs));
   lifecycle.onStop('close', 'rabbitmq', () => rabbit.close());
-}
-
-async function registerInstance(
-  consulUrl: string,
-  {
-    config,
-    server,
-    grpc,
-    lifecycle,
-    log,
-  }: { config: CatalogConfig; server: RunningServer; grpc: RunningGrpcServer; lifecycle: Lifecycle; log: Log },
-): Promise<void> {
-  const consul = createConsul({ url: consulUrl, log });
-  lifecycle.onStop('close', 'consul', () => consul.close());
-  const registration = await register(consul, {
-    name: 'catalog',
-    id: config.serviceId ?? `catalog-${server.port}`,
-    address: server.host,
-    port: server.port,
-    meta: { grpc_port: `${grpc.port}` },
-  });
-  lifecycle.onStop('deregister', 'consul', () => registration.deregister());
 }

@@ -1,5 +1,4 @@
-import { createConsul } from '@strangler/platform/consul/client.ts';
-import { register } from '@strangler/platform/consul/register.ts';
+import { registerInstance } from '@strangler/platform/consul/register-instance.ts';
 import { createDryRuns } from '@strangler/platform/dry-run/dry-runs.ts';
 import type { RunningGrpcServer } from '@strangler/platform/grpc/server.ts';
 import { createMetrics } from '@strangler/platform/http/metrics.ts';
@@ -109,8 +108,17 @@ async function start({ config, log, clock, lifecycle }: Context): Promise<Runnin
   lifecycle.onStop('drain', 'grpc server', ({ graceMs }) => grpc.drain(graceMs));
 
   listen({ pool, reservations, metrics, config, log, clock, lifecycle });
-  if (config.consulUrl !== undefined)
-    await registerInstance(config.consulUrl, { config, server, grpc, lifecycle, log });
+  const { consulUrl, serviceId: id } = config;
+  if (consulUrl !== undefined)
+    await registerInstance({
+      consulUrl,
+      name: 'inventory',
+      id,
+      server,
+      meta: { grpc_port: `${grpc.port}` },
+      lifecycle,
+      log,
+    });
   log.info({ url: server.url, grpc: grpc.address }, 'the inventory is listening');
   return { server, grpc, pool, reservations, metrics, lifecycle };
 }
@@ -153,26 +161,4 @@ function listen({
   const products = listenForProducts({ ...listening, queue: productsQueue, pool });
   lifecycle.onStop('finish', 'products consumer', ({ graceMs }) => products.stop(graceMs));
   lifecycle.onStop('close', 'rabbitmq', () => rabbit.close());
-}
-
-async function registerInstance(
-  consulUrl: string,
-  {
-    config,
-    server,
-    grpc,
-    lifecycle,
-    log,
-  }: Pick<Context, 'config' | 'log' | 'lifecycle'> & { server: RunningServer; grpc: RunningGrpcServer },
-): Promise<void> {
-  const consul = createConsul({ url: consulUrl, log });
-  lifecycle.onStop('close', 'consul', () => consul.close());
-  const registration = await register(consul, {
-    name: 'inventory',
-    id: config.serviceId ?? `inventory-${server.port}`,
-    address: server.host,
-    port: server.port,
-    meta: { grpc_port: `${grpc.port}` },
-  });
-  lifecycle.onStop('deregister', 'consul', () => registration.deregister());
 }

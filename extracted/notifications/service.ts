@@ -1,5 +1,4 @@
-import { createConsul } from '@strangler/platform/consul/client.ts';
-import { register } from '@strangler/platform/consul/register.ts';
+import { registerInstance } from '@strangler/platform/consul/register-instance.ts';
 import { createDryRuns } from '@strangler/platform/dry-run/dry-runs.ts';
 import { createMetrics } from '@strangler/platform/http/metrics.ts';
 import { type RunningServer, startHttpServer } from '@strangler/platform/http/server.ts';
@@ -134,7 +133,8 @@ async function start({
   lifecycle.onStop('drain', 'streams', () => streams.drain());
   lifecycle.onStop('drain', 'http server', ({ graceMs }) => server.drain(graceMs));
 
-  if (config.consulUrl !== undefined) await registerInstance(config.consulUrl, { config, server, lifecycle, log });
+  const { consulUrl, serviceId: id } = config;
+  if (consulUrl !== undefined) await registerInstance({ consulUrl, name: 'notifications', id, server, lifecycle, log });
   log.info({ url: server.url, workers: config.workers }, 'the notifications are listening');
   return { server, pool, metrics, lifecycle, listening: () => wakeUps.ready() && (pipeline?.listening() ?? true) };
 }
@@ -154,24 +154,4 @@ async function followWrites({
   const { owner, close } = await openOwner({ address, token, slice, directory, log });
   lifecycle.onStop('close', 'flags', async () => close());
   return owner;
-}
-
-async function registerInstance(
-  consulUrl: string,
-  {
-    config,
-    server,
-    lifecycle,
-    log,
-  }: { config: NotificationsConfig; server: RunningServer; lifecycle: Lifecycle; log: Log },
-): Promise<void> {
-  const consul = createConsul({ url: consulUrl, log });
-  lifecycle.onStop('close', 'consul', () => consul.close());
-  const registration = await register(consul, {
-    name: 'notifications',
-    id: config.serviceId ?? `notifications-${server.port}`,
-    address: server.host,
-    port: server.port,
-  });
-  lifecycle.onStop('deregister', 'consul', () => registration.deregister());
 }

@@ -1,6 +1,5 @@
 import { createAuth } from '@strangler/platform/auth/auth.ts';
-import { createConsul } from '@strangler/platform/consul/client.ts';
-import { register } from '@strangler/platform/consul/register.ts';
+import { registerInstance } from '@strangler/platform/consul/register-instance.ts';
 import { createDryRuns } from '@strangler/platform/dry-run/dry-runs.ts';
 import type { RunningGrpcServer } from '@strangler/platform/grpc/server.ts';
 import { createMetrics } from '@strangler/platform/http/metrics.ts';
@@ -125,8 +124,17 @@ async function start({ config, log, clock, lifecycle }: Starting): Promise<Runni
 
   startJobs({ config, log, lifecycle, reconciler, parked, inbox, isOwner, forget: () => answerOnce.forgetOld() });
   takeRefused({ config, log, lifecycle, inbox, metrics });
-  if (config.consulUrl !== undefined)
-    await registerInstance(config.consulUrl, { config, server, grpc, lifecycle, log });
+  const { consulUrl, serviceId: id } = config;
+  if (consulUrl !== undefined)
+    await registerInstance({
+      consulUrl,
+      name: 'payments',
+      id,
+      server,
+      meta: { grpc_port: `${grpc.port}` },
+      lifecycle,
+      log,
+    });
   log.info({ url: server.url, grpc: grpc.address }, 'the payments are listening');
   return { server, grpc, pool, reconciler, parked, compartment, metrics, lifecycle };
 }
@@ -225,26 +233,4 @@ function takeRefused({
   const refused = takeRefusedWebhooks({ rabbit, exchange, queue, inbox, log, metrics });
   lifecycle.onStop('finish', 'refused webhooks', ({ graceMs }) => refused.stop(graceMs));
   lifecycle.onStop('close', 'rabbitmq', () => rabbit.close());
-}
-
-async function registerInstance(
-  consulUrl: string,
-  {
-    config,
-    server,
-    grpc,
-    lifecycle,
-    log,
-  }: { config: PaymentsConfig; server: RunningServer; grpc: RunningGrpcServer; lifecycle: Lifecycle; log: Log },
-): Promise<void> {
-  const consul = createConsul({ url: consulUrl, log });
-  lifecycle.onStop('close', 'consul', () => consul.close());
-  const registration = await register(consul, {
-    name: 'payments',
-    id: config.serviceId ?? `payments-${server.port}`,
-    address: server.host,
-    port: server.port,
-    meta: { grpc_port: `${grpc.port}` },
-  });
-  lifecycle.onStop('deregister', 'consul', () => registration.deregister());
 }

@@ -71,7 +71,7 @@ export const createReadComparison = (options: ReadComparisonOptions): ReadCompar
   }
 
   async function compare(sample: Sample, live: LiveAnswer): Promise<void> {
-    const { slice, endpoint, tap } = sample;
+    const { slice, endpoint } = sample;
     const otherSide: Side = live.side === 'monolith' ? 'service' : 'monolith';
     let calibration: Asked | NotAsked | null = null;
     let other: Asked | NotAsked;
@@ -127,7 +127,6 @@ export const createReadComparison = (options: ReadComparisonOptions): ReadCompar
       const { outcome, differences, ignored, monolith, service } = examined;
       find(sample, { outcome, differences, ignored, monolith, service, why: null });
     }
-    tap.free();
   }
 
   /**

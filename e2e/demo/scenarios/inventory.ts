@@ -16,8 +16,7 @@ import { startCrowd } from '../../traffic/crowd.ts';
 import { seededRandom } from '../../traffic/random.ts';
 import { createStorekeeper } from '../../traffic/storekeeper.ts';
 import { createTally, spread } from '../../traffic/tally.ts';
-import type { Visit } from '../../traffic/visitor.ts';
-import { visitorConnections } from '../../traffic/visitor.ts';
+import { type Visit, visitorConnections } from '../../traffic/visitor.ts';
 import { atLeast, atMost, type Bound } from '../bounds.ts';
 import { brokenEquations, readStock } from '../inventory/stock-equation.ts';
 import { overlaySlices } from '../overlay-slices.ts';
@@ -25,7 +24,7 @@ import type { ScenarioOptions } from '../scenario-options.ts';
 import { openShop, type Shop } from '../shop.ts';
 import { logInAdmin, logInCustomers, someProducts } from '../shoppers.ts';
 import { followCanary } from '../story/follow-canary.ts';
-import { runOnceOpen, runStrangler } from '../strangler.ts';
+import { runOnceOpen } from '../strangler.ts';
 
 export type InventoryReport = {
   ok: boolean;
@@ -148,13 +147,20 @@ const tell = async (
     progress.say(`strangler advance ${slice}: ${what}`);
     await runOnceOpen(['advance', slice, '--reason', 'the demo'], command);
   };
+  const kill = async (name: string, when: string): Promise<void> => {
+    progress.say(`${name} killed with -9${when}`);
+    killedNames.push(name);
+    const fault = killed(shop.system.process(name));
+    await fault.begin();
+    await fault.end();
+  };
 
   const before = await readStock(pools.monolith, pools.monolith, { hasReservations: false });
   /** At rest: nobody buys, and whoever had to be told of an order has been. */
   const addUp = async (): Promise<void> => {
-    const { writes } = await flag();
-    await eventually(() => untilSettled(pools, writes.owner === 'service'), { withinMs: 60_000, signal });
+    const { writes, stage } = await flag();
     const isService = writes.owner === 'service';
+    await eventually(() => untilSettled(pools, isService), { withinMs: 60_000, signal });
     const now = await readStock(isService ? pools.service : pools.monolith, pools.monolith, {
       hasReservations: isService,
     });
@@ -166,7 +172,7 @@ const tell = async (
     figures.broken += broken.length;
     figures.oversold += oversold;
     progress.say(`  the stock of ${now.size} products at the ${writes.owner}: ${broken.length} do not add up`);
-    if ((await flag()).stage === 'monolith') return;
+    if (stage === 'monolith') return;
     const rows = await compareSides(slice, command);
     figures.compared += rows.compared;
     figures.different += rows.different;
@@ -179,11 +185,7 @@ const tell = async (
     await advance('the first users read their stock from the service');
     await followCanary({ slice, flag, environment }, progress, signal);
     await advance('every read of the stock goes to the service');
-    const victim = shop.system.process('inventory-1');
-    progress.say(`${victim.name} killed with -9`);
-    killedNames.push(victim.name);
-    await killed(victim).begin();
-    await killed(victim).end();
+    await kill('inventory-1', '');
     await advance('the writes move: checkouts reserve from now on');
     figures.cutovers += 1;
     await watch();
@@ -195,11 +197,7 @@ const tell = async (
   });
   await addUp();
   await busy(async () => {
-    const victim = shop.system.process('inventory-2');
-    progress.say(`${victim.name} killed with -9, while it sells`);
-    killedNames.push(victim.name);
-    await killed(victim).begin();
-    await killed(victim).end();
+    await kill('inventory-2', ', while it sells');
     await watch();
     progress.say(`strangler rollback ${slice}: all the way back, while they buy`);
     while ((await flag()).stage !== 'monolith') {
@@ -214,7 +212,6 @@ const tell = async (
   await busy(toService);
   await addUp();
   const { stage } = await flag();
-  await runStrangler(['status', slice], command);
 
   const { total, failed, durationsMs, failures } = keeper.tally();
   const bounds = [
