@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path, { join } from 'node:path';
+import tls from 'node:tls';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import express from 'express';
 import { decodeJwt, importJWK, type JWTPayload, SignJWT } from 'jose';
@@ -58,7 +59,7 @@ const signing = (service: string): Partial<ServiceTrustConfig> => ({ key: { file
 async function ledger(
   config: Partial<ServiceTrustConfig> = enforcing(),
   name = 'ledger',
-  tls: { mostConnectionAgeMs?: number } = {},
+  more: { mostConnectionAgeMs?: number } = {},
 ) {
   const { trust, metrics } = await trustOf(name, config);
   const callers: (string | undefined)[] = [];
@@ -73,7 +74,7 @@ async function ledger(
     ...{ host: '127.0.0.1', port: 0, protoPath, packageName: 'ledger.v1', log },
     implementations: { Ledger: { GetBalance, Follow } },
     ...trust.grpcServer({ Ledger: { GetBalance: ['shop'], '*': ['shop', 'orders'] } }),
-    ...tls,
+    ...more,
   });
   closers.push(() => grpc.drain(0));
   const app = express();
@@ -301,21 +302,39 @@ describe('while a service is called without end', () => {
     const { trust, metrics } = await trustOf('shop', { ...signing('shop'), tls: caller });
     const lasting = connect(service.address, trust.grpcClientOf('ledger'));
     const calling = keepCalling(async (line) => {
-      if (line > 0) return await lasting.call('GetBalance', { id: 1 }, { idempotent: true });
+      if (line > 0) return await lasting.call('GetBalance', { id: 1 });
       const fresh = createGrpcClient({ ...client, address: service.address, trust: trust.grpcClientOf('ledger') });
       return await fresh.call('GetBalance', { id: 1 }).finally(() => fresh.close());
     });
     await calling.more(50);
+    const shown = new Set([await serialOf(service.address, caller)]);
     for (let round = 1; round <= 2; round += 1) {
       await authority.issue('ledger', 'DNS:ledger');
       await authority.issue('shop', 'URI:spiffe://example.org/sa/shop');
       const renewed = (of: Registry) => eventually(async () => loads(await of.metrics()) > round);
       await Promise.all([renewed(service.metrics), renewed(metrics)]);
       await calling.more(100);
+      shown.add(await serialOf(service.address, caller));
     }
+    expect(shown.size).toBe(3);
     expect(await calling.stop()).toEqual([]);
   }, 60_000);
 });
+
+/** Of the certificate that a server shows on a new connection. */
+async function serialOf(address: string, { certFile, keyFile, caFile }: TlsFiles): Promise<string> {
+  const [cert, key, ca] = await Promise.all([certFile, keyFile, caFile].map((file) => readFile(file)));
+  const socket = tls.connect({
+    ...{ host: '127.0.0.1', port: Number(address.split(':')[1]), cert, key, ca, ALPNProtocols: ['h2'] },
+    checkServerIdentity: () => undefined,
+  });
+  try {
+    await new Promise((resolve, reject) => socket.once('secureConnect', resolve as () => void).once('error', reject));
+    return socket.getPeerCertificate().serialNumber;
+  } finally {
+    socket.destroy();
+  }
+}
 
 const loads = (text: string): number =>
   Number(/service_trust_loads_total\{what="certificate",outcome="loaded"\} (\d+)/.exec(text)?.[1] ?? 0);
