@@ -13,6 +13,8 @@ let archived: number;
 
 beforeAll(async () => {
   sides = await startStockSides('contract');
+  // The service writes nothing while the flags say that the stock is the shop's and it has no fence.
+  await sides.own('service');
   [admin, customer] = [await sides.shop.account('admin'), await sides.shop.account('customer')];
   [stocked, bare, archived] = [await sides.product(5), await sides.product(0), await sides.product(3)];
   for (const side of [sides.monolith, sides.service]) {

@@ -1,0 +1,11 @@
+import type { MigrationArguments } from '../migration.ts';
+
+// What is held for a sale is written down before there is an order.
+export async function up({ context: { sequelize } }: MigrationArguments): Promise<void> {
+  await sequelize.query('ALTER TABLE stock_errands MODIFY order_id BIGINT UNSIGNED NULL');
+}
+
+export async function down({ context: { sequelize } }: MigrationArguments): Promise<void> {
+  await sequelize.query('DELETE FROM stock_errands WHERE order_id IS NULL AND done_at IS NOT NULL');
+  await sequelize.query('ALTER TABLE stock_errands MODIFY order_id BIGINT UNSIGNED NOT NULL');
+}
