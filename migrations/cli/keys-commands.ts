@@ -76,7 +76,7 @@ export const addKeysCommands = (program: Command, terminal: Terminal): void => {
 
   withFolder(keys.command('token <service>'))
     .description(
-      `print a ${serviceTokenHeader} header in the name of a service, good for ${formatDurationMs(tokenLifeMs)}`,
+      `print the ${serviceTokenHeader} header in the name of a service, good for ${formatDurationMs(tokenLifeMs)}`,
     )
     .requiredOption('--to <service>', 'the service that is called')
     .action((service: string, options: FolderOptions & { to: string }) =>
