@@ -63,7 +63,9 @@ export async function throughSeam<T>({ owner, fence, local, remote, waitMs = fen
       const leftMs = untilMs - performance.now();
       if (leftMs <= 0) throw new FencedWrite(refusal, owner?.now(), error);
       delayMs = nextBackoffMs(delayMs, backoff);
-      await changeOr(owner, seen, Math.min(delayMs, leftMs));
+      // The service has told of an epoch: until that is known here too, every try would be refused alike.
+      if (isRemote) await owner?.until((said) => said !== undefined && said.epoch >= refusal.epoch, leftMs);
+      else await changeOr(owner, seen, Math.min(delayMs, leftMs));
     }
   }
 }

@@ -52,11 +52,17 @@ export class InventoryOfOwner implements Inventory {
 
   sell<T>(sale: Sale, place: (take: TakeStock) => Promise<T>): Promise<T> {
     const { owner, local, waitMs } = this.#parts;
+    // Never one id twice: what one try has left behind is given up by itself, whatever the next one does.
+    let reservations = 0;
+    const nextReservationId = () => {
+      reservations += 1;
+      return `${sale.id}.${reservations}`;
+    };
     return throughSeam({
       owner,
       fence: this.#fence,
       local: () => local.sell(sale, place),
-      remote: (epoch) => this.#sellReserved(sale, place, epoch),
+      remote: (epoch) => this.#sellReserved(sale, place, { epoch, nextReservationId }),
       waitMs,
     });
   }
@@ -68,11 +74,14 @@ export class InventoryOfOwner implements Inventory {
     transaction.afterCommit(() => void errands.settle(orderId));
   }
 
-  async #sellReserved<T>(sale: Sale, place: (take: TakeStock) => Promise<T>, epoch: number): Promise<T> {
+  async #sellReserved<T>(
+    sale: Sale,
+    place: (take: TakeStock) => Promise<T>,
+    { epoch, nextReservationId }: { epoch: number; nextReservationId(): string },
+  ): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        // Other numbers for other epochs: what an earlier one has reserved may be expired by now.
-        return await this.#sellOnce(sale, place, { epoch, reservationId: `${sale.id}.${epoch}.${attempt}` });
+        return await this.#sellOnce(sale, place, { epoch, reservationId: nextReservationId() });
       } catch (error) {
         if (!(error instanceof CartChanged) || attempt === MOST_RESERVATIONS) throw error;
       }

@@ -40,6 +40,8 @@ export type StockClient = {
    * RETURNED that the service had put it back before, and UNKNOWN that nothing was ever taken, or put back, there.
    */
   surrender(by: { reservationId: string } | { orderId: number }, epoch: number): Promise<ReservationState | 'UNKNOWN'>;
+  /** How much of each product can be sold, by id; waits half a second at most. At most 200 ids. */
+  levels(productIds: readonly number[]): Promise<ReadonlyMap<number, number>>;
   close(): Promise<void>;
 };
 
@@ -54,6 +56,9 @@ export class StockAway extends Problem {
 
 /** Longer than the service lets a write wait before its fence. */
 const ANSWER_TIMEOUT_MS = 10_000;
+
+/** Somebody looks at a cart meanwhile. */
+const LEVELS_TIMEOUT_MS = 500;
 
 type WireAnswer = {
   outcome: ReservationState | 'SHORT';
@@ -136,6 +141,14 @@ export function createStockClient({
         if (error instanceof GrpcCallError && error.statusName === 'NOT_FOUND') return 'UNKNOWN';
         throw error;
       }
+    },
+    async levels(productIds) {
+      const { levels } = await client.call<{ levels: { product_id: number; available: number }[] }>(
+        'GetStock',
+        { ids: [...new Set(productIds)] },
+        { idempotent: true, deadlineMs: LEVELS_TIMEOUT_MS },
+      );
+      return new Map(levels.map(({ product_id, available }) => [product_id, available]));
     },
     async close() {
       client.close();

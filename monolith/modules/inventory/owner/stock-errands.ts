@@ -258,12 +258,13 @@ export class StockErrands {
     const mayBePutBackThere = () => errand.sent_at !== null || (confirm !== undefined && confirm.done_at === null);
     await this.#byOwner(errand, {
       local: async () => {
-        if (mayBePutBackThere()) {
-          const by = reservationId === null ? { orderId } : { reservationId };
-          const state = await client.surrender(by, this.#epoch());
-          if (putBackThere.includes(state)) return this.#done(errand);
-        }
-        await this.#doneWith(errand, (_open, transaction) => local.giveBack(request.lines, cause, transaction));
+        const by = reservationId === null ? { orderId } : { reservationId };
+        const state = mayBePutBackThere() ? await client.surrender(by, this.#epoch()) : 'UNKNOWN';
+        await this.#doneWith(errand, async (_open, transaction) => {
+          // A confirmation that runs at the same time may take the stock anew, and none does after this.
+          const tookAnew = confirm !== undefined && (await this.#closeConfirmation(confirm.id, transaction)) === null;
+          if (tookAnew || !putBackThere.includes(state)) await local.giveBack(request.lines, cause, transaction);
+        });
       },
       remote: async (epoch) => {
         if (errand.sent_at === null) await errand.update({ sent_at: clock.now() });
@@ -271,6 +272,14 @@ export class StockErrands {
         await this.#done(errand);
       },
     });
+  }
+
+  /** Nothing is confirmed from now on; gives the reservation of what was, or null where the shop itself has the stock. */
+  async #closeConfirmation(id: number, transaction: Transaction): Promise<string | null> {
+    const { StockErrand } = this.#parts.models;
+    const confirm = await StockErrand.findByPk(id, { lock: transaction.LOCK.UPDATE, transaction, rejectOnEmpty: true });
+    if (confirm.done_at === null) await this.#done(confirm, transaction);
+    return confirm.reservation_id;
   }
 
   /**
