@@ -20,6 +20,21 @@ const firstState = (): KeyState => {
 
 type Act = { act: 'rotate' | 'retire'; afterMs: number; crash: boolean };
 
+/** Gives the commands that the files ask for until there is none left, with all the time there is. */
+function finish(from: KeyState, fromMs: number): string {
+  let state = from;
+  for (let n = 1; n <= 4; n += 1) {
+    const times = { now: new Date(fromMs + n * 1_000_000), settleMs, tokenLifeMs };
+    const { previous, next } = state.ring;
+    if (previous === undefined && next === undefined) break;
+    const outcome = previous === undefined ? rotate(state, pool.at(-1) as PrivateKey, times) : retire(state, times);
+    if (outcome.kind === 'refused') return outcome.reason;
+    state = outcome.state;
+  }
+  const published = state.trusted.keys.map(({ kid }) => kid);
+  return published.join() === state.ring.signing.kid ? 'one key, which signs' : `published: ${published.join()}`;
+}
+
 describe('a rotation', () => {
   test('takes three steps, and says how long the next one must wait', () => {
     let state = firstState();
@@ -71,6 +86,7 @@ describe('a rotation', () => {
           const half = { ...state, ...(firstPart ? { [firstPart]: outcome.state[firstPart] } : {}) };
           history.push({ fromMs: nowMs, state: crash ? half : outcome.state });
         }
+        expect(finish((history.at(-1) as { state: KeyState }).state, nowMs)).toEqual('one key, which signs');
         const seen = (lateMs: number, atMs: number) =>
           (history.findLast(({ fromMs }) => fromMs + lateMs <= atMs) as { state: KeyState }).state;
         for (const { fromMs } of history.slice(1)) {
