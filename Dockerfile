@@ -27,7 +27,7 @@ COPY migrations migrations
 COPY stack stack
 
 # What a process keeps between runs; a named volume takes over this owner.
-RUN mkdir /data && chown node:node /data
+RUN mkdir -p /data /keys/trust /keys/shop /keys/proxy /keys/operator && chown -R node:node /data /keys
 USER node
 VOLUME /data
 

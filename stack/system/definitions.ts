@@ -60,6 +60,8 @@ export type SystemPlan = {
   slicesFolder: string;
   /** Folder in which a process may keep what must outlive it. */
   dataFolder(process: string): string;
+  /** By which services know each other. */
+  keys: { trustFile: string; keyFile(service: string): string };
   /** Put over a process's environment, by its name or kind. */
   env?: Record<string, Record<string, string>>;
 };
@@ -107,6 +109,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
     PORT: String(ports[name]),
   });
   const flags = flagStoreOf(stack);
+  const trusting = { SERVICE_TRUST: 'enforce', SERVICE_TRUST_FILE: plan.keys.trustFile };
   const ready = (url: string): string => new URL('/health/ready', url).href;
 
   const provider: ProcessDefinition = {
@@ -136,6 +139,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
       PUBLIC_URL: at('monolith'),
       STRANGLER_FLAGS: flags,
       DATA_DIRECTORY: plan.dataFolder('monolith'),
+      SERVICE_KEY_FILE: plan.keys.keyFile('shop'),
       ...(plan.inventoryInstances > 0 ? { INVENTORY_GRPC: 'consul' } : {}),
     },
     url: at('monolith'),
@@ -204,6 +208,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
         ACCOUNTS_URL: at('monolith'),
         STRANGLER_FLAGS: flags,
         DATA_DIRECTORY: plan.dataFolder(name),
+        ...trusting,
       },
       url: at(name),
       readyUrl: ready(at(name)),
@@ -225,6 +230,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
         JWKS_URL: `${at('monolith')}/.well-known/jwks.json`,
         STRANGLER_FLAGS: flags,
         DATA_DIRECTORY: plan.dataFolder(name),
+        ...trusting,
       },
       url: at(name),
       readyUrl: ready(at(name)),
@@ -249,6 +255,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
         STRANGLER_SLICES: plan.slicesFolder,
         DATA_DIRECTORY: plan.dataFolder(name),
         OPERATOR_TOKEN: secrets.operatorToken,
+        SERVICE_KEY_FILE: plan.keys.keyFile('proxy'),
       },
       url: at(name),
       adminUrl: at(`${name}-admin`),

@@ -46,6 +46,7 @@ function show(addresses: SystemAddresses, pids: Pids): void {
     const variables = {
       CONSUL_URL: addresses.stack.consulUrl,
       OPERATOR_TOKEN: addresses.operatorToken,
+      SERVICE_KEYS: addresses.keysFolder,
       ...operator,
     };
     for (const [name, value] of Object.entries(variables)) console.log(`export ${name}=${quoted(value)}`);
