@@ -7,7 +7,7 @@ export const up: SchemaMigration = async ({ context: { sequelize } }) => {
     CREATE TABLE sagas (
       id VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
       account_id BIGINT UNSIGNED NOT NULL,
-      runner CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NULL,
+      idempotency_key VARCHAR(200) CHARACTER SET ascii COLLATE ascii_bin NULL,
       order_id BIGINT UNSIGNED NULL,
       state JSON NOT NULL,
       due_at DATETIME(3) NULL,

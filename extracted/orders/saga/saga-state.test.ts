@@ -190,7 +190,7 @@ describe('a saga', () => {
       { kind: 'reserved', reservation: 1, untilMs: 200_000 },
       { kind: 'reservation gone', reservation: 1 },
       { kind: 'short', reservation: 1, shortages: [] },
-      { kind: 'stock sold' },
+      { kind: 'stock sold', reservation: 1 },
       { kind: 'stock back' },
       { kind: 'cart taken' },
       { kind: 'cart changed' },

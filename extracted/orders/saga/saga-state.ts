@@ -80,6 +80,8 @@ export type Happening =
   | { kind: 'order placed' }
   | { kind: 'order paid' }
   | { kind: 'order cancelled' }
+  /** It cannot be cancelled any more. */
+  | { kind: 'order shipped' }
   | { kind: 'payment'; status: PaymentStatus; failureCode: string | null }
   | { kind: 'no payment' }
   | { kind: 'cancel asked'; why: 'customer' | 'admin'; by: number | null }
@@ -161,6 +163,8 @@ function hear(state: SagaState, happening: Happening, nowMs: number, timings: Ti
       return order === 'placed' ? { ...state, order: 'paid' } : state;
     case 'order cancelled':
       return order === 'placed' || order === 'paid' ? undoing({ ...state, order: 'cancelled' }, 'admin') : state;
+    case 'order shipped':
+      return order === 'placed' || order === 'paid' ? { ...state, goal: 'sell', why: null, order: 'paid' } : state;
     case 'payment':
       return ofPayment(state, happening, nowMs, timings);
     case 'no payment':
@@ -261,5 +265,6 @@ function toUndo({ stock, cart, order, payment }: SagaState): Command | undefined
 export function isDecided(state: SagaState, nowMs: number, timings: Timings): boolean {
   if (plan(state, nowMs, timings).kind === 'ended') return true;
   if (state.goal === 'sell') return state.payment === 'pending';
-  return state.order === 'cancelled' && state.stock !== 'held' && state.stock !== 'sold' && state.payment !== 'asked';
+  const { order, stock, payment } = state;
+  return order === 'cancelled' && stock !== 'held' && stock !== 'sold' && payment !== 'asked' && payment !== 'settled';
 }
