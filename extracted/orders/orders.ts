@@ -98,7 +98,7 @@ async function start({ config, log, clock, lifecycle }: Starting): Promise<Runni
     ...sagas,
   });
   const desk = createOrderDesk({
-    ...{ store, adoption, orders, runner, payments, clock, timings },
+    ...{ store, adoption, orders, runner, payments },
     waitMs: config.cancelWaitMs,
   });
   const answerOnce = createAnswerOnce({ pool: db, fenced, clock, timings: config.answers });

@@ -1,10 +1,9 @@
 import { select } from '@strangler/platform/mysql/statements.ts';
-import type { Clock } from '../clock.ts';
 import { keepPayment } from '../neighbours/payment-news.ts';
 import type { Payments } from '../neighbours/payments.ts';
 import type { Adoption } from '../saga/adopt.ts';
 import type { SagaRunner } from '../saga/saga-runner.ts';
-import { plan, type Timings } from '../saga/saga-state.ts';
+import { isUndone } from '../saga/saga-state.ts';
 import type { SagaStore } from '../saga/saga-store.ts';
 import type { OrderStatus } from './order-event.ts';
 import type { OrderStore } from './order-store.ts';
@@ -15,7 +14,7 @@ export type ShipOutcome = { kind: 'shipped' | 'no_such_order' } | { kind: 'not_p
 /** What is asked of orders that are there. */
 export type OrderDesk = {
   /**
-   * Cancels an order that was not shipped; its saga gives back stock and money, and is waited for so long. `ofAccount`: only
+   * Cancels an order that was not shipped; its saga gives back stock and money, and is waited for a while. `ofAccount`: only
    * an order of this account counts; null for an administrator.
    */
   cancel(orderId: number, by: { accountId: number; ofAccount: number | null }): Promise<CancelOutcome>;
@@ -31,8 +30,6 @@ export function createOrderDesk({
   orders,
   runner,
   payments,
-  clock,
-  timings,
   waitMs,
 }: {
   store: SagaStore;
@@ -40,8 +37,6 @@ export function createOrderDesk({
   orders: OrderStore;
   runner: SagaRunner;
   payments: Pick<Payments, 'ofOrder'>;
-  clock: Clock;
-  timings: Timings;
   waitMs: number;
 }): OrderDesk {
   return {
@@ -67,9 +62,7 @@ export function createOrderDesk({
       });
       if (done.kind === 'cancelled' && done.sagaId !== undefined) {
         runner.soon(done.sagaId);
-        const isOver = (state: Parameters<typeof plan>[0]) =>
-          plan(state, clock.now().getTime(), timings).kind === 'ended';
-        await runner.until(done.sagaId, ({ state }) => isOver(state), waitMs);
+        await runner.until(done.sagaId, ({ state }) => isUndone(state), waitMs);
       }
       return { kind: done.kind };
     },

@@ -73,6 +73,7 @@ export function createPerform({
       if (answer.kind === 'refused') return { kind: 'payment', status: 'failed', failureCode: answer.code };
       return heard(answer.payment);
     },
+    'ask payment': async (saga) => heard(await payments.ofOrder(orderOf(saga))),
     'cancel payment': async (saga) => heard(await payments.cancel(orderOf(saga))),
     'place order': async () => async (saga, transaction) => {
       const { accountId, currency, lines } = saga.state.sale;

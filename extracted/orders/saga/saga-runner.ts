@@ -60,15 +60,13 @@ export function createSagaRunner(parts: SagaRunnerParts): SagaRunner {
   });
   watchOpen(pool, clock, parts.metrics, log);
 
-  /** Writes a step down. `silence`: it follows from nobody having answered, which counts only under the newest lease. */
+  /** Writes a step down. What follows from silence counts only under the newest lease. */
   const record = (lease: Lease, performed: Performed): Promise<Saga | undefined> =>
     store.inTransaction(async (transaction) => {
       const saga = await store.lock({ id: lease.sagaId }, transaction);
       if (saga === undefined) return undefined;
       const isMine = saga.leaseToken === lease.leaseToken;
-      const silence =
-        typeof performed === 'object' && (performed.kind === 'no answer' || performed.kind === 'no payment');
-      if (silence && !isMine) return undefined;
+      if (!isMine && isSilence(performed)) return undefined;
       const found = typeof performed === 'function' ? await performed(saga, transaction) : performed;
       return store.write(saga, [found].flat(), transaction, { driven: isMine });
     });
@@ -82,6 +80,10 @@ export function createSagaRunner(parts: SagaRunnerParts): SagaRunner {
       return (await pause(waitMs, stopping.signal)) === 'elapsed';
     }
     const { command } = next;
+    const { goal, order } = saga.state;
+    if (goal === 'sell' && order === 'none' && cardToken === undefined) {
+      return (await record(lease, { kind: 'card lost' })) !== undefined;
+    }
     killPoint(`before ${command}`);
     let performed: Performed;
     try {
@@ -186,6 +188,10 @@ export function createSagaRunner(parts: SagaRunnerParts): SagaRunner {
       await Promise.all(underWay);
     },
   };
+}
+
+function isSilence(performed: Performed): boolean {
+  return typeof performed === 'object' && ['no answer', 'no payment', 'card lost'].includes(performed.kind);
 }
 
 function watchOpen(pool: Pool, clock: Clock, metrics: Registry, log: Log): void {

@@ -77,6 +77,10 @@ class World {
         if (hasCard && (this.money === 'none' || this.money === 'pending')) this.money = luck.money;
         else if (this.money === 'pending') this.money = luck.later;
         return this.saysMoney();
+      case 'ask payment':
+        if (this.money === 'cancelling') this.money = luck.later === 'settled' ? 'refunding' : 'failed';
+        else if (this.money === 'refunding') this.money = 'refunded';
+        return this.saysMoney();
       case 'cancel payment':
         if (this.money === 'pending') this.money = 'cancelling';
         if (this.money === 'settled') this.money = 'refunding';
@@ -135,6 +139,10 @@ function run(mishaps: readonly { kind: string; cancels: boolean; luck: Luck; pas
       continue;
     }
     if (kind.startsWith('died')) hasCard = false;
+    if (!hasCard && state.goal === 'sell' && state.order === 'none') {
+      state = after(state, { kind: 'card lost' }, nowMs, timings);
+      continue;
+    }
     if (kind === 'died before') continue;
     if (kind === 'request lost') {
       state = after(state, { kind: 'no answer' }, nowMs, timings);
@@ -176,8 +184,8 @@ describe('a saga', () => {
         }
         expect(stock === 'free' || (stock === 'held' && state.stock !== 'held')).toBe(true);
         expect(['none', 'cancelled']).toContain(order);
-        // No money stays: it failed, was never taken, or goes back.
-        expect(['none', 'failed', 'cancelling', 'refunding']).toContain(money);
+        // No money stays: it failed, was never taken, or is back.
+        expect(['none', 'failed', 'refunded']).toContain(money);
         expect(cart).toBe(order === 'none' ? 'full' : 'taken');
         expect(state.why).not.toBeNull();
       }),
@@ -200,7 +208,7 @@ describe('a saga', () => {
       { kind: 'order cancelled' },
       { kind: 'cancel asked', why: 'customer', by: 7 },
     ] as const satisfies Happening[]),
-    ...(['settled', 'failed', 'refunding', 'refunded', 'cancelling'] as const).map(
+    ...(['settled', 'failed', 'refunded'] as const).map(
       (status): Happening => ({ kind: 'payment', status, failureCode: null }),
     ),
   ];
@@ -228,7 +236,7 @@ describe('a saga', () => {
           'give back stock': state.stock === 'sold',
           'return cart': state.cart === 'asked' || state.cart === 'taken',
           'cancel order': state.order === 'placed' || state.order === 'paid',
-          'cancel payment': state.payment !== 'none' && state.payment !== 'undone' && state.payment !== 'failed',
+          'cancel payment': state.payment !== 'none' && state.payment !== 'returned' && state.payment !== 'failed',
         };
         expect(needs[next.command] ?? true).toBe(true);
       }),

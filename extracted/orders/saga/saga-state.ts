@@ -6,7 +6,7 @@ export type Why =
   | 'short'
   /** The cart was sold or changed by another request. */
   | 'cart_changed'
-  /** Somebody did not answer for so long that nothing was ordered. */
+  /** The card was lost, or somebody did not answer for long, before there was an order. */
   | 'gave_up'
   | 'payment_failed'
   /** The card was lost with its process before anybody was charged. */
@@ -38,8 +38,8 @@ export type SagaState = {
   shortages: Shortage[];
   cart: 'none' | 'asked' | 'taken' | 'changed' | 'returned';
   order: 'none' | 'placed' | 'paid' | 'cancelled';
-  /** `absent`: there is none. `undone`: the payments see to it that all money goes back, whatever turns up. */
-  payment: 'none' | 'asked' | 'pending' | 'settled' | 'failed' | 'absent' | 'undone';
+  /** `absent`: there is none. `returning`: the payments see to it that all money goes back, whatever turns up. `returned`: it is. */
+  payment: 'none' | 'asked' | 'pending' | 'settled' | 'failed' | 'absent' | 'returning' | 'returned';
   failureCode: string | null;
   startedMs: number;
   /** When the payment was first asked for. */
@@ -85,6 +85,8 @@ export type Happening =
   | { kind: 'payment'; status: PaymentStatus; failureCode: string | null }
   | { kind: 'no payment' }
   | { kind: 'cancel asked'; why: 'customer' | 'admin'; by: number | null }
+  /** Whoever had the card is gone: nobody here can pay what is ordered. */
+  | { kind: 'card lost' }
   /** Somebody did not answer, or could not now. */
   | { kind: 'no answer' };
 
@@ -100,7 +102,8 @@ export type Command =
   | 'release stock'
   | 'give back stock'
   | 'return cart'
-  | 'cancel payment';
+  | 'cancel payment'
+  | 'ask payment';
 
 export type Plan = { kind: 'do'; command: Command } | { kind: 'wait'; untilMs: number } | { kind: 'ended' };
 
@@ -174,6 +177,8 @@ function hear(state: SagaState, happening: Happening, nowMs: number, timings: Ti
     case 'cancel asked':
       if (order !== 'placed' && order !== 'paid') return state;
       return undoing({ ...state, by: happening.by }, happening.why);
+    case 'card lost':
+      return order === 'none' ? undoing(state, 'gave_up') : state;
     case 'no answer':
       return state;
   }
@@ -199,12 +204,16 @@ function ofPayment(
     case 'settled':
       return isOpen || payment === 'absent' || payment === 'failed' ? { ...state, payment: 'settled' } : state;
     case 'failed':
+      if (payment === 'returning') return { ...state, payment: 'failed', failureCode };
       return isOpen ? undoing({ ...state, payment: 'failed', failureCode }, 'payment_failed') : state;
     case 'cancelling':
     case 'refunding':
-    case 'refunded':
-      if (payment === 'none' || payment === 'undone' || (order === 'paid' && state.goal === 'sell')) return state;
-      return undoing({ ...state, payment: 'undone' }, 'payment_failed');
+    case 'refunded': {
+      if (payment === 'none' || payment === 'returned' || (order === 'paid' && state.goal === 'sell')) return state;
+      if (status === 'refunded') return undoing({ ...state, payment: 'returned' }, 'payment_failed');
+      if (payment === 'returning') return pausing(state, nowMs, timings);
+      return undoing({ ...state, payment: 'returning' }, 'payment_failed');
+    }
   }
 }
 
@@ -258,13 +267,18 @@ function toUndo({ stock, cart, order, payment }: SagaState): Command | undefined
   if (stock === 'sold') return 'give back stock';
   if (order === 'none' && (cart === 'asked' || cart === 'taken')) return 'return cart';
   if (payment === 'asked' || payment === 'pending' || payment === 'settled') return 'cancel payment';
+  if (payment === 'returning') return 'ask payment';
   return undefined;
 }
 
 /** Whether the customer can be told how it went: the payment is decided, or nobody knows how it will be. */
 export function isDecided(state: SagaState, nowMs: number, timings: Timings): boolean {
   if (plan(state, nowMs, timings).kind === 'ended') return true;
-  if (state.goal === 'sell') return state.payment === 'pending';
-  const { order, stock, payment } = state;
-  return order === 'cancelled' && stock !== 'held' && stock !== 'sold' && payment !== 'asked' && payment !== 'settled';
+  return state.goal === 'sell' ? state.payment === 'pending' : state.order === 'cancelled' && isUndone(state);
+}
+
+/** Whether the others have taken note that it is undone; money may still be on its way back. */
+export function isUndone({ stock, payment }: SagaState): boolean {
+  const hasStock = stock === 'asked' || stock === 'held' || stock === 'sold';
+  return !hasStock && payment !== 'asked' && payment !== 'pending' && payment !== 'settled';
 }
