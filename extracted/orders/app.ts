@@ -14,6 +14,7 @@ import { addCheckoutRoutes, type CheckoutRouteParts } from './api/checkout-route
 import { addOrderRoutes, type OrderRouteParts } from './api/order-routes.ts';
 import { canDryRun } from './dry-run/dry-run.ts';
 import { openApiDocument } from './openapi.ts';
+import { addReportRoutes, type ReportRouteParts } from './read-models/report-routes.ts';
 
 export type OrdersParts = {
   /** Undefined: nobody tells who owns the writes. */
@@ -21,11 +22,12 @@ export type OrdersParts = {
   dryRuns: DryRuns;
   orders: OrderRouteParts;
   checkout: CheckoutRouteParts;
+  reports: ReportRouteParts;
 };
 
 /** The orders as one Express application. It listens to nothing and starts nothing by itself. */
 export function createApp(
-  { owner, dryRuns, orders, checkout }: OrdersParts,
+  { owner, dryRuns, orders, checkout, reports }: OrdersParts,
   {
     log,
     metrics,
@@ -54,6 +56,7 @@ export function createApp(
   routes.use(epochGuard({ owner }));
   addOrderRoutes(routes, orders);
   addCheckoutRoutes(routes, checkout);
+  addReportRoutes(routes, reports);
   app.use(routes);
 
   app.use(noSuchRoute());

@@ -36,6 +36,7 @@ import { createServiceToken } from './neighbours/service-token.ts';
 import { createStock } from './neighbours/stock.ts';
 import { createOrderDesk, type OrderDesk } from './order/order-desk.ts';
 import { createOrderStore } from './order/order-store.ts';
+import { type SalesProjector, startSalesProjector } from './read-models/sales-projector.ts';
 import { type Adoption, createAdoption } from './saga/adopt.ts';
 import { createPerform } from './saga/perform.ts';
 import { createSagaRunner, type SagaRunner } from './saga/saga-runner.ts';
@@ -112,10 +113,12 @@ async function start({ config, log, clock, lifecycle }: Starting): Promise<Runni
     ...(owner === undefined ? {} : { ownership: async () => ownershipText(owner) }),
   };
   const waitMs = config.checkoutWaitMs;
+  const projector = hear({ config, log, clock, lifecycle, desk, pool, isOwner, metrics });
   const app = createApp(
     {
       ...{ owner, dryRuns, orders: { auth, reader, desk } },
       checkout: { auth, metrics, checkout, answerOnce, accounts, store, reader, clock, timings, waitMs },
+      reports: { auth, pool, clock, projector },
     },
     { log, metrics, checks, draining: lifecycle.draining },
   );
@@ -123,7 +126,6 @@ async function start({ config, log, clock, lifecycle }: Starting): Promise<Runni
   lifecycle.onStop('drain', 'http server', ({ graceMs }) => server.drain(graceMs));
 
   startJobs({ lifecycle, log, runner, adoption, isOwner, forget: () => answerOnce.forgetOld() });
-  hearPayments({ config, log, lifecycle, desk, isOwner, metrics });
   const { consulUrl, serviceId: id } = config;
   if (consulUrl !== undefined)
     await registerInstance({ consulUrl, name: 'orders', id, server, meta: {}, lifecycle, log });
@@ -210,29 +212,28 @@ function startJobs({
   for (const [at, job] of jobs.entries()) lifecycle.onStop('finish', `job ${at}`, () => job.stop());
 }
 
-function hearPayments({
+/** What comes by RabbitMQ: that payments are decided, and the stream that the read model is made of. */
+function hear({
   config: { rabbitmqUrl, outboxExchange: exchange, paymentsQueue: queue },
   log,
+  clock,
   lifecycle,
   desk,
+  pool,
   isOwner,
   metrics,
-}: {
-  config: OrdersConfig;
-  log: Log;
-  lifecycle: Lifecycle;
-  desk: OrderDesk;
-  isOwner: () => boolean;
-  metrics: Registry;
-}): void {
+}: Starting & { desk: OrderDesk; pool: Pool; isOwner: () => boolean; metrics: Registry }): SalesProjector | undefined {
   if (rabbitmqUrl === undefined) {
-    log.info('RABBITMQ_URL is not set: the payments are asked, and nobody here hears of them by themselves');
-    return;
+    log.info('RABBITMQ_URL is not set: nobody here hears of payments by themselves, and read models stand still');
+    return undefined;
   }
   const rabbit = connect({ url: rabbitmqUrl, log });
   // While the orders are the shop's, its own payments see to them.
   const onNews = async (orderId: number) => (isOwner() ? desk.paymentNews(orderId) : undefined);
   const heard = listenForPayments({ rabbit, exchange, queue, onNews, log, metrics });
   lifecycle.onStop('finish', 'news of payments', ({ graceMs }) => heard.stop(graceMs));
+  const projector = startSalesProjector({ rabbit, exchange, pool, clock, log, metrics });
+  lifecycle.onStop('finish', 'read models', () => projector.stop());
   lifecycle.onStop('close', 'rabbitmq', () => rabbit.close());
+  return projector;
 }
