@@ -89,7 +89,7 @@ export function startSalesProjector({
       writing = writing
         .catch(() => {})
         .then(async () => {
-          const batch = waiting;
+          const batch = [...waiting];
           if (batch.length === 0) return;
           await take(batch);
           waiting = waiting.slice(batch.length);

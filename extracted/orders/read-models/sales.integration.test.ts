@@ -3,10 +3,11 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { createLog } from '@strangler/platform/log.ts';
 import { select } from '@strangler/platform/mysql/statements.ts';
 import { publishConfirmed } from '@strangler/platform/outbox/channel.ts';
-import { deleteTopology } from '@strangler/platform/outbox/declare.ts';
+import { declareTopology, deleteTopology } from '@strangler/platform/outbox/declare.ts';
 import { connect, type RabbitConnection } from '@strangler/platform/rabbit.ts';
 import { eventually, testServers } from '@strangler/platform/testing/servers.ts';
 import type { ConfirmChannel } from 'amqplib';
+import { paymentTopology } from '../neighbours/payment-consumer.ts';
 import { startTestOrders, type TestOrders } from '../testing/orders.ts';
 
 let orders: TestOrders;
@@ -21,11 +22,13 @@ beforeAll(async () => {
     ...{ RABBITMQ_URL: rabbitmqUrl, OUTBOX_EXCHANGE: exchange, PAYMENTS_QUEUE: queue },
   });
   rabbit = connect({ url: rabbitmqUrl, log: createLog({ name: 'test', level: 'silent' }) });
+  // Before anybody publishes: what no queue takes is refused.
+  await declareTopology(rabbit, { exchange, consumers: [], stream: {} });
   channel = await rabbit.confirmChannel();
 });
 afterAll(async () => {
   await orders?.stop();
-  const spec = { exchange, consumers: [{ name: queue, patterns: [], order: 'by key' as const }], stream: {} };
+  const spec = { ...paymentTopology(exchange, queue), stream: {} };
   if (rabbit) await deleteTopology(rabbit, spec);
   await rabbit?.close();
 });

@@ -37,14 +37,12 @@ export async function startShopStandIn(): Promise<TestShop> {
   app.use(express.json());
   app.get('/.well-known/jwks.json', (_req, res) => void res.json(issuer.keys));
   app.post('/api/sessions', async (_req, res) => {
-    res
-      .status(201)
-      .json({
-        access_token: await issuer.token(1, 'admin'),
-        token_type: 'Bearer',
-        expires_in: 900,
-        refresh_token: 'x',
-      });
+    res.status(201).json({
+      access_token: await issuer.token(1, 'admin'),
+      token_type: 'Bearer',
+      expires_in: 900,
+      refresh_token: 'x',
+    });
   });
   app.get('/api/accounts/me', (req, res) => {
     const [, claims = ''] = (req.get('authorization') ?? '').split('.');
