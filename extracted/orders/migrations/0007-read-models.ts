@@ -3,7 +3,8 @@ import type { SchemaMigration } from '@strangler/platform/mysql/schema-migration
 const sides = ['a', 'b'] as const;
 
 // Two sets of tables: one answers while the other is built anew. `position_…` is the offset in the stream up to which a set has
-// heard everything; it is written in the transaction of what was heard.
+// heard everything; it is written in the transaction of what was heard. `is_closing`: the set that answers stands still for a moment, so that
+// the other one reaches it.
 export const up: SchemaMigration = async ({ context: { sequelize } }) => {
   await sequelize.query(`
     CREATE TABLE read_models (
@@ -13,6 +14,7 @@ export const up: SchemaMigration = async ({ context: { sequelize } }) => {
       position_b BIGINT NOT NULL,
       builder CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NULL,
       builder_until DATETIME(3) NULL,
+      is_closing BOOLEAN NOT NULL DEFAULT 0,
       rebuilt_at DATETIME(3) NULL,
       PRIMARY KEY (name)
     ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { pause } from '@strangler/platform/backoff.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { change } from '@strangler/platform/mysql/statements.ts';
 import { withTransaction } from '@strangler/platform/mysql/transaction.ts';
@@ -36,6 +37,15 @@ const builderLeaseMs = 30_000;
 /** The next message waits for this many to be written down together. */
 const mostTogether = 100;
 const togetherWithinMs = 20;
+/** No more of the stream is read while so many wait. */
+const mostWaiting = 1_000;
+
+/** So near to the set that answers, the other one is let reach it. */
+const nearOffsets = 2_000;
+
+class StandsStill extends Error {
+  override name = 'StandsStill';
+}
 
 export function startSalesProjector({
   rabbit,
@@ -100,7 +110,9 @@ export function startSalesProjector({
       timer ??= setTimeout(() => {
         timer = undefined;
         flush().catch((error: unknown) => {
-          log.warn({ err: error, model: salesModel }, 'a read model could not be written; trying again');
+          if (!(error instanceof StandsStill)) {
+            log.warn({ err: error, model: salesModel }, 'a read model could not be written; trying again');
+          }
           if (!stopped) flushLater();
         });
       }, togetherWithinMs);
@@ -110,8 +122,9 @@ export function startSalesProjector({
       const event = readSalesEvent(body);
       if (event === undefined) return void log.error({ offset, routingKey }, 'an event of the stream cannot be read');
       waiting.push({ offset, event });
-      if (waiting.length >= mostTogether) await flush();
-      else flushLater();
+      if (waiting.length >= mostTogether) await flush().catch(() => {});
+      if (waiting.length > 0) flushLater();
+      while (waiting.length >= mostWaiting && !stopped) await pause(togetherWithinMs);
     };
     const reader: StreamReader = readStream({
       ...{ rabbit, queue, handle, log },
@@ -133,6 +146,9 @@ export function startSalesProjector({
     follow(positionOf(row, row.live), async (heard) => {
       await withTransaction(pool, 'READ COMMITTED', async (transaction) => {
         const now = await readModel(transaction, salesModel, { lock: true });
+        // For as long as the other set takes to reach this one: it would run before it for ever.
+        const stands = now.isClosing && now.builderUntil !== null && now.builderUntil > clock.now();
+        if (stands) throw new StandsStill();
         await write(transaction, now, now.live, heard);
       });
       counted.inc({ model: salesModel, as: 'live' }, heard.length);
@@ -146,12 +162,12 @@ export function startSalesProjector({
       const now = clock.now();
       if (row.builder !== null && row.builderUntil !== null && row.builderUntil > now) return false;
       await emptyTables(transaction, salesModel, otherSide(row.live));
-      await renew(transaction, builder);
+      await renew(transaction, builder, false);
       return true;
     });
-  const renew = (transaction: Parameters<typeof change>[0], builder: string) =>
-    change(transaction, 'UPDATE read_models SET builder = ?, builder_until = ? WHERE name = ?', [
-      ...[builder, new Date(clock.now().getTime() + builderLeaseMs), salesModel],
+  const renew = (transaction: Parameters<typeof change>[0], builder: string, isNear: boolean) =>
+    change(transaction, 'UPDATE read_models SET builder = ?, builder_until = ?, is_closing = ? WHERE name = ?', [
+      ...[builder, new Date(clock.now().getTime() + builderLeaseMs), isNear, salesModel],
     ]);
 
   /** Writes what was heard; where that is all that the live tables have heard, the two change places in the same moment. */
@@ -162,12 +178,12 @@ export function startSalesProjector({
       const side = otherSide(row.live);
       const reached = await write(transaction, row, side, heard);
       if (reached < positionOf(row, row.live)) {
-        await renew(transaction, builder);
+        await renew(transaction, builder, positionOf(row, row.live) - reached <= nearOffsets);
         return 'building';
       }
       await change(
         transaction,
-        'UPDATE read_models SET live = ?, builder = NULL, builder_until = NULL, rebuilt_at = ? WHERE name = ?',
+        'UPDATE read_models SET live = ?, builder = NULL, builder_until = NULL, is_closing = 0, rebuilt_at = ? WHERE name = ?',
         [side, clock.now(), salesModel],
       );
       return 'over';

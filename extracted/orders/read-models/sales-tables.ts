@@ -12,11 +12,12 @@ export type ModelRow = {
   positionB: number;
   builder: string | null;
   builderUntil: Date | null;
+  isClosing: number;
   rebuiltAt: Date | null;
 };
 
 const columns = `live, position_a AS positionA, position_b AS positionB, builder, builder_until AS builderUntil,
-  rebuilt_at AS rebuiltAt`;
+  is_closing AS isClosing, rebuilt_at AS rebuiltAt`;
 
 /** The offset up to which a set has heard everything; -1 before the first. */
 export function positionOf(row: ModelRow, side: Side): number {
