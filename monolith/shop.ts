@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { type ConsulClient, createConsul } from '@strangler/platform/consul/client.ts';
 import { register } from '@strangler/platform/consul/register.ts';
 import type { HealthCheck } from '@strangler/platform/http/health.ts';
@@ -138,7 +139,13 @@ async function followCatalogue({
 }): Promise<OwnerFollower | undefined> {
   if (config.flags === undefined) return undefined;
   const { flags: address, consulToken: token, dataDirectory: directory } = config;
-  const { owner, close } = await openOwner({ address, token, slice: 'catalog', directory, log });
+  const { owner, close } = await openOwner({
+    address,
+    token,
+    slice: 'catalog',
+    directory: directory && join(directory, 'catalog'),
+    log,
+  });
   lifecycle.onStop('close', 'flags', async () => close());
   return owner;
 }
@@ -157,7 +164,13 @@ async function followStock({
 }): Promise<ModuleDeps['stockOwner']> {
   const { flags: address, inventoryGrpc, consulToken: token, dataDirectory: directory } = config;
   if (address === undefined || inventoryGrpc === undefined) return undefined;
-  const { owner, close } = await openOwner({ address, token, slice: 'inventory', directory, log });
+  const { owner, close } = await openOwner({
+    address,
+    token,
+    slice: 'inventory',
+    directory: directory && join(directory, 'inventory'),
+    log,
+  });
   lifecycle.onStop('close', 'flags of the inventory', async () => close());
   const client = createStockClient({ address: inventoryGrpc, consul, log });
   lifecycle.onStop('close', 'inventory service', () => client.close());

@@ -9,7 +9,7 @@ import { createLifecycle, type Lifecycle } from '@strangler/platform/lifecycle.t
 import type { Log } from '@strangler/platform/log.ts';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
 import { select } from '@strangler/platform/mysql/statements.ts';
-import { closedFence } from '@strangler/platform/ownership/closed-fence.ts';
+import { ownFence } from '@strangler/platform/ownership/own-fence.ts';
 import { type OwnerFollower, openOwner, ownershipText } from '@strangler/platform/ownership/owner-follower.ts';
 import { withinFence } from '@strangler/platform/ownership/within-fence.ts';
 import { connect } from '@strangler/platform/rabbit.ts';
@@ -81,9 +81,9 @@ async function start({ config, log, clock, lifecycle }: Starting): Promise<Runni
 
   const owner = await followWrites({ config, log, lifecycle });
   const isOwner = () => (owner?.now()?.owner ?? 'service') === 'service';
-  const closed = owner && closedFence((sql, slice) => select(pool, sql, [slice]), config.slice);
+  const fence = owner && ownFence((sql, slice) => select(pool, sql, [slice]), config.slice);
   const fenced: Fenced = notInDryRuns(dryRuns, (write) =>
-    withinFence(write, { owner, self: 'service', closed, waitMs: config.fenceWaitMs }),
+    withinFence(write, { owner, self: 'service', fence, waitMs: config.fenceWaitMs }),
   );
 
   const { timings, sagas } = config;

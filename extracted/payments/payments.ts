@@ -8,7 +8,7 @@ import { createLifecycle, type Lifecycle } from '@strangler/platform/lifecycle.t
 import type { Log } from '@strangler/platform/log.ts';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
 import { select } from '@strangler/platform/mysql/statements.ts';
-import { closedFence } from '@strangler/platform/ownership/closed-fence.ts';
+import { ownFence } from '@strangler/platform/ownership/own-fence.ts';
 import { type OwnerFollower, openOwner, ownershipText } from '@strangler/platform/ownership/owner-follower.ts';
 import { withinFence } from '@strangler/platform/ownership/within-fence.ts';
 import { connect } from '@strangler/platform/rabbit.ts';
@@ -76,12 +76,12 @@ async function start({ config, log, clock, lifecycle }: Starting): Promise<Runni
   const accessTokens = shopTokens({ jwksUrl: config.jwksUrl, clock });
   const owner = await followWrites({ config, log, lifecycle });
   const isOwner = () => (owner?.now()?.owner ?? 'service') === 'service';
-  const closed = owner && closedFence((sql, slice) => select(pool, sql, [slice]), config.slice);
+  const fence = owner && ownFence((sql, slice) => select(pool, sql, [slice]), config.slice);
   const { compartment, calls } = openProvider({ config, metrics, lifecycle });
 
   let reconciler: Reconciler | undefined;
   const { fenced, provider, onRefundOwed } = withoutTraces(dryRuns, {
-    fenced: (write) => withinFence(write, { owner, self: 'service', closed, waitMs: config.fenceWaitMs }),
+    fenced: (write) => withinFence(write, { owner, self: 'service', fence, waitMs: config.fenceWaitMs }),
     provider: calls.callers,
     onRefundOwed: (paymentId) => reconciler?.soon(paymentId),
   });

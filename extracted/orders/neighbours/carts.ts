@@ -35,7 +35,7 @@ const cart = z.object({
       unit_price_cents: z.int(),
       currency: z.string(),
       quantity: z.int().min(1),
-      availability: z.string(),
+      is_sold: z.boolean(),
     }),
   ),
 });
@@ -71,9 +71,9 @@ export function createCarts({ shopUrl, serviceToken }: { shopUrl: string; servic
       const answer = await send('GET', path, authorization);
       if (answer.status !== 200) throw await unexpected(answer, `GET ${path}`);
       const { version, items } = cart.parse(await answer.json());
-      const lines = items.map(({ product_id, unit_price_cents, availability, ...rest }) => ({
+      const lines = items.map(({ product_id, unit_price_cents, is_sold, ...rest }) => ({
         ...{ ...rest, productId: product_id, unitPriceCents: unit_price_cents },
-        isWithdrawn: availability === 'withdrawn',
+        isWithdrawn: !is_sold,
       }));
       return { version, lines };
     },

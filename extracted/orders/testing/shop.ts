@@ -51,7 +51,7 @@ export async function startShopStandIn(): Promise<TestShop> {
   });
   app.get('/internal/carts/:accountId', (req, res) => {
     const { version, items } = cartOf(Number(req.params.accountId));
-    res.json({ version, items: items.map((item) => ({ ...item, availability: 'available' })) });
+    res.json({ version, items: items.map((item) => ({ ...item, is_sold: true })) });
   });
   app.put('/internal/carts/:accountId/sales/:saleId', (req, res) => {
     const { saleId } = req.params;

@@ -3,7 +3,7 @@ import { Op, type Sequelize, type Transaction } from 'sequelize';
 import type { Clock } from '../../clock.ts';
 import type { Models } from '../../models/index.ts';
 import { inTransaction } from '../../transaction.ts';
-import type { CartLine, Carts } from './cart.ts';
+import type { Carts, SaleLine } from './cart.ts';
 import type { CartItemRow, CartSale } from './models.ts';
 
 /** How long it is known what a sale took out of a cart; whoever sells has long ended by then. */
@@ -20,9 +20,9 @@ export class CartSales {
   readonly #sequelize: Sequelize;
   readonly #models: Models;
   readonly #clock: Clock;
-  readonly #carts: Pick<Carts, 'lines'>;
+  readonly #carts: Pick<Carts, 'linesForSale'>;
 
-  constructor(parts: { sequelize: Sequelize; models: Models; clock: Clock; carts: Pick<Carts, 'lines'> }) {
+  constructor(parts: { sequelize: Sequelize; models: Models; clock: Clock; carts: Pick<Carts, 'linesForSale'> }) {
     this.#sequelize = parts.sequelize;
     this.#models = parts.models;
     this.#clock = parts.clock;
@@ -30,9 +30,9 @@ export class CartSales {
   }
 
   /** The cart as it is, and the version of its lines: never one that is newer than they are. */
-  async read(accountId: number): Promise<{ version: string; lines: CartLine[] }> {
+  async read(accountId: number): Promise<{ version: string; lines: SaleLine[] }> {
     const version = versionOf(await this.#items(accountId));
-    return { version, lines: await this.#carts.lines(accountId) };
+    return { version, lines: await this.#carts.linesForSale(accountId) };
   }
 
   /** Takes every line out if the cart is of this version; a sale that has taken it before has taken it. */

@@ -1,5 +1,4 @@
 import { DataTypes, type Model, type ModelStatic, type Sequelize } from 'sequelize';
-import type { StockLevel } from '../inventory/models.ts';
 
 /** The one cart of an account. Whoever changes its items, or sells them, locks this row first. */
 export type CartRow = { account_id: number; updated_at: Date };
@@ -18,7 +17,7 @@ export type CartSaleRow = {
 
 export type Cart = Model<CartRow, CartRow> & CartRow;
 export type CartSale = Model<CartSaleRow, CartSaleRow> & CartSaleRow;
-export type CartItem = Model<CartItemRow, CartItemRow> & CartItemRow & { stock?: StockLevel | null };
+export type CartItem = Model<CartItemRow, CartItemRow> & CartItemRow;
 
 export type CartModels = { Cart: ModelStatic<Cart>; CartItem: ModelStatic<CartItem>; CartSale: ModelStatic<CartSale> };
 

@@ -51,7 +51,10 @@ export function cartRoutes({ auth, carts, sales }: { auth: Auth; carts: LocalCar
     const { accountId } = parseParams(z.object(ofAccount), req);
     refuseOthers(req, accountId);
     const { version, lines } = await sales.read(accountId);
-    res.set('cache-control', 'no-store').json({ version, ...cartJson(lines) });
+    const items = lines.map(({ productId: product_id, unitPriceCents: unit_price_cents, sold: is_sold, ...rest }) => {
+      return { product_id, name: rest.name, unit_price_cents, currency: rest.currency, quantity: rest.quantity, is_sold };
+    });
+    res.set('cache-control', 'no-store').json({ version, items });
   });
 
   router.put('/internal/carts/:accountId/sales/:saleId', auth.requireAccount(), jsonBody(), async (req, res) => {
