@@ -9,7 +9,14 @@ import { NoAnswer } from './no-answer.ts';
 export type StockLine = { productId: number; quantity: number };
 
 /** What a reservation is after a call. `unknown`: there is none of this name. */
-export type ReservationState = 'RESERVED' | 'CONFIRMED' | 'RELEASED' | 'EXPIRED' | 'RETURNED' | 'SURRENDERED' | 'unknown';
+export type ReservationState =
+  | 'RESERVED'
+  | 'CONFIRMED'
+  | 'RELEASED'
+  | 'EXPIRED'
+  | 'RETURNED'
+  | 'SURRENDERED'
+  | 'unknown';
 
 /** The inventory. Every call may be repeated; each throws NoAnswer where it could not say. */
 export type Stock = {

@@ -21,6 +21,10 @@ export type Neighbours = {
 
 const initial = 100;
 
+const notAsked = async (): Promise<object> => {
+  throw new GrpcError('UNIMPLEMENTED', 'the orders do not ask for this');
+};
+
 export async function startNeighbours(): Promise<Neighbours> {
   const taken = new Map<number, number>();
   const reservations = new Map<string, Reservation>();
@@ -74,8 +78,10 @@ export async function startNeighbours(): Promise<Neighbours> {
       if (id === undefined && !reservations.has(own)) reservations.set(own, { state: 'CONFIRMED', lines });
       return settle(own, 'RETURNED');
     },
-    GetStock: async () => ({ levels: [], missing_ids: [] }),
-    WatchStock: async () => ({}),
+    // Nobody here asks for these.
+    Surrender: notAsked,
+    GetStock: notAsked,
+    WatchStock: notAsked,
   };
 
   const found = (orderId: number): Payment => {
@@ -116,7 +122,7 @@ export async function startNeighbours(): Promise<Neighbours> {
       return { payment, replayed: known !== undefined };
     },
     GetPayment: async ({ order_id }: { order_id: number }) => found(order_id),
-    Refund: async () => ({}),
+    Refund: notAsked,
     CancelPayment: async ({ order_id }: { order_id: number }) => {
       const payment = found(order_id);
       if (payment.status === 'settled') return change(payment, 'refunded');

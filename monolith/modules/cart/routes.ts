@@ -52,7 +52,14 @@ export function cartRoutes({ auth, carts, sales }: { auth: Auth; carts: LocalCar
     refuseOthers(req, accountId);
     const { version, lines } = await sales.read(accountId);
     const items = lines.map(({ productId: product_id, unitPriceCents: unit_price_cents, sold: is_sold, ...rest }) => {
-      return { product_id, name: rest.name, unit_price_cents, currency: rest.currency, quantity: rest.quantity, is_sold };
+      return {
+        product_id,
+        name: rest.name,
+        unit_price_cents,
+        currency: rest.currency,
+        quantity: rest.quantity,
+        is_sold,
+      };
     });
     res.set('cache-control', 'no-store').json({ version, items });
   });
