@@ -94,6 +94,9 @@ export function createSagaRunner(parts: SagaRunnerParts): SagaRunner {
       performed = { kind: 'no answer' };
     }
     killPoint(`after ${command}`);
+    const isLost = typeof performed === 'object' && performed.kind === 'no payment' && saga.state.payment !== 'asked';
+    if (isLost)
+      log.error({ sagaId: saga.id, orderId: saga.orderId }, 'the payments do not know of a payment that there was');
     const written = await record(lease, performed);
     const silent = typeof performed === 'object' && performed.kind === 'no answer';
     steps.inc({ command, outcome: written === undefined ? 'lost' : silent ? 'unanswered' : 'done' });

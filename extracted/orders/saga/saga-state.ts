@@ -131,7 +131,7 @@ export function after(state: SagaState, happening: Happening, nowMs: number, tim
 }
 
 function hear(state: SagaState, happening: Happening, nowMs: number, timings: Timings): SagaState {
-  const { stock, cart, order, payment } = state;
+  const { stock, cart, order } = state;
   if ('reservation' in happening && happening.reservation !== state.reservation) return state;
   switch (happening.kind) {
     case 'reserved':
@@ -171,9 +171,7 @@ function hear(state: SagaState, happening: Happening, nowMs: number, timings: Ti
     case 'payment':
       return ofPayment(state, happening, nowMs, timings);
     case 'no payment':
-      if (payment !== 'asked' || nowMs < (state.askedMs ?? nowMs) + timings.chargeGraceMs)
-        return pausing(state, nowMs, timings);
-      return undoing({ ...state, payment: 'absent' }, 'payment_not_made');
+      return withoutPayment(state, nowMs, timings);
     case 'cancel asked':
       if (order !== 'placed' && order !== 'paid') return state;
       return undoing({ ...state, by: happening.by }, happening.why);
@@ -215,6 +213,18 @@ function ofPayment(
       return undoing({ ...state, payment: 'returning' }, 'payment_failed');
     }
   }
+}
+
+/**
+ * Nobody knows of a payment. One that was never heard of may still be on its way for a while; one that was is asked for as long
+ * as the outcome of any, and then a person has to see to it.
+ */
+function withoutPayment(state: SagaState, nowMs: number, timings: Timings): SagaState {
+  const { payment } = state;
+  if (payment === 'none' || payment === 'failed' || payment === 'absent' || payment === 'returned') return state;
+  const waitsMs = payment === 'asked' ? timings.chargeGraceMs : timings.payWithinMs;
+  if (nowMs < (state.askedMs ?? nowMs) + waitsMs) return pausing(state, nowMs, timings);
+  return undoing({ ...state, payment: 'absent' }, 'payment_not_made');
 }
 
 /** The first reason stays. */

@@ -16,6 +16,8 @@ export type Neighbours = {
   /** Says what became of an order's payment. */
   decide(orderId: number, status: string): void;
   paymentOf(orderId: number): Payment | undefined;
+  /** Makes a payment that the orders did not ask for, as the shop did before them. */
+  pay(orderId: number, amountCents: number, status: string): void;
   stop(): Promise<void>;
 };
 
@@ -146,6 +148,18 @@ export async function startNeighbours(): Promise<Neighbours> {
     left,
     decide: (orderId, status) => void change(found(orderId), status),
     paymentOf: (orderId) => payments.get(orderId),
+    pay: (orderId, amount_cents, status) => {
+      const now = new Date().toISOString();
+      const about = { id: 9_000 + orderId, order_id: orderId, account_id: 7, amount_cents, currency: 'EUR' };
+      payments.set(orderId, {
+        ...about,
+        status,
+        refunded_cents: 0,
+        failure_code: '',
+        created_at: now,
+        updated_at: now,
+      });
+    },
     stop: async () => void (await Promise.all(servers.map((server) => server.drain(1_000)))),
   };
 }
