@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { TestAccount } from '@strangler/monolith/testing/shop.ts';
 import { openApiDocument } from '@strangler/orders/openapi.ts';
@@ -270,6 +271,14 @@ describe('what a client may prefer', () => {
     await eventually(async () => expect(await sides.inventory.available(product)).toBe(25));
     expect((await sender(urls[1])('GET', '/api/orders', { token: buyer.token })).body.items).toHaveLength(2);
   });
+});
+
+test('what is told is described to the letter as in the shop', () => {
+  const schemaOf = (folder: string, type: string) =>
+    JSON.parse(readFileSync(new URL(`../../${folder}/events/schemas/${type}.v1.json`, import.meta.url), 'utf8'));
+  for (const type of ['order.placed', 'order.shipped', 'order.cancelled']) {
+    expect(schemaOf('extracted/orders', type)).toEqual(schemaOf('monolith', type));
+  }
 });
 
 test('the document describes what the shop describes, and more', () => {

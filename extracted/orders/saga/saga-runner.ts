@@ -101,7 +101,6 @@ export function createSagaRunner(parts: SagaRunnerParts): SagaRunner {
     const silent = typeof performed === 'object' && performed.kind === 'no answer';
     steps.inc({ command, outcome: written === undefined ? 'lost' : silent ? 'unanswered' : 'done' });
     for (const listener of listeners.get(saga.id) ?? []) listener();
-    killPoint(`written ${command}`);
     return written !== undefined;
   };
 
