@@ -64,6 +64,26 @@ describe('a payment', () => {
   });
 });
 
+describe('a saga that many drive at once', () => {
+  test('orders once and charges once', async () => {
+    const [before] = await select<{ n: number }>(orders.pool, 'SELECT COUNT(*) AS n FROM orders');
+    const others = await orders.another();
+    for (let round = 1; round <= 5; round += 1) {
+      const answer = await orders.buy({ headers: { prefer: 'respond-async' } });
+      const sagaId = answer.body.id;
+      for (let n = 0; n < 12; n += 1) {
+        (n % 2 ? orders : others).runner.soon(sagaId, 'tok_visa');
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      await eventually(async () => expect(await open()).toEqual([]));
+      const [after] = await select<{ n: number }>(orders.pool, 'SELECT COUNT(*) AS n FROM orders');
+      expect(Number(after?.n)).toBe(Number(before?.n) + round);
+    }
+    const waiting = await select(orders.pool, "SELECT id FROM orders WHERE status = 'awaiting_payment'");
+    expect(waiting).toEqual([]);
+  });
+});
+
 describe('an order of the shop', () => {
   test('that waits for its payment is looked after from now on', async () => {
     orders.neighbours.pay(70_001, 300, 'pending');

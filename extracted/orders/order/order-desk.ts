@@ -57,7 +57,7 @@ export function createOrderDesk({
         if (kind === 'refused') return { kind: 'shipped' } as const;
         if (kind !== 'changed' || saga === undefined) return { kind: 'cancelled', sagaId: undefined } as const;
         const asked = [{ kind: 'cancel asked', why, by }, { kind: 'order cancelled' }] as const;
-        await store.write(saga, asked, transaction, { driven: false });
+        await store.write(saga, asked, transaction, 'nobody');
         return { kind: 'cancelled', sagaId: saga.id } as const;
       });
       if (done.kind === 'cancelled' && done.sagaId !== undefined) {
@@ -91,7 +91,7 @@ export function createOrderDesk({
         const known = await adoption.sagaOf(orderId, transaction);
         await keepPayment(transaction, payment);
         const { status, failureCode } = payment;
-        return known && store.write(known, [{ kind: 'payment', status, failureCode }], transaction, { driven: false });
+        return known && store.write(known, [{ kind: 'payment', status, failureCode }], transaction, 'nobody');
       });
       if (saga?.dueAt) runner.soon(saga.id);
     },

@@ -1,6 +1,6 @@
 import { pause } from '@strangler/platform/backoff.ts';
 import type { Log } from '@strangler/platform/log.ts';
-import { select } from '@strangler/platform/mysql/statements.ts';
+import { change, select } from '@strangler/platform/mysql/statements.ts';
 import { type RepeatedJob, repeat } from '@strangler/platform/repeated-job.ts';
 import type { Pool } from 'mysql2/promise';
 import { Counter, Gauge, type Registry } from 'prom-client';
@@ -8,7 +8,7 @@ import type { Clock } from '../clock.ts';
 import type { KillPoint } from '../faults/kill-point.ts';
 import { NoAnswer } from '../neighbours/no-answer.ts';
 import type { Perform, Performed } from './perform.ts';
-import { plan, type Timings } from './saga-state.ts';
+import { type Command, plan, type Timings } from './saga-state.ts';
 import { claimDue, claimOne, type Lease, type Saga, type SagaStore } from './saga-store.ts';
 
 /** Drives sagas, those that it is given and those whose time has come. Any number of instances share the work. */
@@ -27,6 +27,9 @@ export type SagaRunner = {
 
 /** How often somebody who waits looks for what another instance has done. */
 const lookEveryMs = 200;
+
+/** When a saga is looked at again that could not be driven on. */
+const putByMs = 1_000;
 
 export type SagaRunnerParts = {
   pool: Pool;
@@ -61,15 +64,22 @@ export function createSagaRunner(parts: SagaRunnerParts): SagaRunner {
   watchOpen(pool, clock, parts.metrics, log);
 
   /** Writes a step down. What follows from silence counts only under the newest lease. */
-  const record = (lease: Lease, performed: Performed): Promise<Saga | undefined> =>
+  const record = (lease: Lease, performed: Performed, own?: Command): Promise<Saga | undefined> =>
     store.inTransaction(async (transaction) => {
       const saga = await store.lock({ id: lease.sagaId }, transaction);
       if (saga === undefined) return undefined;
       const isMine = saga.leaseToken === lease.leaseToken;
       if (!isMine && isSilence(performed)) return undefined;
+      if (own !== undefined && !isDue(own, saga)) return undefined;
       const found = typeof performed === 'function' ? await performed(saga, transaction) : performed;
-      return store.write(saga, [found].flat(), transaction, { driven: isMine });
+      return store.write(saga, [found].flat(), transaction, isMine ? 'driver' : 'another');
     });
+
+  /** What is done in the transaction itself is done only where it is still to be done: somebody else may have been quicker. */
+  const isDue = (command: Command, { state }: Saga): boolean => {
+    const next = plan(state, clock.now().getTime(), timings);
+    return next.kind === 'do' && next.command === command;
+  };
 
   const step = async (lease: Lease, saga: Saga, cardToken: string | undefined): Promise<boolean> => {
     const next = plan(saga.state, clock.now().getTime(), timings);
@@ -97,7 +107,7 @@ export function createSagaRunner(parts: SagaRunnerParts): SagaRunner {
     const isLost = typeof performed === 'object' && performed.kind === 'no payment' && saga.state.payment !== 'asked';
     if (isLost)
       log.error({ sagaId: saga.id, orderId: saga.orderId }, 'the payments do not know of a payment that there was');
-    const written = await record(lease, performed);
+    const written = await record(lease, performed, ownCommands.has(command) ? command : undefined);
     const silent = typeof performed === 'object' && performed.kind === 'no answer';
     steps.inc({ command, outcome: written === undefined ? 'lost' : silent ? 'unanswered' : 'done' });
     for (const listener of listeners.get(saga.id) ?? []) listener();
@@ -122,15 +132,21 @@ export function createSagaRunner(parts: SagaRunnerParts): SagaRunner {
   const giveUp = (lease: Lease): Promise<unknown> =>
     store.inTransaction(async (transaction) => {
       const saga = await store.lock({ id: lease.sagaId }, transaction);
-      if (saga?.leaseToken === lease.leaseToken) await store.write(saga, [], transaction, { driven: false });
+      if (saga?.leaseToken === lease.leaseToken) await store.write(saga, [], transaction, 'nobody');
     });
+
+  /** Leaves it for a little later, past the fence, which sagas are not behind. Where even that fails, the lease ends by itself. */
+  const putBy = ({ sagaId, leaseToken }: Lease): Promise<unknown> => {
+    const sql = 'UPDATE sagas SET due_at = ? WHERE id = ? AND lease_token = ? AND due_at IS NOT NULL';
+    return change(pool, sql, [new Date(clock.now().getTime() + putByMs), sagaId, leaseToken]);
+  };
 
   const driveSafely = async (lease: Lease, cardToken?: string): Promise<void> => {
     try {
       await drive(lease, cardToken);
     } catch (error) {
-      // Its lease ends by itself.
       log.error({ err: error, sagaId: lease.sagaId }, 'a saga could not be driven on');
+      await putBy(lease).catch(() => {});
     } finally {
       for (const listener of listeners.get(lease.sagaId) ?? []) listener();
     }
@@ -191,6 +207,9 @@ export function createSagaRunner(parts: SagaRunnerParts): SagaRunner {
     },
   };
 }
+
+/** Of the orders themselves; everything else is asked of others. */
+const ownCommands: ReadonlySet<Command> = new Set<Command>(['place order', 'pay order', 'cancel order']);
 
 function isSilence(performed: Performed): boolean {
   return typeof performed === 'object' && ['no answer', 'no payment', 'card lost'].includes(performed.kind);

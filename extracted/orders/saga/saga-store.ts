@@ -23,6 +23,9 @@ export type SagaKey = { id: string } | { orderId: number };
 /** What a step of a saga finds out in its own transaction. */
 export type InTransaction = (saga: Saga, transaction: Executor) => Promise<Happening | readonly Happening[]>;
 
+/** Who has the lease and goes on; who has not, so that another may be at it; or somebody for whom it is to be looked at. */
+export type Writer = 'driver' | 'another' | 'nobody';
+
 export type SagaStore = {
   /** Runs work in a transaction of the orders; again where it met a conflict. */
   inTransaction<T>(work: (transaction: Executor) => Promise<T>): Promise<T>;
@@ -33,13 +36,8 @@ export type SagaStore = {
   ): Promise<void>;
   /** Locks a saga until the transaction ends. */
   lock(key: SagaKey, transaction: Executor): Promise<Saga | undefined>;
-  /** Writes what has become known of a saga that the transaction has locked; `driven`: by who has its lease. */
-  write(
-    saga: Saga,
-    happenings: readonly Happening[],
-    transaction: Executor,
-    options: { driven: boolean },
-  ): Promise<Saga>;
+  /** Writes what has become known of a saga that the transaction has locked. */
+  write(saga: Saga, happenings: readonly Happening[], transaction: Executor, by: Writer): Promise<Saga>;
 };
 
 const columns = `id, account_id AS accountId, idempotency_key AS idempotencyKey, order_id AS orderId, state, due_at AS dueAt,
@@ -67,6 +65,12 @@ export function createSagaStore({
     return row && { ...row, state: fromJson(row.state) as SagaState };
   };
 
+  const dueOf = ({ dueAt }: Saga, by: Writer, atMs: number): Date => {
+    // Who has the lease may have the card, and must not be robbed of it by a fact that comes from elsewhere.
+    if (by === 'another' && dueAt !== null) return dueAt;
+    return new Date(by === 'driver' ? atMs + leaseMs : atMs);
+  };
+
   return {
     async inTransaction(work) {
       for (let attempt = 1; ; attempt += 1) {
@@ -88,13 +92,13 @@ export function createSagaStore({
         [id, accountId, idempotencyKey, orderId, JSON.stringify(state), new Date(now.getTime() + leaseMs), now, now],
       );
     },
-    async write(saga, happenings, transaction, { driven }) {
+    async write(saga, happenings, transaction, by) {
       const now = clock.now();
       const nowMs = now.getTime();
       const state = happenings.reduce((known, one) => after(known, one, nowMs, timings), saga.state);
       const next = plan(state, nowMs, timings);
       const atMs = next.kind === 'wait' ? next.untilMs : nowMs;
-      const dueAt = next.kind === 'ended' ? null : new Date(driven ? atMs + leaseMs : atMs);
+      const dueAt = next.kind === 'ended' ? null : dueOf(saga, by, atMs);
       await change(transaction, 'UPDATE sagas SET order_id = ?, state = ?, due_at = ?, updated_at = ? WHERE id = ?', [
         ...[saga.orderId, JSON.stringify(state), dueAt, now, saga.id],
       ]);
