@@ -75,7 +75,9 @@ async function die(death: Death, well: string): Promise<Fate> {
   let orderId = 0;
   if (death.does === 'cancels') orderId = (await sides.checkOut(well, buyer)).body.order.id;
   // It looks after nothing but its own customer, so that it dies of that.
-  const doomed = await startProcess({ KILL_AT: death.at, SAGA_EVERY: '1h' });
+  // And it keeps the card for as long as a busy machine takes to come there.
+  const patient = { CARD_KEPT: '60s', CHARGE_GRACE: '61s' };
+  const doomed = await startProcess({ KILL_AT: death.at, SAGA_EVERY: '1h', ...patient });
   const answer: Promise<unknown> =
     death.does === 'buys'
       ? sides.checkOut(doomed.url, buyer, { key, ...(death.card === undefined ? {} : { cardToken: death.card }) })

@@ -15,7 +15,7 @@ beforeAll(async () => {
   await flags.set('service', epoch);
   orders = await startTestOrders('orders', {
     ...{ STRANGLER_FLAGS: flags.address, FENCE_WAIT: '300ms' },
-    ...{ PAYMENTS_TIMEOUT: '1s', CARD_KEPT: '500ms', CHARGE_GRACE: '1500ms', CHECKOUT_WAIT: '5s' },
+    ...{ PAYMENTS_TIMEOUT: '1s', CARD_KEPT: '3s', CHARGE_GRACE: '3500ms', CHECKOUT_WAIT: '25s' },
   });
 });
 afterAll(async () => {
