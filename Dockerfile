@@ -11,6 +11,7 @@ COPY monolith/package.json monolith/
 COPY extracted/catalog/package.json extracted/catalog/
 COPY extracted/inventory/package.json extracted/inventory/
 COPY extracted/notifications/package.json extracted/notifications/
+COPY extracted/orders/package.json extracted/orders/
 COPY extracted/payments/package.json extracted/payments/
 COPY strangler-proxy/package.json strangler-proxy/
 COPY migrations/package.json migrations/
