@@ -33,6 +33,17 @@ const schema = z.object({
     .string()
     .regex(/^(consul|[^\s:]+:\d{1,5})$/, 'must be host:port, or consul')
     .optional(),
+  /**
+   * The payments service's gRPC, `host:port`, or `consul` to ask Consul for `payments`. Unset: the payments are the shop's, whatever the
+   * flags say. Needs STRANGLER_FLAGS, and RABBITMQ_URL to hear of what becomes of them.
+   */
+  PAYMENTS_GRPC: z
+    .string()
+    .regex(/^(consul|[^\s:]+:\d{1,5})$/, 'must be host:port, or consul')
+    .optional(),
+  RABBITMQ_URL: url(['amqp', 'amqps']).optional(),
+  /** The exchange of the outbox. */
+  OUTBOX_EXCHANGE: z.string().min(1).max(200).default('outbox'),
   /** How long a write that meets a closed fence waits for the ownership to be moved. */
   FENCE_WAIT: durationMs({ min: 1, max: 60_000 }).default(fenceWaitMs),
   /** Runs pending schema migrations before the first request is taken. */
@@ -64,6 +75,11 @@ const schema = z.object({
   PAYMENT_ABANDON_AFTER: durationMs({ min: 1 }).default(defaultPaymentTimings.abandonAfterMs),
 });
 
+const checked = schema.refine(({ PAYMENTS_GRPC, RABBITMQ_URL }) => !PAYMENTS_GRPC || RABBITMQ_URL, {
+  path: ['RABBITMQ_URL'],
+  message: 'is needed with PAYMENTS_GRPC: orders hear of their payments through it',
+});
+
 export type MonolithConfig = {
   host: string;
   port: number;
@@ -80,6 +96,9 @@ export type MonolithConfig = {
   dataDirectory: string | undefined;
   catalogUrl: string | undefined;
   inventoryGrpc: string | undefined;
+  paymentsGrpc: string | undefined;
+  rabbitmqUrl: string | undefined;
+  outboxExchange: string;
   fenceWaitMs: number;
   autoMigrate: boolean;
   drainGraceMs: number;
@@ -97,7 +116,7 @@ export type MonolithConfig = {
 
 /** The environment as a typed configuration; throws a ConfigError that names every bad variable. */
 export function monolithConfig(env: NodeJS.ProcessEnv = process.env): MonolithConfig {
-  const c = loadConfig('monolith', schema, env);
+  const c = loadConfig('monolith', checked, env);
   return {
     host: c.HOST,
     port: c.PORT,
@@ -114,6 +133,9 @@ export function monolithConfig(env: NodeJS.ProcessEnv = process.env): MonolithCo
     dataDirectory: c.DATA_DIRECTORY,
     catalogUrl: c.CATALOG_URL,
     inventoryGrpc: c.INVENTORY_GRPC,
+    paymentsGrpc: c.PAYMENTS_GRPC,
+    rabbitmqUrl: c.RABBITMQ_URL,
+    outboxExchange: c.OUTBOX_EXCHANGE,
     fenceWaitMs: c.FENCE_WAIT,
     autoMigrate: c.AUTO_MIGRATE,
     drainGraceMs: c.DRAIN_GRACE,

@@ -6,10 +6,12 @@ import { type RunningServer, startHttpServer } from '@strangler/platform/http/se
 import { createLifecycle, type Lifecycle } from '@strangler/platform/lifecycle.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { type OwnerFollower, openOwner, ownershipText } from '@strangler/platform/ownership/owner-follower.ts';
+import { connect } from '@strangler/platform/rabbit.ts';
 import { createRedis } from '@strangler/platform/redis.ts';
 import { createApp, type ShopApp } from './app.ts';
-import { createAccessTokens } from './auth/access-token.ts';
+import { type AccessTokens, createAccessTokens } from './auth/access-token.ts';
 import { createAuth } from './auth/auth.ts';
+import { createMachineToken } from './auth/machine-token.ts';
 import { configuredSigningKey, createSigningKeys } from './auth/signing-keys.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { MonolithConfig } from './config.ts';
@@ -19,6 +21,8 @@ import { schedulePriceJob } from './jobs/price-job.ts';
 import { createCatalogue } from './modules/catalogue/catalogue.ts';
 import { createStockClient } from './modules/inventory/owner/stock-client.ts';
 import type { ModuleDeps } from './modules/module.ts';
+import { createTellingSides } from './modules/notifications/owner/telling-sides.ts';
+import { createPaymentsClient } from './modules/payments/owner/payments-client.ts';
 
 export type RunningShop = {
   server: RunningServer;
@@ -78,10 +82,11 @@ async function start({
   });
   const accessTokens = createAccessTokens({ keys: signingKeys, clock, ttlMs: config.accessTokenTtlMs });
   const auth = createAuth({ accessTokens });
-  const events = createEventRecorder(sequelize);
+  const tellingSides = createTellingSides(await followFlagsOf('notifications', { config, log, lifecycle }));
+  const events = createEventRecorder(sequelize, { tellingSides });
   const consul = config.consulUrl === undefined ? undefined : createConsul({ url: config.consulUrl, log });
   if (consul) lifecycle.onStop('close', 'consul', () => consul.close());
-  const owner = await followCatalogue({ config, log, lifecycle });
+  const owner = await followFlagsOf('catalog', { config, log, lifecycle });
   const { catalogUrl, fenceWaitMs: waitMs } = config;
   const catalogue = createCatalogue({
     ...{ sequelize, models, clock, accessTokens, metrics, log, owner, consul, catalogUrl, waitMs },
@@ -89,6 +94,7 @@ async function start({
   });
   lifecycle.onStop('close', 'catalogue service', () => catalogue.close());
   const stockOwner = await followStock({ config, log, lifecycle, consul });
+  const paymentOwner = await followPayments({ config, log, lifecycle, consul, accessTokens });
   const deps: ModuleDeps = {
     sequelize,
     models,
@@ -102,7 +108,9 @@ async function start({
     signingKeys,
     accessTokens,
     catalogue,
+    tellingSides,
     stockOwner,
+    paymentOwner,
   };
 
   const app = createApp(deps, { checks: checksOf(database, owner), draining: lifecycle.draining });
@@ -126,20 +134,15 @@ async function start({
   return { server, app, database, deps, lifecycle };
 }
 
-/** Without a flag store everything of the catalogue is here. */
-async function followCatalogue({
-  config,
-  log,
-  lifecycle,
-}: {
-  config: MonolithConfig;
-  log: Log;
-  lifecycle: Lifecycle;
-}): Promise<OwnerFollower | undefined> {
+/** Without a flag store everything of the slice is here. */
+async function followFlagsOf(
+  slice: string,
+  { config, log, lifecycle }: { config: MonolithConfig; log: Log; lifecycle: Lifecycle },
+): Promise<OwnerFollower | undefined> {
   if (config.flags === undefined) return undefined;
   const { flags: address, consulToken: token, dataDirectory: directory } = config;
-  const { owner, close } = await openOwner({ address, token, slice: 'catalog', directory, log });
-  lifecycle.onStop('close', 'flags', async () => close());
+  const { owner, close } = await openOwner({ address, token, slice, directory, log });
+  lifecycle.onStop('close', `flags of ${slice}`, async () => close());
   return owner;
 }
 
@@ -155,13 +158,38 @@ async function followStock({
   lifecycle: Lifecycle;
   consul: ConsulClient | undefined;
 }): Promise<ModuleDeps['stockOwner']> {
-  const { flags: address, inventoryGrpc, consulToken: token, dataDirectory: directory } = config;
-  if (address === undefined || inventoryGrpc === undefined) return undefined;
-  const { owner, close } = await openOwner({ address, token, slice: 'inventory', directory, log });
-  lifecycle.onStop('close', 'flags of the inventory', async () => close());
+  const { inventoryGrpc } = config;
+  if (inventoryGrpc === undefined) return undefined;
+  const owner = await followFlagsOf('inventory', { config, log, lifecycle });
+  if (owner === undefined) return undefined;
   const client = createStockClient({ address: inventoryGrpc, consul, log });
   lifecycle.onStop('close', 'inventory service', () => client.close());
   return { owner, client };
+}
+
+/** Without the service's address all payments are here. */
+async function followPayments({
+  config,
+  log,
+  lifecycle,
+  consul,
+  accessTokens,
+}: {
+  config: MonolithConfig;
+  log: Log;
+  lifecycle: Lifecycle;
+  consul: ConsulClient | undefined;
+  accessTokens: AccessTokens;
+}): Promise<ModuleDeps['paymentOwner']> {
+  const { paymentsGrpc: address, rabbitmqUrl: url } = config;
+  if (address === undefined || url === undefined) return undefined;
+  const owner = await followFlagsOf('payments', { config, log, lifecycle });
+  if (owner === undefined) return undefined;
+  const client = createPaymentsClient({ address, consul, machineToken: createMachineToken(accessTokens), log });
+  lifecycle.onStop('close', 'payments service', () => client.close());
+  const rabbit = connect({ url, log });
+  lifecycle.onStop('close', 'rabbitmq', () => rabbit.close());
+  return { owner, client, rabbit };
 }
 
 function checksOf(database: Database, owner: OwnerFollower | undefined): Record<string, HealthCheck> {

@@ -74,7 +74,8 @@ async function start({ config, log, clock, lifecycle }: Starting): Promise<Runni
   const db = dryRuns.pool(pool);
 
   const accessTokens = shopTokens({ jwksUrl: config.jwksUrl, clock });
-  const owner = await followWrites({ config, log, lifecycle });
+  const owner = await follow(config.slice, { config, log, lifecycle });
+  const telling = await follow(config.tellingSlice, { config, log, lifecycle });
   const isOwner = () => (owner?.now()?.owner ?? 'service') === 'service';
   const closed = owner && closedFence((sql, slice) => select(pool, sql, [slice]), config.slice);
   const { compartment, calls } = openProvider({ config, metrics, lifecycle });
@@ -85,7 +86,8 @@ async function start({ config, log, clock, lifecycle }: Starting): Promise<Runni
     provider: calls.callers,
     onRefundOwed: (paymentId) => reconciler?.soon(paymentId),
   });
-  const events = createEventRecorder({ epoch: () => owner?.now()?.epoch ?? 1 });
+  const marks = () => tellingMarks(config.tellingSlice, telling);
+  const events = createEventRecorder({ epoch: () => owner?.now()?.epoch ?? 1, marks });
   const timings = config.checks;
   const shared = { pool: db, fenced, events, clock, log, metrics, timings, onRefundOwed };
   const learning = createLearning(shared);
@@ -140,15 +142,21 @@ async function start({ config, log, clock, lifecycle }: Starting): Promise<Runni
 }
 
 /** Without a flag store nobody is followed, and writes are taken as they come. */
-async function followWrites({
-  config,
-  log,
-  lifecycle,
-}: Pick<Starting, 'config' | 'log' | 'lifecycle'>): Promise<OwnerFollower | undefined> {
+/** Says of an event who tells the customer of it, and under which epoch. Nothing, where there are no flags. */
+function tellingMarks(slice: string, owner: OwnerFollower | undefined): Record<string, string> {
+  if (owner === undefined) return {};
+  const { holder = 'monolith', epoch = 1 } = owner.now() ?? {};
+  return { [slice]: `${holder}/${epoch}` };
+}
+
+async function follow(
+  slice: string,
+  { config, log, lifecycle }: Pick<Starting, 'config' | 'log' | 'lifecycle'>,
+): Promise<OwnerFollower | undefined> {
   if (config.flags === undefined) return undefined;
-  const { flags: address, consulToken: token, slice, dataDirectory: directory } = config;
+  const { flags: address, consulToken: token, dataDirectory: directory } = config;
   const { owner, close } = await openOwner({ address, token, slice, directory, log });
-  lifecycle.onStop('close', 'flags', async () => close());
+  lifecycle.onStop('close', `flags of ${slice}`, async () => close());
   return owner;
 }
 

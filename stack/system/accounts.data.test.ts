@@ -49,8 +49,7 @@ const asUser = async <T>(database: FreshDatabase, work: (db: Pool) => Promise<T>
   }
 };
 
-const grants = () =>
-  grantsFor(testServers().engine, { ...schemas, shop: shop.name, catalog: catalog.name });
+const grants = () => grantsFor(testServers().engine, { ...schemas, shop: shop.name, catalog: catalog.name });
 
 describe('the relay', () => {
   beforeAll(() => giveRights(grants().relay));

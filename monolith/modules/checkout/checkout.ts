@@ -56,8 +56,10 @@ export class Checkout {
     const { accountId } = request;
     const lines = async () =>
       (await this.#carts.lines(accountId)).filter(({ availability }) => availability !== 'withdrawn');
-    return this.#inventory.sell({ id: run.runner, accountId, lines }, (take) =>
-      inTransaction(this.#sequelize, (transaction) => this.#place(run, request, take, transaction)),
+    return this.#payments.placing(() =>
+      this.#inventory.sell({ id: run.runner, accountId, lines }, (take) =>
+        inTransaction(this.#sequelize, (transaction) => this.#place(run, request, take, transaction)),
+      ),
     );
   }
 
