@@ -283,14 +283,14 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
       readyUrl: ready(at(name)),
     };
   });
-  const mailbox: ProcessDefinition = {
+  const mailbox = (): ProcessDefinition => ({
     name: 'mailbox',
     kind: 'mailbox',
     entry: 'extracted/notifications/mailbox/main.ts',
     env: { ...common('mailbox'), SMTP_PORT: String(ports['mailbox-smtp']) },
     url: at('mailbox'),
     readyUrl: ready(at('mailbox')),
-  };
+  });
   const notifications = numbered(plan.notificationsInstances).map((n): ProcessDefinition => {
     const name = `notifications-${n}`;
     return {
@@ -363,7 +363,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
   });
   return [
     provider,
-    ...(plan.notificationsInstances > 0 ? [mailbox] : []),
+    ...(plan.notificationsInstances > 0 ? [mailbox()] : []),
     monolith,
     ...relays,
     ...appliers,

@@ -49,8 +49,10 @@ export const shown = async (proxyUrl: string, accountId: number, accessToken: st
 };
 
 export type MailEvidence = {
-  /** Notifications that the service delivers and that no mail tells of. */
+  /** Notifications that the service delivers, that were not read before, and that no mail tells of. */
   missing: number;
+  /** Of those, the ones whose job says that a person has to look, because nobody knows whether they were sent. */
+  givenUp: number;
   /** Mails beyond the first of a notification, and how many of them the service has counted as doubtful itself. */
   copies: number;
   doubtful: number;
@@ -71,14 +73,16 @@ export const mailsOf = async (
     copies.set(id, (copies.get(id) ?? 0) + 1);
   }
   const [rows] = await service.query<RowDataPacket[]>(
-    `SELECT n.id, n.delivered_by AS side, COALESCE(j.state, 'none') AS state, COALESCE(j.doubtful, 0) AS doubtful
+    `SELECT n.id, n.delivered_by AS side, COALESCE(j.state, 'none') AS state, j.result, COALESCE(j.doubtful, 0) AS doubtful
        FROM notifications n LEFT JOIN jobs j ON j.notification_id = n.id AND j.kind = 'email'`,
   );
   const delivered = rows.filter(({ side }) => side === 'service');
+  const unsent = delivered.filter(({ id, result }) => !copies.has(id) && result !== 'read before');
   return {
     mails: items.length,
     open: delivered.filter(({ state }) => state === 'pending' || state === 'running').length,
-    missing: delivered.filter(({ id }) => !copies.has(id)).length,
+    missing: unsent.length,
+    givenUp: unsent.filter(({ state, doubtful }) => state === 'failed' && doubtful > 0).length,
     copies: [...copies.values()].reduce((sum, n) => sum + n - 1, 0),
     doubtful: rows.reduce((sum, { doubtful }) => sum + Number(doubtful), 0),
     uncalledFor: rows.filter(({ id, side }) => side === 'monolith' && copies.has(id)).length,
