@@ -42,6 +42,11 @@ const schema = z.object({
     .regex(/^(consul|[^\s:]+:\d{1,5})$/, 'must be host:port, or consul')
     .optional(),
   RABBITMQ_URL: url(['amqp', 'amqps']).optional(),
+  /** Where the news of payments wait; each shop on a broker needs a name of its own. */
+  PAYMENT_NEWS_QUEUE: z
+    .string()
+    .regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be letters, digits, . _ - (1 to 64)')
+    .default('shop.payments'),
   /** The exchange of the outbox. */
   OUTBOX_EXCHANGE: z.string().min(1).max(200).default('outbox'),
   /** How long a write that meets a closed fence waits for the ownership to be moved. */
@@ -98,6 +103,7 @@ export type MonolithConfig = {
   inventoryGrpc: string | undefined;
   paymentsGrpc: string | undefined;
   rabbitmqUrl: string | undefined;
+  paymentNewsQueue: string;
   outboxExchange: string;
   fenceWaitMs: number;
   autoMigrate: boolean;
@@ -135,6 +141,7 @@ export function monolithConfig(env: NodeJS.ProcessEnv = process.env): MonolithCo
     inventoryGrpc: c.INVENTORY_GRPC,
     paymentsGrpc: c.PAYMENTS_GRPC,
     rabbitmqUrl: c.RABBITMQ_URL,
+    paymentNewsQueue: c.PAYMENT_NEWS_QUEUE,
     outboxExchange: c.OUTBOX_EXCHANGE,
     fenceWaitMs: c.FENCE_WAIT,
     autoMigrate: c.AUTO_MIGRATE,

@@ -96,7 +96,8 @@ function paymentsElsewhere(
     payments,
     start() {
       errands.start();
-      listening = listenForPaymentNews({ rabbit, exchange: deps.config.outboxExchange, take, log, metrics });
+      const { outboxExchange: exchange, paymentNewsQueue: queue } = deps.config;
+      listening = listenForPaymentNews({ rabbit, exchange, queue, take, log, metrics });
       forgetting = repeat('forgetting old news of payments', 60_000, log, async () => {
         await pruneInbox(queryable(sequelize), rememberNewsMs);
       });

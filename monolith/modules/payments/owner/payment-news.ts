@@ -16,7 +16,7 @@ import type { Notifications } from '../../notifications/notifications.ts';
 import type { OrderOfPayment } from '../payments.ts';
 import type { PaymentErrands } from './payment-errands.ts';
 
-/** Its queues and its rows in the inbox. */
+/** The name that inbox rows bear, whatever the queues are called. */
 export const newsConsumer = 'shop.payments';
 
 /** Whoever tells of a payment bears this mark where it is not the shop itself. */
@@ -75,17 +75,19 @@ export function createPaymentNews({ sequelize, models, errands, notifications, o
 export function listenForPaymentNews({
   rabbit,
   exchange,
+  queue,
   take,
   log,
   metrics,
 }: {
   rabbit: RabbitConnection;
   exchange: string;
+  queue: string;
   take: ReturnType<typeof createPaymentNews>;
   log: Log;
   metrics: Registry;
 }): { stop(graceMs: number): Promise<void> } {
-  const consumer = { name: newsConsumer, patterns: ['shop.payment.*'], order: 'by key' as const };
+  const consumer = { name: queue, patterns: ['shop.payment.*'], order: 'by key' as const };
   const handle = async ({ headers, body, messageId }: Delivery): Promise<Outcome> => {
     if (headers[writerMark] === undefined) return 'done';
     const read = news.safeParse(JSON.parse(body.toString('utf8')));

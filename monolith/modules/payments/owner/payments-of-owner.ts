@@ -53,7 +53,7 @@ export class PaymentsOfOwner implements Payments {
       } catch (error) {
         const refusal = readFenceRefusal(error);
         if (refusal?.slice !== owner.slice) throw error;
-        const leftMs = untilMs - performance.now();
+        const leftMs = owner.now()?.epoch !== seen?.epoch ? 1 : untilMs - performance.now();
         if (leftMs <= 0) throw new FencedWrite(refusal, owner.now(), error);
         delayMs = nextBackoffMs(delayMs, backoff);
         await changeOr(owner, seen, Math.min(delayMs, leftMs));
