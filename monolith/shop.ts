@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { type ConsulClient, createConsul } from '@strangler/platform/consul/client.ts';
 import { register } from '@strangler/platform/consul/register.ts';
 import type { HealthCheck } from '@strangler/platform/http/health.ts';
@@ -141,7 +142,10 @@ async function followFlagsOf(
 ): Promise<OwnerFollower | undefined> {
   if (config.flags === undefined) return undefined;
   const { flags: address, consulToken: token, dataDirectory: directory } = config;
-  const { owner, close } = await openOwner({ address, token, slice, directory, log });
+  const { owner, close } = await openOwner({
+    ...{ address, token, slice, log },
+    directory: directory && join(directory, slice),
+  });
   lifecycle.onStop('close', `flags of ${slice}`, async () => close());
   return owner;
 }

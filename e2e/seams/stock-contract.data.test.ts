@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { openApiDocument as serviceDocument } from '@strangler/inventory/openapi.ts';
+import { installFence } from '@strangler/inventory/testing/fence.ts';
 import { openApiDocument as shopDocument } from '@strangler/monolith/openapi/document.ts';
 import type { TestAccount } from '@strangler/monolith/testing/shop.ts';
 import { type StockSides, startStockSides } from './stock.fixture.ts';
@@ -17,6 +18,8 @@ beforeAll(async () => {
   [stocked, bare, archived] = [await sides.product(5), await sides.product(0), await sides.product(3)];
   for (const side of [sides.monolith, sides.service]) {
     await side.query('UPDATE products SET archived_at = NOW() WHERE id = ?', [archived]);
+    // Whatever the flags say, both write.
+    await installFence(side);
   }
 });
 afterAll(() => sides?.stop());

@@ -7,7 +7,7 @@ import { createLifecycle, type Lifecycle } from '@strangler/platform/lifecycle.t
 import type { Log } from '@strangler/platform/log.ts';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
 import { select } from '@strangler/platform/mysql/statements.ts';
-import { closedFence } from '@strangler/platform/ownership/closed-fence.ts';
+import { ownFence } from '@strangler/platform/ownership/own-fence.ts';
 import { type OwnerFollower, openOwner, ownershipText } from '@strangler/platform/ownership/owner-follower.ts';
 import { withinFence } from '@strangler/platform/ownership/within-fence.ts';
 import { connect } from '@strangler/platform/rabbit.ts';
@@ -84,8 +84,8 @@ async function start({
   if (link) listenToPipe({ config, pool, invalidation, log, metrics, lifecycle });
   const auth = shopAuth({ jwksUrl: config.jwksUrl, clock });
   const owner = await followWrites({ config, log, lifecycle });
-  const closed = owner && closedFence((sql, slice) => select(pool, sql, [slice]), config.slice);
-  const waiting: Fenced = (write) => withinFence(write, { owner, self: 'service', closed, waitMs: config.fenceWaitMs });
+  const fence = owner && ownFence((sql, slice) => select(pool, sql, [slice]), config.slice);
+  const waiting: Fenced = (write) => withinFence(write, { owner, self: 'service', fence, waitMs: config.fenceWaitMs });
   const { cache, ...traces } = withoutTraces(dryRuns, { cache: cached, invalidation, fenced: waiting });
   const events = createEventRecorder({ epoch: () => owner?.now()?.epoch ?? 1 });
   const writing = { pool: db, ...traces, events, clock };

@@ -7,7 +7,7 @@ import { createLifecycle, type Lifecycle } from '@strangler/platform/lifecycle.t
 import type { Log } from '@strangler/platform/log.ts';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
 import { select } from '@strangler/platform/mysql/statements.ts';
-import { closedFence } from '@strangler/platform/ownership/closed-fence.ts';
+import { ownFence } from '@strangler/platform/ownership/own-fence.ts';
 import { type OwnerFollower, openOwner, ownershipText } from '@strangler/platform/ownership/owner-follower.ts';
 import { withinFence } from '@strangler/platform/ownership/within-fence.ts';
 import { connect } from '@strangler/platform/rabbit.ts';
@@ -77,16 +77,19 @@ async function start({ config, log, clock, lifecycle }: Context): Promise<Runnin
 
   const auth = shopAuth({ jwksUrl: config.jwksUrl, clock });
   const owner = await followWrites({ config, log, lifecycle });
-  const closed = owner && closedFence((sql, slice) => select(pool, sql, [slice]), config.slice);
+  const fence = owner && ownFence((sql, slice) => select(pool, sql, [slice]), config.slice);
   const fenced = notInDryRuns(dryRuns, (write) =>
-    withinFence(write, { owner, self: 'service', closed, waitMs: config.fenceWaitMs }),
+    withinFence(write, { owner, self: 'service', fence, waitMs: config.fenceWaitMs }),
   );
   const events = createEventRecorder({ epoch: () => owner?.now()?.epoch ?? 1 });
   const ledger = createStockLedger({ events });
   const transactions = createTransactions({ pool: db, registry: metrics });
   const reader = createStockReader(db);
   const adjustments = createAdjustments({ pool: db, transactions, ledger, fenced, clock });
-  const reservations = createReservationService({ transactions, ledger, fenced, events, clock });
+  const reservations = createReservationService({
+    ...{ transactions, ledger, fenced, events, clock },
+    isTheShops: () => owner?.now()?.holder === 'monolith',
+  });
   // RabbitMQ is not among the checks: without it the sweeper expires what is due.
   const checks = {
     database: async () => void (await pool.query('SELECT 1')),

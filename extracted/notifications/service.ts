@@ -6,7 +6,7 @@ import { createLifecycle, type Lifecycle } from '@strangler/platform/lifecycle.t
 import type { Log } from '@strangler/platform/log.ts';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
 import { select } from '@strangler/platform/mysql/statements.ts';
-import { closedFence } from '@strangler/platform/ownership/closed-fence.ts';
+import { ownFence } from '@strangler/platform/ownership/own-fence.ts';
 import { type OwnerFollower, openOwner, ownershipText } from '@strangler/platform/ownership/owner-follower.ts';
 import { withinFence } from '@strangler/platform/ownership/within-fence.ts';
 import { connect } from '@strangler/platform/rabbit.ts';
@@ -81,9 +81,9 @@ async function start({
   });
 
   const owner = await followWrites({ config, log, lifecycle });
-  const closed = owner && closedFence((sql, slice) => select(pool, sql, [slice]), config.slice);
+  const fence = owner && ownFence((sql, slice) => select(pool, sql, [slice]), config.slice);
   const fenced: Fenced = (write) =>
-    dryRuns.inside() ? write() : withinFence(write, { owner, self: 'service', closed, waitMs: config.fenceWaitMs });
+    dryRuns.inside() ? write() : withinFence(write, { owner, self: 'service', fence, waitMs: config.fenceWaitMs });
   const auth = shopAuth({ jwksUrl: config.jwksUrl, clock });
   const notifications = createNotifications({ pool: db, clock, fenced });
   const recipients = createRecipients({ pool });

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { createAuth } from '@strangler/platform/auth/auth.ts';
 import { registerInstance } from '@strangler/platform/consul/register-instance.ts';
 import { createDryRuns } from '@strangler/platform/dry-run/dry-runs.ts';
@@ -8,7 +9,7 @@ import { createLifecycle, type Lifecycle } from '@strangler/platform/lifecycle.t
 import type { Log } from '@strangler/platform/log.ts';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
 import { select } from '@strangler/platform/mysql/statements.ts';
-import { closedFence } from '@strangler/platform/ownership/closed-fence.ts';
+import { ownFence } from '@strangler/platform/ownership/own-fence.ts';
 import { type OwnerFollower, openOwner, ownershipText } from '@strangler/platform/ownership/owner-follower.ts';
 import { withinFence } from '@strangler/platform/ownership/within-fence.ts';
 import { connect } from '@strangler/platform/rabbit.ts';
@@ -77,12 +78,12 @@ async function start({ config, log, clock, lifecycle }: Starting): Promise<Runni
   const owner = await follow(config.slice, { config, log, lifecycle });
   const telling = await follow(config.tellingSlice, { config, log, lifecycle });
   const isOwner = () => (owner?.now()?.owner ?? 'service') === 'service';
-  const closed = owner && closedFence((sql, slice) => select(pool, sql, [slice]), config.slice);
+  const fence = owner && ownFence((sql, slice) => select(pool, sql, [slice]), config.slice);
   const { compartment, calls } = openProvider({ config, metrics, lifecycle });
 
   let reconciler: Reconciler | undefined;
   const { fenced, provider, onRefundOwed } = withoutTraces(dryRuns, {
-    fenced: (write) => withinFence(write, { owner, self: 'service', closed, waitMs: config.fenceWaitMs }),
+    fenced: (write) => withinFence(write, { owner, self: 'service', fence, waitMs: config.fenceWaitMs }),
     provider: calls.callers,
     onRefundOwed: (paymentId) => reconciler?.soon(paymentId),
   });
@@ -155,7 +156,8 @@ async function follow(
 ): Promise<OwnerFollower | undefined> {
   if (config.flags === undefined) return undefined;
   const { flags: address, consulToken: token, dataDirectory: directory } = config;
-  const { owner, close } = await openOwner({ address, token, slice, directory, log });
+  const kept = directory && join(directory, slice);
+  const { owner, close } = await openOwner({ address, token, slice, directory: kept, log });
   lifecycle.onStop('close', `flags of ${slice}`, async () => close());
   return owner;
 }

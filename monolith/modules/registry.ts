@@ -12,7 +12,7 @@ import { createSettingsModule } from './settings/index.ts';
 /** Every module of the shop, by name, in the order in which they are started. They are stopped in the reverse order. */
 export function createModules(deps: ModuleDeps): Record<string, ShopModule> {
   const inventory = createInventoryModule(deps);
-  const cart = createCartModule(deps);
+  const cart = createCartModule(deps, inventory);
   const notifications = createNotificationsModule(deps);
   const payments = createPaymentsModule(deps, notifications);
   const orders = createOrdersModule(deps, { ...inventory, ...payments, ...notifications });

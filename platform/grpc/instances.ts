@@ -1,5 +1,5 @@
 import type { ConsulClient } from '../consul/client.ts';
-import { watchService } from '../consul/watch.ts';
+import { type ServiceInstance, watchService } from '../consul/watch.ts';
 import type { Log } from '../log.ts';
 
 /** Where the instances of a service answer gRPC. */
@@ -18,9 +18,26 @@ export function fixedGrpcInstances(addresses: readonly string[]): GrpcInstances 
   return { now: () => addresses, first: Promise.resolve(), stop: async () => {} };
 }
 
+/** Where passing instances answer gRPC, without one twice; what was known `before` where Consul says that none is well. */
+export function addressesOf(
+  instances: readonly ServiceInstance[],
+  before: readonly string[],
+  onPortless: (instance: ServiceInstance) => void,
+): readonly string[] {
+  if (instances.length === 0) return before;
+  const found = instances.flatMap((instance) => {
+    const port = Number(instance.meta.grpc_port);
+    if (Number.isInteger(port) && port > 0 && port < 65_536) return [`${instance.address}:${port}`];
+    onPortless(instance);
+    return [];
+  });
+  return [...new Set(found)];
+}
+
 /**
  * The passing instances that Consul knows under this name and that have told their gRPC port in the meta `grpc_port`. What it
- * said last is kept while it is away.
+ * said last is kept while it is away, and while it says that none is well: whoever calls finds out sooner than a check whether one
+ * that was slow to answer its check still works.
  */
 export function discoveredGrpcInstances({
   consul,
@@ -31,19 +48,15 @@ export function discoveredGrpcInstances({
   service: string;
   log: Log;
 }): GrpcInstances {
-  let known: string[] = [];
+  let known: readonly string[] = [];
   const watch = watchService(consul, service, {
     onChange: (instances) => {
-      const found = instances.flatMap(({ id, address, meta }) => {
-        const port = Number(meta.grpc_port);
-        if (Number.isInteger(port) && port > 0 && port < 65_536) return [`${address}:${port}`];
+      known = addressesOf(instances, known, ({ id, meta }) =>
         log.warn(
           { service, id, found: meta.grpc_port },
           'an instance is left out: expected a port in its meta grpc_port',
-        );
-        return [];
-      });
-      known = [...new Set(found)];
+        ),
+      );
     },
     onError: (error) => log.warn({ err: error, service }, 'Consul does not tell where a service is'),
   });

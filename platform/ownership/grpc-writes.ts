@@ -39,11 +39,6 @@ export async function writeUnderEpoch<T>(
   }
 }
 
-/** Whether a call was refused because the tables are another's: what it asked for was not done, and cannot be done there now. */
-export function wasFenced(error: GrpcCallError): boolean {
-  return error.statusName === 'UNAVAILABLE' && error.metadata.get(reasonKey)[0] === 'fenced';
-}
-
 /** For the caller, before `throughSeam`: a call that was refused as stale, as the seam knows it; else the error itself. */
 export function asStaleEpochAnswer(sent: number, error: GrpcCallError): StaleEpochAnswer | GrpcCallError {
   const known = String(error.metadata.get(staleEpochHeader)[0] ?? '');

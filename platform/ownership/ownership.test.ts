@@ -68,6 +68,25 @@ describe('a write within the fence', () => {
     await refused;
   });
 
+  test('of tables that are another’s is done behind an open fence only: where there is none nothing is', async () => {
+    const fence = { says: 'none' as 'none' | 'open' };
+    let done = 0;
+    const write = () =>
+      withinFence(async () => (done += 1), {
+        ...{ owner: flags.owner, self: 'service' as const, fence: async () => fence.says, waitMs: 30 },
+      });
+    await expect(write()).rejects.toMatchObject({ status: 503, knownEpoch: 3 });
+    expect(done).toBe(0);
+    fence.says = 'open';
+    expect(await write()).toBe(1);
+    fence.says = 'none';
+    const waiting = withinFence(async () => (done += 1), {
+      ...{ owner: flags.owner, self: 'service', fence: async () => fence.says, waitMs: never },
+    });
+    await flags.set('service', 4);
+    expect(await waiting).toBe(2);
+  });
+
   test('passes on every other error without a second try', async () => {
     let tries = 0;
     const run = () => {
@@ -131,15 +150,15 @@ describe('a write through a seam', () => {
   });
 
   test('is not told that there is no such row by tables that are another’s by now', async () => {
-    const closed = async () => ({ slice, epoch: 4, owner: 'service', because: 'closed' }) as const;
+    const fence = async () => ({ slice, epoch: 4, owner: 'service', because: 'closed' }) as const;
     const local = () => Promise.reject(problems.notFound('There is no product 7'));
-    const written = throughSeam({ owner: flags.owner, closed, local, remote: async () => 'there', waitMs: never });
+    const written = throughSeam({ owner: flags.owner, fence, local, remote: async () => 'there', waitMs: never });
     await flags.set('service', 4);
     expect(await written).toBe('there');
-    const open = async () => undefined;
+    const open = async () => 'open' as const;
     await flags.set('monolith', 5);
     await flags.owner.waitFor('monolith', never);
-    const refused = throughSeam({ owner: flags.owner, closed: open, local, remote: unexpected, waitMs: never });
+    const refused = throughSeam({ owner: flags.owner, fence: open, local, remote: unexpected, waitMs: never });
     await expect(refused).rejects.toMatchObject({ status: 404 });
   });
 

@@ -1,7 +1,7 @@
 import { type Backoff, nextBackoffMs } from '../backoff.ts';
 import { type FenceRefusal, readFenceRefusal } from '../contracts/fence-refusal.ts';
 import { staleEpochHeader, staleEpochOf } from '../contracts/stale-epoch.ts';
-import { type ClosedFence, disbelieved } from './closed-fence.ts';
+import { disbelieved, type OwnFence } from './own-fence.ts';
 import type { OwnerFollower } from './owner-follower.ts';
 import { changeOr, FencedWrite, fenceWaitMs } from './within-fence.ts';
 
@@ -32,7 +32,7 @@ export type Seam<T> = {
   /** Undefined: there are no flags, and writes are local. */
   owner: OwnerFollower | undefined;
   /** Given: a refusal (a Problem below 500) of a local write is believed only where the own fence is open. */
-  closed?: ClosedFence | undefined;
+  fence?: OwnFence | undefined;
   /** Writes into the own database; must have no effect where the fence refuses it. */
   local(): Promise<T>;
   /** Sends the write to the service under this epoch. */
@@ -49,7 +49,7 @@ const backoff: Backoff = { baseMs: 10, capMs: 100 };
  * are done there. While the writes are held they are tried where they were last: an open fence says whose the tables are.
  * @throws FencedWrite (503 with Retry-After) at the bound, unless the flags have just said something new; else what `local` or `remote` throws.
  */
-export async function throughSeam<T>({ owner, closed, local, remote, waitMs = fenceWaitMs }: Seam<T>): Promise<T> {
+export async function throughSeam<T>({ owner, fence, local, remote, waitMs = fenceWaitMs }: Seam<T>): Promise<T> {
   const untilMs = performance.now() + waitMs;
   let delayMs: number | undefined;
   for (;;) {
@@ -58,7 +58,7 @@ export async function throughSeam<T>({ owner, closed, local, remote, waitMs = fe
     try {
       return isRemote ? await remote(seen.epoch) : await local();
     } catch (error) {
-      const refusal = isRemote ? stale(error, owner) : (readFenceRefusal(error) ?? (await disbelieved(error, closed)));
+      const refusal = isRemote ? stale(error, owner) : (readFenceRefusal(error) ?? (await disbelieved(error, fence)));
       if (refusal === undefined) throw error;
       const said = owner?.now();
       // Whatever time the try has taken: where it can be done elsewhere by now, it is.
@@ -66,7 +66,9 @@ export async function throughSeam<T>({ owner, closed, local, remote, waitMs = fe
       const leftMs = moved ? Math.max(1, untilMs - performance.now()) : untilMs - performance.now();
       if (leftMs <= 0) throw new FencedWrite(refusal, said, error);
       delayMs = nextBackoffMs(delayMs, backoff);
-      await changeOr(owner, seen, Math.min(delayMs, leftMs));
+      // The service has told of an epoch: until that is known here too, every try would be refused alike.
+      if (isRemote) await owner?.until((said) => said !== undefined && said.epoch >= refusal.epoch, leftMs);
+      else await changeOr(owner, seen, Math.min(delayMs, leftMs));
     }
   }
 }

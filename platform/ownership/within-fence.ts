@@ -1,7 +1,7 @@
 import { type Backoff, nextBackoffMs, pause } from '../backoff.ts';
 import { type FenceOwner, type FenceRefusal, readFenceRefusal } from '../contracts/fence-refusal.ts';
 import { Problem } from '../http/problem.ts';
-import { type ClosedFence, disbelieved } from './closed-fence.ts';
+import { disbelieved, type OwnFence } from './own-fence.ts';
 import type { OwnerFollower, Ownership } from './owner-follower.ts';
 
 /** How long a write that met a closed fence waits to be let through. */
@@ -35,8 +35,11 @@ export type WithinFenceOptions = {
   owner: OwnerFollower | undefined;
   /** Who this process is. */
   self: FenceOwner;
-  /** Given: a refusal (a Problem below 500) is given only where the fence is open. */
-  closed?: ClosedFence | undefined;
+  /**
+   * Given: a refusal (a Problem below 500) is given only where the fence is open; and while the tables are another's, nothing is
+   * written without an open one. A slice that has gone all the way back has no fence any more, and what is written then is lost.
+   */
+  fence?: OwnFence | undefined;
   /** 5000 ms unless told. */
   waitMs?: number;
 };
@@ -48,7 +51,7 @@ export type WithinFenceOptions = {
  */
 export async function withinFence<T>(
   run: () => Promise<T>,
-  { owner, self, closed, waitMs = fenceWaitMs }: WithinFenceOptions,
+  { owner, self, fence, waitMs = fenceWaitMs }: WithinFenceOptions,
 ): Promise<T> {
   const began = owner?.now();
   const untilMs = performance.now() + waitMs;
@@ -56,9 +59,12 @@ export async function withinFence<T>(
   for (;;) {
     const seen = owner?.now();
     try {
+      const notOwner = await refusedToOthers(seen, { self, fence }, owner?.slice ?? '');
+      if (notOwner !== undefined) throw notOwner;
       return await run();
     } catch (error) {
-      const refusal = readFenceRefusal(error) ?? (await disbelieved(error, closed));
+      const refusal =
+        error instanceof NotTheOwner ? error.refusal : (readFenceRefusal(error) ?? (await disbelieved(error, fence)));
       if (refusal === undefined) throw error;
       const leftMs = untilMs - performance.now();
       const said = owner?.now();
@@ -69,6 +75,27 @@ export async function withinFence<T>(
       await changeOr(owner, seen, Math.min(delayMs, leftMs));
     }
   }
+}
+
+/** The flags say that the tables are another's, and no open fence says that they are not any more. */
+class NotTheOwner extends Error {
+  readonly refusal: FenceRefusal;
+
+  constructor(refusal: FenceRefusal) {
+    super(`${refusal.slice}: its tables are the ${refusal.owner}’s under epoch ${refusal.epoch}`);
+    this.name = 'NotTheOwner';
+    this.refusal = refusal;
+  }
+}
+
+/** An open fence is believed rather than the flags: a process that is cut off from them goes on with what it owns. */
+async function refusedToOthers(
+  said: Ownership | undefined,
+  { self, fence }: Pick<WithinFenceOptions, 'self' | 'fence'>,
+  slice: string,
+): Promise<NotTheOwner | undefined> {
+  if (said === undefined || said.holder === self || fence === undefined || (await fence()) === 'open') return undefined;
+  return new NotTheOwner({ slice, epoch: said.epoch, owner: said.holder, because: 'closed' });
 }
 
 /** Waits until the flags say something else than `seen`, or the time is over. */

@@ -1,11 +1,13 @@
-import type { Effects } from '@strangler/platform/compare/answer.ts';
-import { compareAnswers } from '@strangler/platform/compare/compare-answers.ts';
+import type { ComparedAnswer, Effects } from '@strangler/platform/compare/answer.ts';
+import { compareAnswers, type Difference } from '@strangler/platform/compare/compare-answers.ts';
 import { createIdentityMap } from '@strangler/platform/compare/identities.ts';
 import { decodeEffects, dryRunHeader, effectsHeader } from '@strangler/platform/contracts/dry-run.ts';
 import type { Asked, AskUnderWay } from './ask.ts';
 import type { AskSides } from './ask-sides.ts';
 import { comparedAnswer } from './compared-answer.ts';
+import { recheckAfterMs } from './examine-read.ts';
 import { judgeWrite, readDryRun } from './examine-write.ts';
+import { cameLate, createLateWrites } from './late-write.ts';
 import { rawLive, resultOf, type Sample, type ShadowAccount, type Telling } from './sample.ts';
 import type { LiveAnswer } from './tap.ts';
 import type { SeenWrite } from './writes-seen.ts';
@@ -27,6 +29,9 @@ export type WriteComparisonOptions = {
   telling: Telling;
   /** Whether the slice of a sample is still compared. */
   isOn(sample: Sample): boolean;
+  /** Writes that differ and whose dry run is made again. */
+  maxRechecks: number;
+  pause: (ms: number) => Promise<unknown>;
 };
 
 /** Writes: a dry run is sent the moment the request is whole, so that the service stands as the monolith did before it. */
@@ -40,9 +45,11 @@ export type WriteComparison = {
 };
 
 export const createWriteComparison = (options: WriteComparisonOptions): WriteComparison => {
-  const { sides, concurrency, account, telling, isOn } = options;
+  const { sides, concurrency, account, telling, isOn, maxRechecks, pause } = options;
   const { drop, find, fail, timed } = telling;
+  const late = createLateWrites();
   let dryRuns = 0;
+  let rechecks = 0;
 
   const giveUp = (sample: WriteSample): void => {
     sample.dryRun = { state: 'over' };
@@ -79,7 +86,48 @@ export const createWriteComparison = (options: WriteComparisonOptions): WriteCom
       othersWrote: comparison.differences.length > 0 && ((await seen?.othersWrote()) ?? false),
       answeredAfterLiveMs: atMs - (tap.answeredAtMs ?? atMs),
     });
-    find(sample, { outcome, differences, ignored, monolith, service, why: null });
+    late.compared(endpoint);
+    const told = { differences, ignored, monolith, service, why: null };
+    if (outcome !== 'different') {
+      find(sample, { outcome, ...told });
+      return;
+    }
+    const behind = await wasBehind(sample, monolith, differences);
+    if (behind === 'unsettled') drop(sample, 'unsettled');
+    else find(sample, behind ? { ...told, outcome: 'lag', differences: [] } : { ...told, outcome });
+  }
+
+  /** Makes the dry run again, after what was merely late has arrived. */
+  async function wasBehind(
+    sample: WriteSample,
+    monolith: ComparedAnswer,
+    differences: readonly Difference[],
+  ): Promise<boolean | 'unsettled'> {
+    const { slice, endpoint } = sample;
+    if (rechecks >= maxRechecks) return 'unsettled';
+    rechecks += 1;
+    try {
+      for (const afterMs of recheckAfterMs) {
+        await pause(afterMs);
+        if (!isOn(sample)) return 'unsettled';
+        const later = await dryRunAgain(sample);
+        if (later === null) continue;
+        const again = timed(() => compareAnswers(monolith, later, slice.rulesOf(endpoint), createIdentityMap()));
+        if (!cameLate(differences, again.differences)) continue;
+        return late.allow(endpoint, [...new Set(differences.map(({ path }) => path))]);
+      }
+      return false;
+    } finally {
+      rechecks -= 1;
+    }
+  }
+
+  async function dryRunAgain(sample: WriteSample): Promise<ComparedAnswer | null> {
+    const ask = sides.startDryRun(sample.service, sample.tap.repeated({ [dryRunHeader]: '1' }));
+    if ('kind' in ask) return null;
+    const asked = await ask.answer;
+    account.asked('service', `dry-run-${resultOf(asked)}`);
+    return asked.kind === 'answered' ? timed(() => readDryRun(asked)) : null;
   }
 
   return {

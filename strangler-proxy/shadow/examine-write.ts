@@ -21,7 +21,7 @@ export type WriteFacts = {
 export const unheardMs = 10;
 
 /**
- * Judges a write by its dry run. It cannot be asked again: the write is done. So where the service may have known of this
+ * Judges a write by its dry run. It cannot be made again: the write is done. So where the service may have known of this
  * write, or of another to the same resource, a difference proves nothing, and is `racing`.
  */
 export const judgeWrite = (

@@ -24,7 +24,7 @@ export type ShadowBounds = {
   maxWaitMs: number;
   /** Reads that are asked about at a time; as many dry runs again. */
   concurrency: number;
-  /** Reads that differ and are asked again. */
+  /** Reads that differ and are asked again; as many writes whose dry run is made again. */
   maxRechecks: number;
 };
 
@@ -75,7 +75,9 @@ export const createShadow = (options: ShadowOptions): Shadow => {
   const stillOn = ({ slice }: Sample): boolean => isOn(slice);
   const shared = { sides, account, telling, isOn: stillOn };
   const reads = createReadComparison({ ...shared, bounds, random, pause });
-  const writes = createWriteComparison({ ...shared, concurrency: bounds.concurrency });
+  const writes = createWriteComparison({
+    ...{ ...shared, concurrency: bounds.concurrency, maxRechecks: bounds.maxRechecks, pause },
+  });
   let open = 0;
   let closed = false;
 

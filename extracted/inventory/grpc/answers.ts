@@ -11,10 +11,11 @@ const outcomes = {
   released: 'RELEASED',
   expired: 'EXPIRED',
   returned: 'RETURNED',
+  surrendered: 'SURRENDERED',
 } as const satisfies Record<ReservationState, string>;
 
 /** Why a call is refused, in the metadata `x-reason`. */
-export type RefusalReason = 'unknown-reservation' | 'other-lines' | 'other-order' | 'never-in-stock';
+export type RefusalReason = 'unknown-reservation' | 'other-lines' | 'other-order' | 'never-in-stock' | 'owned-here';
 
 /** The message `inventory.v1.ReservationAnswer`; throws a status where the call is refused. */
 export function reservationAnswer(id: string, outcome: ReservationOutcome): object {
@@ -28,6 +29,12 @@ export function reservationAnswer(id: string, outcome: ReservationOutcome): obje
         expires_at: expiresAt.toISOString(),
       };
     }
+    case 'owned here':
+      throw refusal(
+        'FAILED_PRECONDITION',
+        'owned-here',
+        'the stock is this service’s, as far as it knows; nothing was done',
+      );
     case 'short': {
       const shortages = outcome.shortages.map(({ productId, ...rest }) => ({ product_id: productId, ...rest }));
       return { outcome: 'SHORT', reservation_id: id, shortages };

@@ -40,6 +40,9 @@ const schemas = {
     reservation_id: reservationId,
     reason: z.string().regex(/^[a-z][a-z0-9_]{0,63}$/, 'must be a word such as payment_failed'),
   }),
+  surrender: z
+    .object({ reservation_id: reservationId.optional(), order_id: id.optional() })
+    .refine((by) => (by.reservation_id === undefined) !== (by.order_id === undefined), 'must name one of the two'),
   giveBack: z.object({ order_id: id, lines, reservation_id: reservationId.optional(), account_id: optionalId }),
   ids: z.object({ ids }),
 };
@@ -49,6 +52,7 @@ export const requests = {
   reserve: (message: object, mostTtlMs: number) => parsed(schemas.reserve(mostTtlMs), message),
   confirm: (message: object) => parsed(schemas.confirm, message),
   release: (message: object) => parsed(schemas.release, message),
+  surrender: (message: object) => parsed(schemas.surrender, message),
   giveBack: (message: object) => parsed(schemas.giveBack, message),
   ids: (message: object) => parsed(schemas.ids, message).ids,
 };

@@ -91,6 +91,14 @@ export function startInventoryGrpc(parts: InventoryGrpcParts): Promise<RunningGr
           const request = { orderId, lines, reservationId, accountId };
           return write('give back', call, { id, work: (signal) => reservations.giveBack(request, signal) });
         },
+        Surrender: async (message: object, call) => {
+          const { reservation_id: id, order_id: orderId = 0 } = requests.surrender(message);
+          const by = id === undefined ? { orderId } : { id };
+          return write('surrender', call, {
+            id: id ?? idOfOrder(orderId),
+            work: (signal) => reservations.surrender(by, signal),
+          });
+        },
         GetStock: (message: object) => asStatus(() => getStock(reader, requests.ids(message))),
         WatchStock: async function* (message: object, { signal }) {
           const ids = requests.ids(message);

@@ -3,8 +3,8 @@ import type { Reservation } from './reservation-store.ts';
 
 type Told = { [T in StockEventType]: { type: T; data: StockEvents[T] } }[StockEventType];
 
-/** What is told of a reservation that has just come into its state. */
-export function toldOf(reservation: Reservation, { reason, now }: { reason: string; now: Date }): Told {
+/** What is told of a reservation that has just come into its state; undefined for a state that is nobody else's matter. */
+export function toldOf(reservation: Reservation, { reason, now }: { reason: string; now: Date }): Told | undefined {
   const { id, state, accountId, orderId, expiresAt, lines } = reservation;
   const data = {
     reservation_id: id,
@@ -26,5 +26,7 @@ export function toldOf(reservation: Reservation, { reason, now }: { reason: stri
     case 'released':
     case 'returned':
       return { type: 'stock.released', data: { ...data, reason } };
+    case 'surrendered':
+      return undefined;
   }
 }

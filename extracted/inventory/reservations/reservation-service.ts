@@ -24,6 +24,8 @@ export type ReservationOutcome =
   /** Every line that is short; nothing was kept, and nothing is remembered. */
   | { kind: 'short'; shortages: Shortage[] }
   | { kind: 'unknown' }
+  /** To surrender it is for those who have the tables, and that is this service. */
+  | { kind: 'owned here' }
   /** There is a reservation of this id, or of this order, and it is of other lines. */
   | { kind: 'other lines' }
   /** It is bound to another order, or the order has another reservation. */
@@ -54,9 +56,15 @@ export type GiveBackRequest = {
 export type ReservationService = {
   reserve(request: ReserveRequest, signal?: AbortSignal): Promise<ReservationOutcome>;
   confirm(request: { id: string; orderId: number | null }, signal?: AbortSignal): Promise<ReservationOutcome>;
+  /** One that there is not is remembered as released: a call to make it that comes later makes nothing. */
   release(request: { id: string; reason: string }, signal?: AbortSignal): Promise<ReservationOutcome>;
   /** Puts back what a cancelled order has taken. */
   giveBack(request: GiveBackRequest, signal?: AbortSignal): Promise<ReservationOutcome>;
+  /**
+   * Leaves what a reservation took to its caller, who has the tables now: it will never be put back here unless the caller asks for that.
+   * No stock moves, so no fence is asked. Fails where the stock is this service's.
+   */
+  surrender(by: { id: string } | { orderId: number }, signal?: AbortSignal): Promise<ReservationOutcome>;
   /** Expires one whose time is over; one that is early, settled or unknown stays as it is. */
   expire(id: string, signal?: AbortSignal): Promise<ReservationOutcome>;
 };
@@ -67,6 +75,8 @@ export type ReservationParts = {
   fenced: Fenced;
   events: EventRecorder;
   clock: Clock;
+  /** Whether the flags say that the tables are the shop's. */
+  isTheShops(): boolean;
 };
 
 type Settling = {
@@ -90,13 +100,13 @@ const putBack = {
 } as const;
 
 export function createReservationService(parts: ReservationParts): ReservationService {
-  const { transactions, ledger, fenced, events, clock } = parts;
+  const { transactions, ledger, fenced, events, clock, isTheShops } = parts;
   const write = (work: (tx: Executor) => Promise<ReservationOutcome>, signal?: AbortSignal) =>
     throughFence(fenced, () => transactions.run(work, signal));
 
   const tell = async (reservation: Reservation, why: { reason: string; now: Date }, tx: Executor): Promise<void> => {
-    const { type, data } = toldOf(reservation, why);
-    await events.record(type, data, tx);
+    const told = toldOf(reservation, why);
+    if (told !== undefined) await events.record(told.type, told.data, tx);
   };
 
   /** Puts the lines' stock where it was, under the locks of their levels. */
@@ -129,7 +139,7 @@ export function createReservationService(parts: ReservationParts): ReservationSe
     if (binds && !(await bindOrder(found, orderId, tx))) return { kind: 'other order' };
     const reservation = { ...found, state, orderId: binds ? orderId : found.orderId };
     if (state === found.state) return { kind: 'reservation', reservation };
-    if (stock === 'is put back' && state !== 'held' && state !== 'confirmed') {
+    if (stock === 'is put back' && (state === 'released' || state === 'expired' || state === 'returned')) {
       const by = state === 'expired' ? null : (settling.accountId ?? (state === 'released' ? found.accountId : null));
       await returnStock(reservation, { reason: putBack[state], accountId: by }, tx);
     }
@@ -146,7 +156,21 @@ export function createReservationService(parts: ReservationParts): ReservationSe
 
   /** The same call again finds what the first one has made, unless its time is over by now. */
   const repeat = async (found: Reservation, lines: StockLine[], tx: Executor): Promise<ReservationOutcome> =>
-    sameLines(found.lines, lines) ? settle(found, { event: 'expire' }, tx) : { kind: 'other lines' };
+    wasNeverMade(found) || sameLines(found.lines, lines)
+      ? settle(found, { event: 'expire' }, tx)
+      : { kind: 'other lines' };
+
+  const release = async ({ id, reason }: { id: string; reason: string }, tx: Executor): Promise<ReservationOutcome> => {
+    const found = await lockReservation({ id }, tx);
+    if (found !== undefined) return settle(found, { event: 'release', reason }, tx);
+    const now = clock.now();
+    const neverMade = { id, state: 'released', accountId: null, orderId: null, expiresAt: now } as const;
+    if (await insertReservation(neverMade, now, tx)) {
+      return { kind: 'reservation', reservation: { ...neverMade, lines: [] } };
+    }
+    const meanwhile = await lockReservation({ id }, tx);
+    return meanwhile === undefined ? { kind: 'unknown' } : settle(meanwhile, { event: 'release', reason }, tx);
+  };
 
   const reserve = async (request: ReserveRequest, tx: Executor): Promise<ReservationOutcome> => {
     const { id, lines, accountId, orderId } = request;
@@ -209,10 +233,22 @@ export function createReservationService(parts: ReservationParts): ReservationSe
   return {
     reserve: (request, signal) => write((tx) => reserve(request, tx), signal),
     confirm: ({ id, orderId }, signal) => settleById(id, { event: 'confirm', orderId }, signal),
-    release: ({ id, reason }, signal) => settleById(id, { event: 'release', reason }, signal),
+    release: (request, signal) => write((tx) => release(request, tx), signal),
     giveBack: (request, signal) => write((tx) => giveBack(request, tx), signal),
     expire: (id, signal) => settleById(id, { event: 'expire' }, signal),
+    surrender: async (by, signal) => {
+      if (!isTheShops()) return { kind: 'owned here' };
+      return transactions.run(async (tx) => {
+        const found = await lockReservation(by, tx);
+        return found === undefined ? { kind: 'unknown' } : settle(found, { event: 'surrender' }, tx);
+      }, signal);
+    },
   };
+}
+
+/** Only what was given up before it was there has no lines. */
+function wasNeverMade({ lines }: Reservation): boolean {
+  return lines.length === 0;
 }
 
 /** Of an order that was sold before there were reservations. The colon keeps it apart from every id that a caller may choose. */

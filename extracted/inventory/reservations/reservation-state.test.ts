@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { type ReservationEvent, type ReservationState, reservationStates, transition } from './reservation-state.ts';
 
-const events = ['confirm', 'release', 'expire', 'return'] as const;
+const events = ['confirm', 'release', 'expire', 'return', 'surrender'] as const;
 const expiresAt = new Date(1_000);
 
 /** What happens to a reservation, in order of time. */
@@ -23,23 +23,23 @@ function live(steps: readonly { event: ReservationEvent; atMs: number }[]) {
 }
 
 describe('a reservation', () => {
-  test('puts its stock back once at most, and keeps it from others only while it is held or confirmed', () => {
+  test('puts its stock back once at most, and keeps it from others only while it is held, confirmed or surrendered', () => {
     fc.assert(
       fc.property(story, (steps) => {
         let putBack = 0;
         for (const step of live(steps)) {
           if (step.stock === 'is put back') putBack += 1;
-          const keepsStock = step.state === 'held' || step.state === 'confirmed';
+          const keepsStock = ['held', 'confirmed', 'surrendered'].includes(step.state);
           expect(putBack).toBe(keepsStock ? 0 : 1);
         }
       }),
     );
   });
 
-  test('is confirmed exactly when the first thing that settled it was a confirmation before its time was over', () => {
+  test('that nobody surrenders is confirmed exactly when the first thing that settled it was a confirmation before its time was over', () => {
     fc.assert(
       fc.property(story, (steps) => {
-        const lived = live(steps);
+        const lived = live(steps.filter(({ event }) => event !== 'surrender'));
         const settling = lived.find(({ event, atMs }) => event !== 'expire' || atMs >= expiresAt.getTime());
         const confirmed = lived.some(({ state }) => state === 'confirmed');
         expect(confirmed).toBe(settling?.event === 'confirm' && settling.atMs < expiresAt.getTime());
@@ -79,12 +79,24 @@ describe('a reservation', () => {
   });
 
   test('is expired for everybody from its time on, whether or not anybody has looked', () => {
-    for (const event of events) {
+    for (const event of ['confirm', 'release', 'expire', 'return'] as const) {
       const late = new Date(expiresAt);
       expect(transition({ state: 'held', expiresAt }, event, late)).toEqual({ state: 'expired', stock: 'is put back' });
     }
     const justBefore = new Date(expiresAt.getTime() - 1);
     expect(transition({ state: 'held', expiresAt }, 'expire', justBefore)).toEqual({ state: 'held', stock: 'stays' });
+  });
+
+  test('that is surrendered has no time any more: it is sold or put back by whoever has it, once, and however late', () => {
+    const late = new Date(5_000);
+    for (const state of ['held', 'confirmed'] as const) {
+      expect(transition({ state, expiresAt }, 'surrender', late)).toEqual({ state: 'surrendered', stock: 'stays' });
+    }
+    const after = (event: ReservationEvent) => transition({ state: 'surrendered', expiresAt }, event, late);
+    expect(after('expire')).toEqual({ state: 'surrendered', stock: 'stays' });
+    expect(after('confirm')).toEqual({ state: 'confirmed', stock: 'stays' });
+    expect(after('release')).toEqual({ state: 'released', stock: 'is put back' });
+    expect(after('return')).toEqual({ state: 'returned', stock: 'is put back' });
   });
 
   test('that is sold is not released, does not expire, and is returned when its order is cancelled, however late', () => {

@@ -118,6 +118,23 @@ describe('a reservation', () => {
     expect(await inventory.available(productId)).toBe(8);
   });
 
+  test('that is released before it was made is never made, by a call that comes late', async () => {
+    const productId = await inventory.product(10);
+    const id = newId();
+    for (let time = 0; time < 2; time += 1) expect(await release(id)).toMatchObject({ outcome: 'RELEASED', lines: [] });
+    expect(await reserve(id, linesOf([productId, 2]))).toMatchObject({ outcome: 'RELEASED', lines: [] });
+    expect(await inventory.available(productId)).toBe(10);
+  });
+
+  test('is not surrendered while the stock is this service’s', async () => {
+    const id = newId();
+    await reserve(id, linesOf([await inventory.product(10), 2]));
+    expect(await refusalOf(inventory.client.call('Surrender', { reservation_id: id }))).toMatchObject({
+      status: 'FAILED_PRECONDITION',
+      reason: 'owned-here',
+    });
+  });
+
   test('is what it has become for whoever comes later: one of a closed set of outcomes', async () => {
     const productId = await inventory.product(100);
     const lines = linesOf([productId, 1]);

@@ -13,6 +13,11 @@ describe('the availability of a cart line', () => {
     );
   });
 
+  test('a line is available while nobody knows what is left, unless the product is withdrawn', () => {
+    expect(availabilityOf({ sold: true, left: 'unknown', wanted: 99 })).toBe('available');
+    expect(availabilityOf({ sold: false, left: 'unknown', wanted: 1 })).toBe('withdrawn');
+  });
+
   test('a line is available exactly when all of it is left', () => {
     fc.assert(
       fc.property(count, fc.integer({ min: 1, max: 99 }), (left, wanted) => {

@@ -3,20 +3,25 @@ import type { Clock } from '../../clock.ts';
 import type { Models } from '../../models/index.ts';
 import { inTransaction } from '../../transaction.ts';
 import type { ProductReader } from '../catalogue/owner/product-reader.ts';
+import type { StockReader } from '../inventory/owner/stock-reader.ts';
 
 /**
  * Whether a line could be bought now. `short`: some are left, but fewer than wanted; `withdrawn`: the product is no longer sold.
  */
 export type Availability = 'available' | 'short' | 'sold_out' | 'withdrawn';
 
-export type CartLine = {
+/** A line as it would be sold, but for the stock: that is seen when it is taken. */
+export type SaleLine = {
   productId: number;
   name: string;
   unitPriceCents: number;
   currency: string;
   quantity: number;
-  availability: Availability;
+  /** Whether the product is still offered at all. */
+  sold: boolean;
 };
+
+export type CartLine = Omit<SaleLine, 'sold'> & { availability: Availability };
 
 export type PutOutcome = { kind: 'put' } | { kind: 'no_such_product' } | { kind: 'full'; mostLines: number };
 
@@ -26,9 +31,9 @@ export const mostCartLines = 100;
 /** What the checkout asks of the carts. */
 export type Carts = {
   /** The lines of a cart as they are now, whatever becomes of it. */
-  lines(accountId: number): Promise<CartLine[]>;
+  linesForSale(accountId: number): Promise<SaleLine[]>;
   /** Locks the account's cart against any change until the transaction ends, and gives its lines, by product id. */
-  lockForSale(accountId: number, transaction: Transaction): Promise<CartLine[]>;
+  lockForSale(accountId: number, transaction: Transaction): Promise<SaleLine[]>;
   /** Takes every line out. */
   empty(accountId: number, transaction: Transaction): Promise<void>;
 };
@@ -39,27 +44,31 @@ export class LocalCarts implements Carts {
   readonly #models: Models;
   readonly #clock: Clock;
   readonly #products: ProductReader;
+  readonly #stock: StockReader;
 
   constructor({
     sequelize,
     models,
     clock,
     catalogue,
+    stock,
   }: {
     sequelize: Sequelize;
     models: Models;
     clock: Clock;
     catalogue: { productReader: ProductReader };
+    stock: StockReader;
   }) {
     this.#sequelize = sequelize;
     this.#models = models;
     this.#clock = clock;
     this.#products = catalogue.productReader;
+    this.#stock = stock;
   }
 
-  async lockForSale(accountId: number, transaction: Transaction): Promise<CartLine[]> {
+  async lockForSale(accountId: number, transaction: Transaction): Promise<SaleLine[]> {
     const cart = await this.#models.Cart.findByPk(accountId, { lock: transaction.LOCK.UPDATE, transaction });
-    return cart ? this.lines(accountId, transaction) : [];
+    return cart ? this.linesForSale(accountId, transaction) : [];
   }
 
   async empty(accountId: number, transaction: Transaction): Promise<void> {
@@ -67,11 +76,18 @@ export class LocalCarts implements Carts {
   }
 
   /** The lines of a cart with the products' present names, prices and stock. */
-  async lines(accountId: number, transaction?: Transaction): Promise<CartLine[]> {
-    const { CartItem, StockLevel } = this.#models;
-    const items = await CartItem.findAll({
+  async lines(accountId: number): Promise<CartLine[]> {
+    const lines = await this.linesForSale(accountId);
+    const stock = await this.#stock.availableOf(lines.map(({ productId }) => productId));
+    return lines.map(({ sold, ...line }) => {
+      const left = stock === 'unknown' ? 'unknown' : (stock.get(line.productId) ?? 0);
+      return { ...line, availability: availabilityOf({ sold, left, wanted: line.quantity }) };
+    });
+  }
+
+  async linesForSale(accountId: number, transaction?: Transaction): Promise<SaleLine[]> {
+    const items = await this.#models.CartItem.findAll({
       where: { account_id: accountId },
-      include: [{ model: StockLevel, as: 'stock', attributes: ['available'] }],
       order: [['product_id', 'ASC']],
       ...(transaction ? { transaction } : {}),
     });
@@ -79,17 +95,16 @@ export class LocalCarts implements Carts {
       items.map(({ product_id }) => product_id),
       transaction,
     );
-    return items.map(({ product_id, quantity, stock }) => {
+    return items.map(({ product_id, quantity }) => {
       const product = products.get(product_id);
       if (!product) throw new Error(`product ${product_id} in the cart of account ${accountId} has no row`);
-      const left = stock?.available ?? 0;
       return {
         productId: product_id,
         name: product.name,
         unitPriceCents: product.priceCents,
         currency: product.currency,
         quantity,
-        availability: availabilityOf({ sold: product.active && !product.archived, left, wanted: quantity }),
+        sold: product.active && !product.archived,
       };
     });
   }
@@ -132,9 +147,17 @@ export class LocalCarts implements Carts {
   }
 }
 
-/** `sold`: whether the product is still offered at all. */
-export function availabilityOf({ sold, left, wanted }: { sold: boolean; left: number; wanted: number }): Availability {
+/** `sold`: whether the product is still offered at all. What nobody knows is shown as available: the sale will tell. */
+export function availabilityOf({
+  sold,
+  left,
+  wanted,
+}: {
+  sold: boolean;
+  left: number | 'unknown';
+  wanted: number;
+}): Availability {
   if (!sold) return 'withdrawn';
-  if (left >= wanted) return 'available';
+  if (left === 'unknown' || left >= wanted) return 'available';
   return left > 0 ? 'short' : 'sold_out';
 }

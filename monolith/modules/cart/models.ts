@@ -1,5 +1,4 @@
 import { DataTypes, type Model, type ModelStatic, type Sequelize } from 'sequelize';
-import type { StockLevel } from '../inventory/models.ts';
 
 /** The one cart of an account. Whoever changes its items, or sells them, locks this row first. */
 export type CartRow = { account_id: number; updated_at: Date };
@@ -7,7 +6,7 @@ export type CartRow = { account_id: number; updated_at: Date };
 export type CartItemRow = { account_id: number; product_id: number; quantity: number; added_at: Date };
 
 export type Cart = Model<CartRow, CartRow> & CartRow;
-export type CartItem = Model<CartItemRow, CartItemRow> & CartItemRow & { stock?: StockLevel | null };
+export type CartItem = Model<CartItemRow, CartItemRow> & CartItemRow;
 
 export type CartModels = { Cart: ModelStatic<Cart>; CartItem: ModelStatic<CartItem> };
 

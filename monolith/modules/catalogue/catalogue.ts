@@ -1,6 +1,6 @@
 import type { ConsulClient } from '@strangler/platform/consul/client.ts';
 import type { Log } from '@strangler/platform/log.ts';
-import { closedFence, type Select } from '@strangler/platform/ownership/closed-fence.ts';
+import { ownFence, type Select } from '@strangler/platform/ownership/own-fence.ts';
 import type { OwnerFollower } from '@strangler/platform/ownership/owner-follower.ts';
 import type { Registry } from 'prom-client';
 import { QueryTypes, type Sequelize } from 'sequelize';
@@ -68,7 +68,7 @@ export function createCatalogue(parts: CatalogueParts): Catalogue {
   const readFence: Select = (sql, slice) => sequelize.query(sql, { type: QueryTypes.SELECT, replacements: [slice] });
   const writes = writesOfOwner({
     owner,
-    closed: owner && closedFence(readFence, owner.slice),
+    fence: owner && ownFence(readFence, owner.slice),
     local: localWrites({ sequelize, events, clock, products, categories, reviews }),
     remote: (epoch) => remoteWrites({ client, machineToken, epoch }),
     waitMs,

@@ -1,5 +1,4 @@
 import { DataTypes, type Model, type ModelStatic, type Optional, type Sequelize } from 'sequelize';
-import type { StockLevel } from '../inventory/models.ts';
 
 export type CategoryRow = {
   id: number;
@@ -48,7 +47,7 @@ export type Product = Model<
   ProductRow,
   Optional<ProductRow, 'id' | 'archived_at' | 'rating_sum' | 'rating_count' | 'rating_average' | 'version'>
 > &
-  ProductRow & { category?: Category; stock?: StockLevel | null };
+  ProductRow & { category?: Category };
 export type Review = Model<ReviewRow, Optional<ReviewRow, 'id'>> & ReviewRow & { author?: { display_name: string } };
 
 export type CatalogueModels = {

@@ -1,7 +1,7 @@
 import { Problem } from '@strangler/platform/http/problem.ts';
 import type { Sequelize, Transaction } from 'sequelize';
 import { inTransaction } from '../../transaction.ts';
-import type { CartLine, Carts } from '../cart/cart.ts';
+import type { Carts, SaleLine } from '../cart/cart.ts';
 import type { Inventory, TakeStock } from '../inventory/inventory.ts';
 import type { Orders } from '../orders/orders.ts';
 import type { PaymentStatus } from '../payments/payment-state.ts';
@@ -54,8 +54,7 @@ export class Checkout {
 
   #sell(run: Run, request: CheckoutRequest): Promise<number> {
     const { accountId } = request;
-    const lines = async () =>
-      (await this.#carts.lines(accountId)).filter(({ availability }) => availability !== 'withdrawn');
+    const lines = async () => (await this.#carts.linesForSale(accountId)).filter(({ sold }) => sold);
     return this.#payments.placing(() =>
       this.#inventory.sell({ id: run.runner, accountId, lines }, (take) =>
         inTransaction(this.#sequelize, (transaction) => this.#place(run, request, take, transaction)),
@@ -94,10 +93,10 @@ export class Checkout {
 }
 
 /** Refuses, with a 409 problem, a cart that cannot be sold as it is; stock is not looked at here. */
-function sellable(lines: CartLine[], expectedTotalCents: number | undefined): { currency: string } {
+function sellable(lines: SaleLine[], expectedTotalCents: number | undefined): { currency: string } {
   const [first] = lines;
   if (!first) throw refusal('Cart is empty', 'There is nothing in the cart to check out.', {});
-  const withdrawn = lines.filter((line) => line.availability === 'withdrawn').map((line) => line.productId);
+  const withdrawn = lines.filter((line) => !line.sold).map((line) => line.productId);
   if (withdrawn.length > 0) {
     throw refusal('Product withdrawn', `No longer sold: product ${withdrawn.join(', ')}. Take it out of the cart.`, {
       product_ids: withdrawn,

@@ -1,31 +1,53 @@
+import { Problem } from '@strangler/platform/http/problem.ts';
+import { ownFence } from '@strangler/platform/ownership/own-fence.ts';
 import { withinFence } from '@strangler/platform/ownership/within-fence.ts';
+import { QueryTypes } from 'sequelize';
 import type { ModuleDeps, ShopModule } from '../module.ts';
 import { type Inventory, LocalInventory } from './inventory.ts';
 import { InventoryOfOwner } from './owner/inventory-of-owner.ts';
 import { StockErrands } from './owner/stock-errands.ts';
+import { localStockReader, remoteStockReader, type StockReader, stockReaderOfStage } from './owner/stock-reader.ts';
 import { inventoryRoutes } from './routes.ts';
 
 export type { Inventory } from './inventory.ts';
 
-export function createInventoryModule(deps: ModuleDeps): ShopModule & { inventory: Inventory } {
+export type InventoryModule = ShopModule & { inventory: Inventory; stock: StockReader };
+
+export function createInventoryModule(deps: ModuleDeps): InventoryModule {
   const local = new LocalInventory(deps);
   const { auth, models, stockOwner } = deps;
+  const stock = localStockReader(models);
   if (stockOwner === undefined) {
-    return { inventory: local, routes: inventoryRoutes({ auth, models, inventory: local }) };
+    return { inventory: local, stock, routes: inventoryRoutes({ auth, models, inventory: local }) };
   }
   const waitMs = deps.config.fenceWaitMs;
   const parts = { ...deps, ...stockOwner, local };
   const errands = new StockErrands(parts);
   const { owner } = stockOwner;
-  // Once the stock is the service's, these routes are too: a stray is told to try again.
+  // Once the stock is the service's, these routes are too: a stray is told to try again. In the end there are no tables to read.
   const inventory: Pick<LocalInventory, 'find' | 'adjust'> = {
-    find: (productId) => local.find(productId),
-    adjust: (request) => withinFence(() => local.adjust(request), { owner, self: 'monolith', waitMs }),
+    find: async (productId) => {
+      if (owner.now()?.stage === 'complete') throw movedAway();
+      return local.find(productId);
+    },
+    adjust: (request) => {
+      const fence = ownFence(
+        (sql, slice) => deps.sequelize.query(sql, { type: QueryTypes.SELECT, replacements: [slice] }),
+        owner.slice,
+      );
+      return withinFence(() => local.adjust(request), { owner, self: 'monolith', fence, waitMs });
+    },
   };
   return {
     inventory: new InventoryOfOwner({ ...parts, errands, waitMs }),
+    stock: stockReaderOfStage(owner, { local: stock, remote: remoteStockReader(parts) }),
     routes: inventoryRoutes({ auth, models, inventory }),
     start: async () => errands.start(),
     stop: () => errands.stop(),
   };
+}
+
+function movedAway(): Problem {
+  const detail = 'The stock is kept by the inventory service; ask through the proxy.';
+  return new Problem({ status: 503, detail, headers: { 'retry-after': '1' } });
 }

@@ -11,6 +11,9 @@ export type StockLine = { productId: number; quantity: number };
 /** The order for which stock moves, and its customer; `accountId` is null where nobody's request moved it. */
 export type StockCause = { orderId: number; accountId: number | null };
 
+/** Why stock moves: words for the list of changes, and the order, if there is one. */
+export type MoveCause = { reason: string; orderId: number | null; accountId: number | null };
+
 export type Shortage = { productId: number; wanted: number; left: number };
 
 export type TakeOutcome = { kind: 'taken' } | { kind: 'short'; shortages: Shortage[] };
@@ -91,17 +94,23 @@ export class LocalInventory implements Inventory {
       if (!taken) shortages.push({ productId, wanted: quantity, left: await this.#left(productId, transaction) });
     }
     if (shortages.length > 0) return { kind: 'short', shortages };
-    await this.#record(lines, -1, 'order placed', cause, transaction);
+    await this.#record(lines, -1, { ...cause, reason: 'order placed' }, transaction);
     return { kind: 'taken' };
   }
 
-  async giveBack(lines: StockLine[], cause: StockCause, transaction: Transaction): Promise<void> {
+  giveBack(lines: StockLine[], cause: StockCause, transaction: Transaction): Promise<void> {
+    return this.putBack(lines, { ...cause, reason: 'order cancelled' }, transaction);
+  }
+
+  async putBack(lines: StockLine[], cause: MoveCause, transaction: Transaction): Promise<void> {
     for (const { productId, quantity } of inLockOrder(lines)) {
       const moved = await this.#move(productId, quantity, transaction);
-      if (!moved)
-        throw new Error(`stock level of product ${productId} is missing, though order ${cause.orderId} took some`);
+      if (!moved) {
+        const whose = cause.orderId === null ? 'a reservation' : `order ${cause.orderId}`;
+        throw new Error(`stock level of product ${productId} is missing, though ${whose} took some`);
+      }
     }
-    await this.#record(lines, +1, 'order cancelled', cause, transaction);
+    await this.#record(lines, +1, cause, transaction);
   }
 
   /** The stock of a product; undefined where there is no such product. */
@@ -175,13 +184,13 @@ export class LocalInventory implements Inventory {
     );
   }
 
-  async #record(lines: StockLine[], sign: 1 | -1, reason: string, cause: StockCause, transaction: Transaction) {
+  async #record(lines: StockLine[], sign: 1 | -1, cause: MoveCause, transaction: Transaction) {
     const now = this.#clock.now();
     await this.#models.StockAdjustment.bulkCreate(
       lines.map(({ productId, quantity }) => ({
         product_id: productId,
         delta: sign * quantity,
-        reason,
+        reason: cause.reason,
         account_id: cause.accountId,
         order_id: cause.orderId,
         created_at: now,

@@ -21,11 +21,13 @@ export type StockAdjustmentRow = {
   created_at: Date;
 };
 
-/** What the inventory service is to be told of an order's stock. */
+/** What is to be done to the stock because of an order, or of a sale that did not come about. */
 export type StockErrandRow = {
   id: number;
-  order_id: number;
-  kind: 'confirm' | 'give_back';
+  /** Null while there is no order, and where there never will be one. */
+  order_id: number | null;
+  /** A `hold` becomes a `confirm` with the order, or a `release`. */
+  kind: 'hold' | 'confirm' | 'release' | 'give_back';
   reservation_id: string | null;
   account_id: number | null;
   /** JSON. */
@@ -74,7 +76,7 @@ export function defineInventoryModels(sequelize: Sequelize): InventoryModels {
     'StockErrand',
     {
       id: { type: DataTypes.BIGINT.UNSIGNED, primaryKey: true, autoIncrement: true },
-      order_id: { type: DataTypes.BIGINT.UNSIGNED, allowNull: false },
+      order_id: { type: DataTypes.BIGINT.UNSIGNED, allowNull: true },
       kind: { type: DataTypes.STRING(16), allowNull: false },
       reservation_id: { type: DataTypes.STRING(64), allowNull: true },
       account_id: { type: DataTypes.BIGINT.UNSIGNED, allowNull: true },

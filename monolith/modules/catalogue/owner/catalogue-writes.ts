@@ -1,4 +1,4 @@
-import type { ClosedFence } from '@strangler/platform/ownership/closed-fence.ts';
+import type { OwnFence } from '@strangler/platform/ownership/own-fence.ts';
 import type { OwnerFollower } from '@strangler/platform/ownership/owner-follower.ts';
 import { throughSeam } from '@strangler/platform/ownership/through-seam.ts';
 import type { Identity } from '../../../auth/auth.ts';
@@ -43,14 +43,14 @@ const jobWaitMs = 60_000;
 /** Writes where the owner of the tables is, which the flags tell: branch by abstraction, each write by itself. */
 export function writesOfOwner({
   owner,
-  closed,
+  fence,
   local,
   remote,
   waitMs,
 }: {
   owner: OwnerFollower | undefined;
   /** The fence of the shop's own tables. */
-  closed: ClosedFence | undefined;
+  fence: OwnFence | undefined;
   local: CatalogueWrites;
   /** Writes sent to the service under this epoch. */
   remote(epoch: number): CatalogueWrites;
@@ -60,7 +60,7 @@ export function writesOfOwner({
   const write = <T>(made: (side: CatalogueWrites) => Promise<T>, withinMs = waitMs): Promise<T> =>
     throughSeam({
       owner,
-      closed,
+      fence,
       local: () => made(local),
       remote: (epoch) => made(remote(epoch)),
       waitMs: withinMs,

@@ -1,6 +1,5 @@
 import { Problem } from '@strangler/platform/http/problem.ts';
-import type { Log } from '@strangler/platform/log.ts';
-import { type ClosedFence, closedFence } from '@strangler/platform/ownership/closed-fence.ts';
+import { type OwnFence, ownFence } from '@strangler/platform/ownership/own-fence.ts';
 import type { OwnerFollower } from '@strangler/platform/ownership/owner-follower.ts';
 import { throughSeam } from '@strangler/platform/ownership/through-seam.ts';
 import { QueryTypes, type Sequelize, type Transaction } from 'sequelize';
@@ -30,22 +29,22 @@ export type InventoryOfOwnerParts = {
   client: StockClient;
   errands: StockErrands;
   waitMs: number;
-  log: Log;
 };
 
 /**
  * The inventory, wherever its tables are: branch by abstraction. While they are the shop's, stock is taken in the sale's own
  * transaction. Once they are the service's, it is reserved before the transaction, and confirmed after its commit by an errand that
- * the transaction has left: a sale that does not come about leaves a reservation, which is released, or expires.
+ * the transaction has left. Before anything is reserved it is written down that it may be: a sale that does not come about, whatever
+ * became of it, leaves nothing held wherever the tables are by then.
  */
 export class InventoryOfOwner implements Inventory {
   readonly #parts: InventoryOfOwnerParts;
-  readonly #closed: ClosedFence;
+  readonly #fence: OwnFence;
 
   constructor(parts: InventoryOfOwnerParts) {
     this.#parts = parts;
     const { sequelize, owner } = parts;
-    this.#closed = closedFence(
+    this.#fence = ownFence(
       (sql, slice) => sequelize.query(sql, { type: QueryTypes.SELECT, replacements: [slice] }),
       owner.slice,
     );
@@ -53,11 +52,17 @@ export class InventoryOfOwner implements Inventory {
 
   sell<T>(sale: Sale, place: (take: TakeStock) => Promise<T>): Promise<T> {
     const { owner, local, waitMs } = this.#parts;
+    // Never one id twice: what one try has left behind is given up by itself, whatever the next one does.
+    let reservations = 0;
+    const nextReservationId = () => {
+      reservations += 1;
+      return `${sale.id}.${reservations}`;
+    };
     return throughSeam({
       owner,
-      closed: this.#closed,
+      fence: this.#fence,
       local: () => local.sell(sale, place),
-      remote: (epoch) => this.#sellReserved(sale, place, epoch),
+      remote: (epoch) => this.#sellReserved(sale, place, { epoch, nextReservationId }),
       waitMs,
     });
   }
@@ -65,15 +70,18 @@ export class InventoryOfOwner implements Inventory {
   /** Left to an errand in every case: the transaction is another's, and cannot be run again where it meets the fence. */
   async giveBack(lines: StockLine[], { orderId, accountId }: StockCause, transaction: Transaction): Promise<void> {
     const { errands } = this.#parts;
-    await errands.add({ kind: 'give_back', orderId, reservationId: null, accountId, lines }, transaction);
+    await errands.giveBack(lines, { orderId, accountId }, transaction);
     transaction.afterCommit(() => void errands.settle(orderId));
   }
 
-  async #sellReserved<T>(sale: Sale, place: (take: TakeStock) => Promise<T>, epoch: number): Promise<T> {
+  async #sellReserved<T>(
+    sale: Sale,
+    place: (take: TakeStock) => Promise<T>,
+    { epoch, nextReservationId }: { epoch: number; nextReservationId(): string },
+  ): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        // Other numbers for other epochs: what an earlier one has reserved may be expired by now.
-        return await this.#sellOnce(sale, place, { epoch, reservationId: `${sale.id}.${epoch}.${attempt}` });
+        return await this.#sellOnce(sale, place, { epoch, reservationId: nextReservationId() });
       } catch (error) {
         if (!(error instanceof CartChanged) || attempt === MOST_RESERVATIONS) throw error;
       }
@@ -85,35 +93,32 @@ export class InventoryOfOwner implements Inventory {
     place: (take: TakeStock) => Promise<T>,
     { epoch, reservationId }: { epoch: number; reservationId: string },
   ): Promise<T> {
-    const { client, errands, log } = this.#parts;
+    const { client, errands } = this.#parts;
     const reserving = await linesOf();
     // An empty cart is refused when it is placed, as are products that are not sold any more.
     if (reserving.length === 0) return place(async () => ({ kind: 'taken' }));
-    const answer = await client.reserve(
-      { id: reservationId, lines: reserving, ttlMs: reservationTtlMs, accountId },
-      epoch,
-    );
-    if (answer.kind === 'short') return place(async () => answer);
-    if (answer.kind !== 'RESERVED') throw new CartChanged();
-
+    const hold = await errands.hold({ reservationId, accountId, lines: reserving });
     let placedOrderId: number | undefined;
-    const take: TakeStock = async (lines, { orderId }, transaction) => {
-      if (!sameLines(lines, reserving)) throw new CartChanged();
-      await errands.add({ kind: 'confirm', orderId, reservationId, accountId, lines: reserving }, transaction);
-      placedOrderId = orderId;
-      return { kind: 'taken' };
-    };
     try {
-      const placed = await place(take);
+      const answer = await client.reserve(
+        { id: reservationId, lines: reserving, ttlMs: reservationTtlMs, accountId },
+        epoch,
+      );
+      if (answer.kind === 'short') {
+        void errands.giveUp(hold);
+        return await place(async () => answer);
+      }
+      if (answer.kind !== 'RESERVED') throw new CartChanged();
+      const placed = await place(async (lines, { orderId }, transaction) => {
+        if (!sameLines(lines, reserving) || !(await errands.sell(hold, orderId, transaction))) throw new CartChanged();
+        placedOrderId = orderId;
+        return { kind: 'taken' };
+      });
       if (placedOrderId !== undefined) await errands.settle(placedOrderId);
       return placed;
     } catch (error) {
-      // Only where it is certain that nothing was committed; else the errand, or the expiry, says what becomes of it.
-      if (error instanceof Problem) {
-        await client.release(reservationId, epoch).catch((failure: unknown) => {
-          log.warn({ err: failure, reservationId }, 'a reservation is left to expire');
-        });
-      }
+      // Also where nobody knows whether it was committed: if it was, there is nothing to give up any more.
+      void errands.giveUp(hold);
       throw error;
     }
   }

@@ -6,11 +6,11 @@ import { GrpcCallError } from '@strangler/platform/grpc/errors.ts';
 import { discoveredGrpcInstances, fixedGrpcInstances } from '@strangler/platform/grpc/instances.ts';
 import { Problem } from '@strangler/platform/http/problem.ts';
 import type { Log } from '@strangler/platform/log.ts';
-import { asStaleEpochAnswer, wasFenced } from '@strangler/platform/ownership/grpc-writes.ts';
+import { asStaleEpochAnswer } from '@strangler/platform/ownership/grpc-writes.ts';
 import type { Shortage, StockLine } from '../inventory.ts';
 
 /** What a reservation is after a call. */
-export type ReservationState = 'RESERVED' | 'CONFIRMED' | 'RELEASED' | 'EXPIRED' | 'RETURNED';
+export type ReservationState = 'RESERVED' | 'CONFIRMED' | 'RELEASED' | 'EXPIRED' | 'RETURNED' | 'SURRENDERED';
 
 export type ReserveAnswer = { kind: 'short'; shortages: Shortage[] } | { kind: ReservationState };
 
@@ -30,32 +30,34 @@ export type StockClient = {
     request: { id: string; lines: StockLine[]; ttlMs: number; accountId: number | null },
     epoch: number,
   ): Promise<ReserveAnswer>;
-  /** Without an order nothing is written but the reservation, whoever owns the stock. */
-  confirm(id: string, order: { id: number; epoch: number } | undefined): Promise<ReservationState>;
+  confirm(id: string, order: { id: number; epoch: number }): Promise<ReservationState>;
+  /** One that there is not is released too, and never made by a call that comes later. */
   release(id: string, epoch: number): Promise<ReservationState>;
-  giveBack(
-    request: GiveBackRequest,
-    /** Undefined: to know whether it was done before; behind the service's closed fence nothing is done. */
-    epoch: number | undefined,
-  ): Promise<ReservationState>;
+  giveBack(request: GiveBackRequest, epoch: number): Promise<ReservationState>;
+  /**
+   * While the stock is the shop's: SURRENDERED means that what was reserved is the shop's to sell or to put back, RELEASED, EXPIRED and
+   * RETURNED that the service had put it back before, and UNKNOWN that nothing was ever taken, or put back, there.
+   */
+  surrender(by: { reservationId: string } | { orderId: number }, epoch: number): Promise<ReservationState | 'UNKNOWN'>;
+  /** How much of each product can be sold, by id; waits half a second at most. At most 200 ids. */
+  levels(productIds: readonly number[]): Promise<ReadonlyMap<number, number>>;
   close(): Promise<void>;
 };
 
 /** The service did not answer, or cannot just now: 503. What was asked for may have been done. */
 export class StockAway extends Problem {
-  /** The service did answer: what was asked for was not done, and cannot be done there now. */
-  readonly isFenced: boolean;
-
   constructor(cause: GrpcCallError) {
     const detail = 'The inventory cannot be reached just now; try again.';
     super({ status: 503, detail, headers: { 'retry-after': '1' }, cause });
     this.name = 'StockAway';
-    this.isFenced = wasFenced(cause);
   }
 }
 
 /** Longer than the service lets a write wait before its fence. */
 const ANSWER_TIMEOUT_MS = 10_000;
+
+/** Somebody looks at a cart meanwhile. */
+const LEVELS_TIMEOUT_MS = 500;
 
 type WireAnswer = {
   outcome: ReservationState | 'SHORT';
@@ -84,16 +86,17 @@ export function createStockClient({
     deadlineMs: ANSWER_TIMEOUT_MS,
   });
 
-  const call = async (method: string, request: object, epoch: number | undefined): Promise<WireAnswer> => {
-    const metadata: Record<string, string> = epoch === undefined ? {} : { [epochHeader]: `${epoch}` };
+  const call = async (method: string, request: object, epoch: number): Promise<WireAnswer> => {
+    const metadata = { [epochHeader]: `${epoch}` };
     try {
       return await client.call<WireAnswer>(method, request, { idempotent: true, metadata });
     } catch (error) {
       if (!(error instanceof GrpcCallError)) throw error;
-      const told = epoch === undefined ? error : asStaleEpochAnswer(epoch, error);
+      const told = asStaleEpochAnswer(epoch, error);
       if (told !== error) throw told;
       const passing = ['UNAVAILABLE', 'DEADLINE_EXCEEDED', 'CANCELLED', 'RESOURCE_EXHAUSTED', 'ABORTED'];
-      throw passing.includes(error.statusName) ? new StockAway(error) : error;
+      const isBehind = error.metadata.get('x-reason')[0] === 'owned-here';
+      throw isBehind || passing.includes(error.statusName) ? new StockAway(error) : error;
     }
   };
   const stateOf = ({ outcome }: WireAnswer): ReservationState => {
@@ -112,10 +115,8 @@ export function createStockClient({
       });
       return { kind: 'short', shortages };
     },
-    confirm: async (id, order) => {
-      const request = { reservation_id: id, ...(order === undefined ? {} : { order_id: order.id }) };
-      return stateOf(await call('Confirm', request, order?.epoch));
-    },
+    confirm: async (id, order) =>
+      stateOf(await call('Confirm', { reservation_id: id, order_id: order.id }, order.epoch)),
     release: async (id, epoch) =>
       stateOf(await call('Release', { reservation_id: id, reason: 'checkout_failed' }, epoch)),
     giveBack: async ({ orderId, lines, reservationId, accountId }, epoch) => {
@@ -126,6 +127,23 @@ export function createStockClient({
         ...(accountId === null ? {} : { account_id: accountId }),
       };
       return stateOf(await call('GiveBack', request, epoch));
+    },
+    surrender: async (by, epoch) => {
+      const request = 'orderId' in by ? { order_id: by.orderId } : { reservation_id: by.reservationId };
+      try {
+        return stateOf(await call('Surrender', request, epoch));
+      } catch (error) {
+        if (error instanceof GrpcCallError && error.statusName === 'NOT_FOUND') return 'UNKNOWN';
+        throw error;
+      }
+    },
+    async levels(productIds) {
+      const { levels } = await client.call<{ levels: { product_id: number; available: number }[] }>(
+        'GetStock',
+        { ids: [...new Set(productIds)] },
+        { idempotent: true, deadlineMs: LEVELS_TIMEOUT_MS },
+      );
+      return new Map(levels.map(({ product_id, available }) => [product_id, available]));
     },
     async close() {
       client.close();

@@ -1,0 +1,52 @@
+import { describe, expect, test } from '@jest/globals';
+import type { Difference } from '@strangler/platform/compare/compare-answers.ts';
+import fc from 'fast-check';
+import { cameLate, createLateWrites, mostLate } from './late-write.ts';
+
+const at = (...paths: string[]) => paths.map((path) => ({ path }) as Difference);
+
+describe('a difference of a write', () => {
+  test('came late where a later dry run has the monolith’s value there, whatever the write itself has changed since', () => {
+    expect(cameLate(at('$.category.name'), [])).toBe(true);
+    expect(cameLate(at('$.category.name'), at('$.version', '$.updated_at', '$.category.names'))).toBe(true);
+  });
+
+  test('did not where it is there still, or where nothing can be said of it any more', () => {
+    for (const later of ['$.category.name', '$.category', '$', 'body', 'status']) {
+      expect(cameLate(at('$.category.name'), at(later))).toBe(false);
+    }
+    expect(cameLate(at('$.items[3].price'), at('$.items'))).toBe(false);
+    expect(cameLate(at('$.a', '$.b'), at('$.b'))).toBe(false);
+    expect(cameLate(at('event product.changed $.price'), at('event product.changed'))).toBe(false);
+    expect(cameLate(at('$.ab'), at('$.a'))).toBe(true);
+  });
+});
+
+describe('differences that came late', () => {
+  test('are the first two of a path and one in twenty, whatever the order: what is wrong each time is told', () => {
+    fc.assert(
+      fc.property(fc.array(fc.boolean(), { maxLength: 400 }), (differs) => {
+        const late = createLateWrites();
+        let allowed = 0;
+        for (const [at, one] of differs.entries()) {
+          late.compared('PUT /a');
+          if (one && late.allow('PUT /a', ['$.version'])) allowed += 1;
+          expect(allowed).toBeLessThanOrEqual(mostLate.first + (at + 1) * mostLate.share);
+        }
+        const total = differs.filter(Boolean).length;
+        expect(allowed).toBeGreaterThanOrEqual(Math.min(total, mostLate.first));
+      }),
+    );
+  });
+
+  test('are counted by endpoint and path, and of a bounded number of endpoints', () => {
+    const late = createLateWrites(2);
+    const allowed = (endpoint: string, path: string) => late.allow(endpoint, [path]);
+    expect([1, 2, 3].map(() => allowed('PUT /a', '$.x'))).toEqual([true, true, false]);
+    expect(allowed('PUT /a', '$.y')).toBe(true);
+    expect(allowed('PUT /b', '$.x')).toBe(true);
+    expect(allowed('PUT /a', '$.x')).toBe(false);
+    for (const endpoint of ['PUT /c', 'PUT /d']) allowed(endpoint, '$.x');
+    expect(allowed('PUT /a', '$.x')).toBe(true);
+  });
+});
