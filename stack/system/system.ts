@@ -53,6 +53,10 @@ export type SystemOptions = {
   appliers?: number;
   /** With one relay and one applier. Default 0: the stock is the monolith's, and nobody else knows of it. */
   inventoryInstances?: number;
+  /** With one relay, one applier and a mailbox. Default 0: the monolith tells its customers itself. */
+  notificationsInstances?: number;
+  /** With one relay and one applier. Default 0: the monolith takes the money itself. */
+  paymentsInstances?: number;
   /** What the catalogue is brought to when it is not there yet. Default `shadow`: its data is kept in step. */
   stage?: StartStage;
   /** Products to make up when the shop is empty; the other tables follow from it. Default 200; 0: no seed at all. */
@@ -84,11 +88,18 @@ export type SystemAddresses = {
   paymentProviderUrl: string;
   catalogUrls: string[];
   inventoryUrls: string[];
+  notificationsUrls: string[];
+  /** Where the mails are looked at; empty where there is no mailbox. */
+  mailboxUrl: string;
+  paymentsUrls: string[];
   relayUrls: string[];
   applierUrls: string[];
   /** For the proxies' admin ports. */
   operatorToken: string;
 };
+
+/** Services that a system has only where it is told to. */
+const optionalServices = ['inventory', 'notifications', 'payments'] as const;
 
 export type System = SystemAddresses & {
   instance: string;
@@ -134,7 +145,7 @@ async function startLocked(options: SystemOptions): Promise<System> {
   if (fresh) await forgetState(stack);
   await prepareData({
     databases,
-    services: ['catalog', ...((options.inventoryInstances ?? 0) > 0 ? (['inventory'] as const) : [])],
+    services: ['catalog', ...optionalServices.filter((name) => (options[`${name}Instances`] ?? 0) > 0)],
     seedSize: options.seedSize ?? 200,
     say,
     logFile: join(folder, 'prepare.log'),
@@ -173,7 +184,7 @@ async function startLocked(options: SystemOptions): Promise<System> {
         `${running.map(({ name }) => name).join(', ')} ready after ${((performance.now() - begun) / 1000).toFixed(1)} s`,
       );
     };
-    const back = definitions.filter(({ kind }) => kind === 'monolith' || kind === 'payment-provider');
+    const back = definitions.filter(({ kind }) => ['monolith', 'payment-provider', 'mailbox'].includes(kind));
     await launch(back);
     await launch(definitions.filter((definition) => !back.includes(definition)));
     await bringToStage(options.stage ?? 'shadow', {
@@ -239,14 +250,25 @@ export function isSystemInUse(instance: string): boolean {
 export function operatorEnvironment(
   addresses: Pick<
     SystemAddresses,
-    'databases' | 'rabbitmqUrl' | 'flagStore' | 'slicesFolder' | 'stack' | 'inventoryUrls'
+    | 'databases'
+    | 'rabbitmqUrl'
+    | 'flagStore'
+    | 'slicesFolder'
+    | 'stack'
+    | 'inventoryUrls'
+    | 'notificationsUrls'
+    | 'paymentsUrls'
   >,
 ): OperatorEnvironment {
-  const { databases, rabbitmqUrl, flagStore, slicesFolder, stack, inventoryUrls } = addresses;
+  const { databases, rabbitmqUrl, flagStore, slicesFolder, stack } = addresses;
+  const { inventoryUrls, notificationsUrls, paymentsUrls } = addresses;
+  const { mover } = databases;
   return {
     STRANGLER_SOURCE: databases.mover.shopUrl,
     STRANGLER_TARGET: databases.mover.catalogUrl,
-    ...(inventoryUrls.length > 0 ? { STRANGLER_TARGET_INVENTORY: databases.mover.inventoryUrl } : {}),
+    ...(inventoryUrls.length > 0 ? { STRANGLER_TARGET_INVENTORY: mover.inventoryUrl } : {}),
+    ...(notificationsUrls.length > 0 ? { STRANGLER_TARGET_NOTIFICATIONS: mover.notificationsUrl } : {}),
+    ...(paymentsUrls.length > 0 ? { STRANGLER_TARGET_PAYMENTS: mover.paymentsUrl } : {}),
     STRANGLER_SLICES: slicesFolder,
     STRANGLER_FLAGS: flagStore,
     RABBITMQ_URL: rabbitmqUrl,
@@ -262,7 +284,13 @@ async function inOrder<P extends { kind: string }>(
   processes: readonly P[],
   end: (process: P) => Promise<unknown>,
 ): Promise<void> {
-  for (const kinds of [['proxy'], ['catalog', 'inventory', 'monolith'], ['applier'], ['relay'], ['payment-provider']]) {
+  for (const kinds of [
+    ['proxy'],
+    ['catalog', 'inventory', 'notifications', 'payments', 'monolith'],
+    ['applier'],
+    ['relay'],
+    ['payment-provider', 'mailbox'],
+  ]) {
     await Promise.all(processes.filter(({ kind }) => kinds.includes(kind)).map(end));
   }
 }
@@ -279,6 +307,8 @@ async function makePlan(
     catalogRelays: options.catalogRelays ?? 1,
     appliers: options.appliers ?? 2,
     inventoryInstances: options.inventoryInstances ?? 0,
+    notificationsInstances: options.notificationsInstances ?? 0,
+    paymentsInstances: options.paymentsInstances ?? 0,
   };
   const ports: Record<string, number> = {};
   const reserved = recordedPorts(stackHome());
@@ -330,6 +360,9 @@ function addressesOf(
     paymentProviderUrl: of('payment-provider')[0]?.url ?? '',
     catalogUrls: urls('catalog'),
     inventoryUrls: urls('inventory'),
+    notificationsUrls: urls('notifications'),
+    mailboxUrl: of('mailbox')[0]?.url ?? '',
+    paymentsUrls: urls('payments'),
     relayUrls: urls('relay'),
     applierUrls: urls('applier'),
     operatorToken: proxies[0]?.env.OPERATOR_TOKEN ?? '',
