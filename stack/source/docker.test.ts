@@ -94,7 +94,7 @@ describe('the command line for Docker', () => {
 });
 
 test('every server is a service of the compose file, published as often as it has ports here', () => {
-  const { services } = parse(readFileSync(file, 'utf8'), { merge: true }) as {
+  const { services } = parse(readFileSync(file, 'utf8'), { merge: true, maxAliasCount: -1 }) as {
     services: Record<string, { ports?: string[] }>;
   };
   for (const name of serverNames) {
