@@ -33,10 +33,13 @@ export const sliceOrderSchema = z.object({
 });
 export type SliceOrder = z.infer<typeof sliceOrderSchema>;
 
+/** Whoever carries an order out says so again and again; after such a silence it has died, and left the slice resumable. */
+export const orderSilentMs = 30_000;
+
 /** Whether another order may take its place. */
 export const isOver = (order: SliceOrder, nowMs: number): boolean => {
   if (order.state === 'asked') return nowMs - Date.parse(order.at) > orderTakenWithinMs;
-  return order.state !== 'running';
+  return order.state !== 'running' || nowMs - Date.parse(order.stateAt) > orderSilentMs;
 };
 
 /** Null for text that is no order. */

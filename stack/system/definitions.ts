@@ -7,6 +7,8 @@ export type ProcessDefinition = {
   kind: ProcessKind;
   /** Relative to the repository. */
   entry: string;
+  /** What follows it on the command line. */
+  args?: string[];
   env: Record<string, string>;
   /** Where it answers requests. */
   url: string;
@@ -16,7 +18,15 @@ export type ProcessDefinition = {
   readyUrl: string;
 };
 
-export type ProcessKind = 'payment-provider' | 'monolith' | 'relay' | 'applier' | 'catalog' | 'inventory' | 'proxy';
+export type ProcessKind =
+  | 'payment-provider'
+  | 'monolith'
+  | 'relay'
+  | 'applier'
+  | 'catalog'
+  | 'inventory'
+  | 'proxy'
+  | 'publisher';
 
 /** The databases as each process reaches them, each by an account of its own. */
 export type SystemDatabases = {
@@ -37,6 +47,8 @@ export type SystemSecrets = {
   webhookSecret: string;
   /** Lets an operator change things on the proxies' admin ports. */
   operatorToken: string;
+  /** File of the tokens by which people sign in at the dashboard; null: there are none, and they may only look. */
+  adminTokensFile: string | null;
 };
 
 export type SystemPlan = {
@@ -57,6 +69,8 @@ export type SystemPlan = {
   appliers: number;
   /** Instances of the inventory, with one relay and one applier; 0: there is no such service. */
   inventoryInstances: number;
+  /** Measures slices for the dashboard, and carries out what is ordered there. */
+  publisher: boolean;
   slicesFolder: string;
   /** Folder in which a process may keep what must outlive it. */
   dataFolder(process: string): string;
@@ -66,12 +80,12 @@ export type SystemPlan = {
 
 type Counts = Pick<
   SystemPlan,
-  'proxies' | 'catalogInstances' | 'relays' | 'catalogRelays' | 'appliers' | 'inventoryInstances'
+  'proxies' | 'catalogInstances' | 'relays' | 'catalogRelays' | 'appliers' | 'inventoryInstances' | 'publisher'
 >;
 
 /** Every port that the system needs, and the one that is taken for it when people start it and it is free. */
 export function portNames(counts: Counts): Record<string, number> {
-  const { proxies, catalogInstances, relays, catalogRelays, appliers, inventoryInstances } = counts;
+  const { proxies, catalogInstances, relays, catalogRelays, appliers, inventoryInstances, publisher } = counts;
   const names: Record<string, number> = { 'payment-provider': 3900, monolith: 3000 };
   for (let n = 1; n <= relays; n++) names[`relay-${n}`] = 3950 + n;
   for (let n = 1; n <= catalogRelays; n++) names[`relay-catalog-${n}`] = 3970 + n;
@@ -88,6 +102,7 @@ export function portNames(counts: Counts): Record<string, number> {
     names['relay-inventory-1'] = 3981;
     names['applier-inventory-1'] = 3986;
   }
+  if (publisher) names.publisher = 3990;
   for (let n = 1; n <= proxies; n++) {
     names[`proxy-${n}`] = 8078 + 2 * n;
     names[`proxy-${n}-admin`] = 8079 + 2 * n;
@@ -249,16 +264,46 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
         STRANGLER_SLICES: plan.slicesFolder,
         DATA_DIRECTORY: plan.dataFolder(name),
         OPERATOR_TOKEN: secrets.operatorToken,
+        ...(secrets.adminTokensFile === null ? {} : { ADMIN_TOKENS_FILE: secrets.adminTokensFile }),
       },
       url: at(name),
       adminUrl: at(`${name}-admin`),
       readyUrl: ready(at(`${name}-admin`)),
     };
   });
-  return [provider, monolith, ...relays, ...appliers, ...catalogs, ...inventories, ...proxies].map((definition) => ({
-    ...definition,
-    env: { ...definition.env, ...plan.env?.[definition.kind], ...plan.env?.[definition.name] },
-  }));
+  const publishers: ProcessDefinition[] = plan.publisher
+    ? [
+        {
+          name: 'publisher',
+          kind: 'publisher',
+          entry: 'migrations/cli/main.ts',
+          args: [
+            ...['publish', 'catalog', ...(plan.inventoryInstances > 0 ? ['inventory'] : [])],
+            ...['--orders', '--port', String(ports.publisher)],
+          ],
+          env: {
+            NODE_ENV: 'production',
+            NODE_OPTIONS: '',
+            LOG_LEVEL: 'warn',
+            STRANGLER_SOURCE: databases.mover.shopUrl,
+            STRANGLER_TARGET: databases.mover.catalogUrl,
+            ...(plan.inventoryInstances > 0 ? { STRANGLER_TARGET_INVENTORY: databases.mover.inventoryUrl } : {}),
+            STRANGLER_SLICES: plan.slicesFolder,
+            STRANGLER_FLAGS: flags,
+            RABBITMQ_URL: plan.rabbitmqUrl,
+            REDIS_URL: stack.redisUrl,
+          },
+          url: at('publisher'),
+          readyUrl: ready(at('publisher')),
+        },
+      ]
+    : [];
+  return [provider, monolith, ...relays, ...appliers, ...catalogs, ...inventories, ...proxies, ...publishers].map(
+    (definition) => ({
+      ...definition,
+      env: { ...definition.env, ...plan.env?.[definition.kind], ...plan.env?.[definition.name] },
+    }),
+  );
 }
 
 /** The flag store of a system on these servers. */
