@@ -170,7 +170,7 @@ describe('docker-compose.yml', () => {
 
   test('gives its processes the variables that npm start gives them', () => {
     const database = 'mysql://u:p@127.0.0.1:1/d';
-    const counts = { proxies: 2, catalogInstances: 2, relays: 2, catalogRelays: 1, appliers: 2, inventoryInstances: 0 };
+    const counts = { proxies: 2, catalogInstances: 2, relays: 2, catalogRelays: 1, appliers: 2, inventoryInstances: 0, publisher: false };
     const definitions = processDefinitions({
       ...counts,
       stack: {
@@ -191,7 +191,6 @@ describe('docker-compose.yml', () => {
       },
       rabbitmqUrl: 'amqp://127.0.0.1:1/strangler',
       secrets: { webhookSecret: 'a'.repeat(16), operatorToken: 'b'.repeat(16), adminTokensFile: null },
-      publisher: false,
       ports: portNames(counts),
       workersPerProxy: 2,
       slicesFolder: '/slices',

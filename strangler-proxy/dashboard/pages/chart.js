@@ -1,7 +1,6 @@
 import { svg } from './dom.js';
 import { count } from './format.js';
 
-const width = 640;
 const height = 176;
 const left = 44;
 const bottom = 22;
@@ -28,19 +27,21 @@ export const createChart = () => {
   const scale = svg('text', { x: left - 6, y: top + 10, 'text-anchor': 'end' });
   const root = svg(
     'svg',
-    { class: 'chart', viewBox: `0 0 ${width} ${height}`, role: 'img', preserveAspectRatio: 'none' },
+    { class: 'chart', role: 'img' },
     svg('defs', {}, hatch),
-    svg('line', { class: 'axis', x1: left, x2: width, y1: top, y2: top }),
+    svg('line', { class: 'axis', x1: left, x2: '100%', y1: top, y2: top }),
     monolith,
     service,
-    svg('line', { class: 'axis', x1: left, x2: width, y1: height - bottom, y2: height - bottom }),
+    svg('line', { class: 'axis', x1: left, x2: '100%', y1: height - bottom, y2: height - bottom }),
     scale,
     text(left - 6, height - bottom, '0', 'end'),
     text(left, height - 5, '5 min ago', 'start'),
-    text(width, height - 5, 'now', 'end'),
+    text('100%', height - 5, 'now', 'end'),
   );
 
   const draw = (points, slice, nowMs) => {
+    // In the page's own pixels, so that words and hatching look the same at every width.
+    const width = root.clientWidth || 640;
     const seen = points
       .map(({ at, slices }) => ({ ms: Date.parse(at), reads: slices[slice]?.reads }))
       .filter(({ ms, reads }) => reads !== undefined && nowMs - ms < windowMs);

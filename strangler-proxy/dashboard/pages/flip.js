@@ -134,6 +134,7 @@ export const createFlip = ({ person, onRefused }) => {
             : null;
     for (const control of [range, number, set]) control.disabled = why !== null;
     for (const button of form.querySelectorAll('.quick[role] button')) button.disabled = why !== null;
+    compared.hidden = view.shadow === null && view.comparedPercent > 0;
     compared.disabled = !mayChange || view.writes.owner === 'held';
     if (why !== null) note.textContent = why;
     else if (note.dataset.why === 'yes') note.textContent = '';

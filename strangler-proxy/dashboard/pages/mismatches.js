@@ -141,7 +141,9 @@ export const createMismatches = () => {
     const report = state.mismatches.get(slice)?.report;
     note.textContent =
       shadow === null
-        ? `nothing is compared at stage ${view.stage}`
+        ? view.stage === 'shadow' || view.stage === 'canary'
+          ? 'the slice file asks for no comparison'
+          : `nothing is compared at stage ${view.stage}`
         : comparedPercent === 0
           ? 'comparing is switched off'
           : `${count(shadow.compared)} compared in the last minute, ${count(shadow.different)} different`;

@@ -4,7 +4,7 @@ const names = ['monolith', 'sync', 'shadow', 'canary', 'reads', 'writes', 'compl
 const meanings = {
   monolith: 'Nothing is moved yet.',
   sync: 'Data is copied and kept in step; the monolith answers everything.',
-  shadow: 'Answers of both sides are compared; the monolith answers everything that nobody has moved.',
+  shadow: 'Both sides hold the same data. Copies of live requests are compared where the slice file asks for it.',
   canary: 'The service answers a share of users; the share steps up by itself while its figures are good.',
   reads: 'The service answers all reads; the monolith takes the writes.',
   writes: 'The service takes reads and writes; the monolith is kept in step for the way back.',
