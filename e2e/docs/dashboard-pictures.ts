@@ -38,7 +38,8 @@ const executable = findChromium();
 const system = findSystem(stackSettings().instance);
 const admin = system?.addresses.proxyAdminUrls[0];
 if (executable === undefined) throw new Error(howToGetChromium);
-if (admin === undefined || !system?.addresses.adminToken) throw new Error('expected a system that "npm start" has begun, found none');
+if (admin === undefined || !system?.addresses.adminToken)
+  throw new Error('expected a system that "npm start" has begun, found none');
 mkdirSync(folder, { recursive: true });
 const browser = await launchChromium(executable);
 const ending = new AbortController();

@@ -170,7 +170,15 @@ describe('docker-compose.yml', () => {
 
   test('gives its processes the variables that npm start gives them', () => {
     const database = 'mysql://u:p@127.0.0.1:1/d';
-    const counts = { proxies: 2, catalogInstances: 2, relays: 2, catalogRelays: 1, appliers: 2, inventoryInstances: 0, publisher: false };
+    const counts = {
+      proxies: 2,
+      catalogInstances: 2,
+      relays: 2,
+      catalogRelays: 1,
+      appliers: 2,
+      inventoryInstances: 0,
+      publisher: false,
+    };
     const definitions = processDefinitions({
       ...counts,
       stack: {

@@ -53,7 +53,7 @@ export const planChange = (slice: Pick<Slice, 'tables'>, document: FlagDocument,
   const edited = editWithin(slice, document, edit);
   const before = shareOf(document);
   const after = shareOf(edited);
-  const words = ['npm run strangler -- flag set', document.slice];
+  const words = ['npx strangler flag set', document.slice];
   if (edit.readsPercent !== undefined) words.push(`--reads ${edit.readsPercent}`);
   if (edit.shadowPercent !== undefined) words.push(`--shadow ${edit.shadowPercent}`);
   return {

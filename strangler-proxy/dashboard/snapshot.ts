@@ -87,9 +87,9 @@ export const viewOfSlice = (inputs: SliceInputs, proxies: readonly ProxyStatus[]
     heldNow: held.reduce((sum, { heldNow }) => sum + heldNow, 0),
     canary: stage === 'canary' ? inputs.canary : null,
     cutover,
-    next: next === null ? null : { into: next, command: `npm run strangler -- advance ${slice}` },
-    back: back === null ? null : { into: back, command: `npm run strangler -- rollback ${slice}` },
-    deadLetterCommands: [`npm run strangler -- dlq list ${slice}`, `npm run strangler -- dlq replay ${slice} --all`],
+    next: next === null ? null : { into: next, command: `npx strangler advance ${slice}` },
+    back: back === null ? null : { into: back, command: `npx strangler rollback ${slice}` },
+    deadLetterCommands: [`npx strangler dlq list ${slice}`, `npx strangler dlq replay ${slice} --all`],
   };
 };
 

@@ -30,7 +30,7 @@ export const createCutover = () => {
       h('p', {}, tag(kind, word), ` ${from} → ${to}, by ${by}${reason === '' ? '' : `: ${reason}`}`),
       why === null ? null : h('p', {}, why),
       outcome === 'waiting for resume'
-        ? h('p', { class: 'muted' }, `"npm run strangler -- resume ${slice}" finishes it or calls it off.`)
+        ? h('p', { class: 'muted' }, `"npx strangler resume ${slice}" finishes it or calls it off.`)
         : null,
       writes.owner === 'held'
         ? h('p', {}, tag('warn', '! held'), ` ${heldNow} writes wait, until ${writes.until} at most.`)

@@ -116,7 +116,7 @@ export const createGates = ({ person }) => {
             {},
             tag('warn', '! not measured now'),
             ' Gates, lag and dead letters are measured by a process with the databases’ credentials. Start it with ',
-            h('code', {}, `npm run strangler -- publish ${view.slice} --orders`),
+            h('code', {}, `npx strangler publish ${view.slice} --orders`),
             '.',
           ),
       figures?.failure ? h('p', {}, tag('bad', '✕ could not be measured'), ` ${figures.failure}`) : null,

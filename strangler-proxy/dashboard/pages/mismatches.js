@@ -76,7 +76,7 @@ const exampleView = (example) => [
     side('Monolith', example.monolith, example.service),
     side('Service', example.service, example.monolith),
   ),
-  command(`npm run strangler -- shadow replay ${example.slice} ${example.id}`),
+  command(`npx strangler shadow replay ${example.slice} ${example.id}`),
 ];
 
 /** What the two sides answer differently, by route and place in the answer. */
