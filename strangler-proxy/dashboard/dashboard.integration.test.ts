@@ -61,18 +61,21 @@ const changeOf = (body: object) => ({ readsPercent: 25, reason: 'a look', basedO
 const signIn = async (token: string, headers: Record<string, string> = { 'x-strangler-dashboard': '1' }) =>
   api('session', json(headers, { token }));
 
+/** Of an event, what these tests look at. */
+type Told = { reads?: { percent: number }; figures?: unknown };
+
 /** Reads a stream of events until one fits; gives all that came. */
 const eventsUntil = async (
   headers: Record<string, string>,
-  fits: (kind: string, data: Record<string, never>) => boolean,
-): Promise<{ id: string; kind: string; data: Record<string, never> }[]> => {
+  fits: (kind: string, data: Told) => boolean,
+): Promise<{ id: string; kind: string; data: Told }[]> => {
   const ending = new AbortController();
   const answer = await api('events', {
     headers,
     signal: AbortSignal.any([ending.signal, AbortSignal.timeout(20_000)]),
   });
   expect(answer.headers.get('content-type')).toContain('text/event-stream');
-  const seen: { id: string; kind: string; data: Record<string, never> }[] = [];
+  const seen: { id: string; kind: string; data: Told }[] = [];
   let text = '';
   for await (const piece of answer.body!.pipeThrough(new TextDecoderStream())) {
     text += piece;
@@ -193,10 +196,7 @@ describe('the page', () => {
 
 describe('a change', () => {
   test('is obeyed, stands in the history in the name of its author, and reaches those who look on', async () => {
-    const told = eventsUntil(
-      bearer('vera'),
-      (kind, data) => kind === 'slice' && (data.reads as { percent: number })?.percent === 25,
-    );
+    const told = eventsUntil(bearer('vera'), (kind, data) => kind === 'slice' && data.reads?.percent === 25);
     const plan = (await (await api('slices/catalog/plan', json(bearer('olga'), { readsPercent: 25 }))).json()) as {
       basedOn: string;
       consequences: string[];
@@ -231,8 +231,7 @@ describe('a change', () => {
     const [first] = await eventsUntil(bearer('vera'), (kind) => kind === 'snapshot');
     const { change } = (await proxies.store.get('catalog'))!.document;
     await api('slices/catalog/flags', json(bearer('olga'), changeOf({ readsPercent: 30, basedOn: change.id })));
-    const isThirty = (kind: string, data: Record<string, never>) =>
-      kind === 'slice' && (data.reads as { percent: number }).percent === 30;
+    const isThirty = (kind: string, data: Told) => kind === 'slice' && data.reads?.percent === 30;
     const missed = await eventsUntil({ ...bearer('vera'), 'last-event-id': first!.id }, isThirty);
     expect(missed.map(({ kind }) => kind)).not.toContain('snapshot');
     const [anew] = await eventsUntil({ ...bearer('vera'), 'last-event-id': 'another-life:7' }, () => true);
@@ -244,7 +243,7 @@ describe('a change', () => {
       ...{ slice: 'catalog', at: new Date().toISOString(), everyMs: 1_000, by: 'test', measured: null },
       ...{ failure: 'no database', takesOrders: false },
     };
-    const told = eventsUntil(bearer('vera'), (kind, data) => kind === 'slice' && data.figures !== null);
+    const told = eventsUntil(bearer('vera'), (kind, data) => kind === 'slice' && data.figures != null);
     await proxies.consul.kv.put(figuresKeys(proxies.root).slice('catalog'), JSON.stringify(figures));
     expect((await told).at(-1)?.data.figures).toEqual(figures);
   });

@@ -22,6 +22,8 @@ import {
 export type SliceInputs = {
   slice: string;
   service: string;
+  /** Whether it has tables, whose copy must be proven before users read it. */
+  keepsData: boolean;
   /** Undefined where nothing was ever said of it. */
   flag: FlagDocument | undefined;
   /** Why the newest document is not obeyed. */
@@ -36,6 +38,7 @@ export type SliceInputs = {
 export type SliceView = {
   slice: string;
   service: string;
+  keepsData: boolean;
   stage: Stage;
   reads: { percent: number; cohorts: number };
   comparedPercent: number;
@@ -65,7 +68,7 @@ export const stageBefore = (stage: Stage): Stage | null => stages[stages.indexOf
 
 /** Where one slice stands, as a page shows it. Times stand as instants: how long ago is for the page to say. */
 export const viewOfSlice = (inputs: SliceInputs, proxies: readonly ProxyStatus[]): SliceView => {
-  const { slice, service, refused, figures, cutover, order } = inputs;
+  const { slice, service, keepsData, refused, figures, cutover, order } = inputs;
   const never = { id: 'none', by: 'nobody', at: new Date(0).toISOString(), reason: '' };
   const flag = inputs.flag ?? initialFlagDocument(slice, never);
   const { stage, reads, writes, epoch, shadow } = flag;
@@ -76,7 +79,7 @@ export const viewOfSlice = (inputs: SliceInputs, proxies: readonly ProxyStatus[]
     workers.flatMap((worker) => worker.writes?.filter((one) => one.slice === slice) ?? []),
   );
   return {
-    ...{ slice, service, stage, epoch, refused, figures, order },
+    ...{ slice, service, keepsData, stage, epoch, refused, figures, order },
     reads: { percent: reads.percent, cohorts: reads.cohorts.length },
     comparedPercent: shadow?.percent ?? 100,
     writes: { owner: writes.owner, until: writes.owner === 'held' ? writes.deadline : null },

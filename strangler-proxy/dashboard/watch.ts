@@ -99,10 +99,11 @@ export const startWatching = (options: WatchOptions): Watching => {
   };
 
   const boards = consul === null ? null : openBoards(consul, () => tellSlices());
-  const viewOf = ({ slice, service }: Slice): SliceView =>
+  const viewOf = ({ slice, service, tables }: Slice): SliceView =>
     viewOfSlice(
       {
         ...{ slice, service, flag: flags.get(slice), refused: refused.get(slice) ?? null, canary: canaryOf(slice) },
+        keepsData: tables.length > 0,
         figures: boards?.figures.get(slice) ?? null,
         cutover: boards?.cutovers.get(slice) ?? null,
         order: boards?.orders.get(slice) ?? null,

@@ -129,7 +129,7 @@ export const createFlip = ({ person, onRefused }) => {
         ? 'A cut-over is under way; percentages change when it has ended.'
         : view.writes.owner === 'service'
           ? 'The service owns the writes, so it answers all reads. Roll back first.'
-          : view.reads.percent === 0 && (view.stage === 'monolith' || view.stage === 'sync')
+          : view.keepsData && view.reads.percent === 0 && (view.stage === 'monolith' || view.stage === 'sync')
             ? `At stage ${view.stage} the service’s data is not proven yet. Advance to shadow first.`
             : null;
     for (const control of [range, number, set]) control.disabled = why !== null;
