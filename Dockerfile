@@ -11,6 +11,7 @@ COPY monolith/package.json monolith/
 COPY extracted/catalog/package.json extracted/catalog/
 COPY extracted/inventory/package.json extracted/inventory/
 COPY extracted/notifications/package.json extracted/notifications/
+COPY extracted/orders/package.json extracted/orders/
 COPY extracted/payments/package.json extracted/payments/
 COPY strangler-proxy/package.json strangler-proxy/
 COPY migrations/package.json migrations/
@@ -27,7 +28,7 @@ COPY migrations migrations
 COPY stack stack
 
 # What a process keeps between runs; a named volume takes over this owner.
-RUN mkdir /data && chown node:node /data
+RUN mkdir -p /data /keys/trust /keys/shop /keys/proxy /keys/operator && chown -R node:node /data /keys
 USER node
 VOLUME /data
 

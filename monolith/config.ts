@@ -1,5 +1,13 @@
 import { durationMs, flag, integer, loadConfig, port, url } from '@strangler/platform/config.ts';
 import { fenceWaitMs } from '@strangler/platform/ownership/within-fence.ts';
+import {
+  grpcTlsOf,
+  grpcTlsVariables,
+  noServiceTrust,
+  type ServiceTrustConfig,
+  serviceKeyOf,
+  serviceKeyVariables,
+} from '@strangler/platform/service-trust/config.ts';
 import { z } from 'zod';
 import { defaultPaymentTimings, type PaymentTimings } from './modules/payments/timings.ts';
 
@@ -33,6 +41,8 @@ const schema = z.object({
     .string()
     .regex(/^(consul|[^\s:]+:\d{1,5})$/, 'must be host:port, or consul')
     .optional(),
+  ...serviceKeyVariables,
+  ...grpcTlsVariables,
   /** How long a write that meets a closed fence waits for the ownership to be moved. */
   FENCE_WAIT: durationMs({ min: 1, max: 60_000 }).default(fenceWaitMs),
   /** Runs pending schema migrations before the first request is taken. */
@@ -80,6 +90,7 @@ export type MonolithConfig = {
   dataDirectory: string | undefined;
   catalogUrl: string | undefined;
   inventoryGrpc: string | undefined;
+  trust: ServiceTrustConfig;
   fenceWaitMs: number;
   autoMigrate: boolean;
   drainGraceMs: number;
@@ -114,6 +125,7 @@ export function monolithConfig(env: NodeJS.ProcessEnv = process.env): MonolithCo
     dataDirectory: c.DATA_DIRECTORY,
     catalogUrl: c.CATALOG_URL,
     inventoryGrpc: c.INVENTORY_GRPC,
+    trust: { ...noServiceTrust, ...serviceKeyOf('monolith', c), tls: grpcTlsOf('monolith', c) },
     fenceWaitMs: c.FENCE_WAIT,
     autoMigrate: c.AUTO_MIGRATE,
     drainGraceMs: c.DRAIN_GRACE,

@@ -8,6 +8,7 @@ import { createLifecycle, type Lifecycle } from '@strangler/platform/lifecycle.t
 import type { Log } from '@strangler/platform/log.ts';
 import { type OwnerFollower, openOwner, ownershipText } from '@strangler/platform/ownership/owner-follower.ts';
 import { createRedis } from '@strangler/platform/redis.ts';
+import { openServiceTrust, type ServiceTrust } from '@strangler/platform/service-trust/service-trust.ts';
 import { createApp, type ShopApp } from './app.ts';
 import { createAccessTokens } from './auth/access-token.ts';
 import { createAuth } from './auth/auth.ts';
@@ -82,14 +83,15 @@ async function start({
   const events = createEventRecorder(sequelize);
   const consul = config.consulUrl === undefined ? undefined : createConsul({ url: config.consulUrl, log });
   if (consul) lifecycle.onStop('close', 'consul', () => consul.close());
+  const trust = await openServiceTrust({ self: 'shop', config: config.trust, metrics, log, lifecycle });
   const owner = await followCatalogue({ config, log, lifecycle });
   const { catalogUrl, fenceWaitMs: waitMs } = config;
   const catalogue = createCatalogue({
-    ...{ sequelize, models, clock, accessTokens, metrics, log, owner, consul, catalogUrl, waitMs },
+    ...{ sequelize, models, clock, accessTokens, metrics, log, owner, consul, trust, catalogUrl, waitMs },
     service: 'catalog',
   });
   lifecycle.onStop('close', 'catalogue service', () => catalogue.close());
-  const stockOwner = await followStock({ config, log, lifecycle, consul });
+  const stockOwner = await followStock({ config, log, lifecycle, consul, trust });
   const deps: ModuleDeps = {
     sequelize,
     models,
@@ -156,11 +158,13 @@ async function followStock({
   log,
   lifecycle,
   consul,
+  trust,
 }: {
   config: MonolithConfig;
   log: Log;
   lifecycle: Lifecycle;
   consul: ConsulClient | undefined;
+  trust: ServiceTrust;
 }): Promise<ModuleDeps['stockOwner']> {
   const { flags: address, inventoryGrpc, consulToken: token, dataDirectory: directory } = config;
   if (address === undefined || inventoryGrpc === undefined) return undefined;
@@ -172,7 +176,7 @@ async function followStock({
     log,
   });
   lifecycle.onStop('close', 'flags of the inventory', async () => close());
-  const client = createStockClient({ address: inventoryGrpc, consul, log });
+  const client = createStockClient({ address: inventoryGrpc, consul, trust: trust.grpcClientOf('inventory'), log });
   lifecycle.onStop('close', 'inventory service', () => client.close());
   return { owner, client };
 }

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import { bytes, durationMs, integer, list, loadConfig, port } from '@strangler/platform/config.ts';
+import { noServiceTrust, serviceKeyOf, serviceKeyVariables } from '@strangler/platform/service-trust/config.ts';
 import { z } from 'zod';
 import { allowNetworks, privateNetworks } from './discovery/allowed-networks.ts';
 import { parseStaticInstances } from './discovery/static-discovery.ts';
@@ -81,6 +82,7 @@ export const environment = z.object({
   SHADOW_MAX_ANSWER: bytes({ min: 0 }).default(256 * 1024),
   SHADOW_MEMORY: bytes({ min: 0 }).default(32 * 1024 ** 2),
   SHADOW_BUSY: integer({ min: 1, max: 100 }).default(75),
+  ...serviceKeyVariables,
 });
 
 /** What the proxy is told by its environment, with the command line's word above it. */
@@ -207,6 +209,8 @@ export const readConfig = (env: NodeJS.ProcessEnv) => {
     readYourWritesMs: told.READ_YOUR_WRITES,
     whenCutOff: told.CUT_OFF_WRITES,
     redisUrl: told.REDIS_URL ?? null,
+    /** By which services know that a dry run comes from a proxy. */
+    trust: { ...noServiceTrust, ...serviceKeyOf('strangler-proxy', told) },
     /** Comparing answers beside live requests: what it may take, in one worker. */
     shadow: {
       bounds: {

@@ -32,6 +32,11 @@ const documentedCommands = [
   ['flag', 'set'],
   ['flag', 'show'],
   ['flag', 'history'],
+  ['keys', 'init'],
+  ['keys', 'rotate'],
+  ['keys', 'retire'],
+  ['keys', 'show'],
+  ['keys', 'token'],
 ];
 
 const schemaPath = 'migrations/slices/slice.schema.json';

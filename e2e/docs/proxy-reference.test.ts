@@ -4,6 +4,7 @@ import { describe, expect, test } from '@jest/globals';
 import * as headers from '@strangler/platform/contracts/headers.ts';
 import { createServerMetrics } from '@strangler/platform/http/server-metrics.ts';
 import { createLog } from '@strangler/platform/log.ts';
+import { createTrustMetrics } from '@strangler/platform/service-trust/metrics.ts';
 import { repositoryRoot } from '@strangler/stack/home/paths.ts';
 import { createCanaryMetrics, exposeCanaries } from '@strangler/strangler-proxy/account/canary-metrics.ts';
 import { createFlagAccount, exposeFlags } from '@strangler/strangler-proxy/account/flag-metrics.ts';
@@ -82,6 +83,7 @@ describe('docs/reference/proxy.md', () => {
       () => ({}),
       () => true,
     );
+    createTrustMetrics(registry);
     createServerMetrics(registry, 'proxy');
     type Described = { name: string; labelNames?: string[]; constructor: { name: string } };
     const actual = (registry.getMetricsAsArray() as unknown as Described[]).map((metric) => [

@@ -9,8 +9,10 @@ import { requestContext } from '@strangler/platform/http/request-context.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { epochGuard, fencedWriteResponder } from '@strangler/platform/ownership/epoch-guard.ts';
 import type { OwnerFollower } from '@strangler/platform/ownership/owner-follower.ts';
-import express, { type Express, Router } from 'express';
+import type { HttpGuard } from '@strangler/platform/service-trust/http.ts';
+import express, { type Express, type Request, Router } from 'express';
 import type { Registry } from 'prom-client';
+import { callers } from './callers.ts';
 import type { CategoryReader } from './categories/category-reader.ts';
 import { addCategoryRoutes } from './categories/category-routes.ts';
 import type { CategoryService } from './categories/category-service.ts';
@@ -31,6 +33,8 @@ export type CatalogParts = {
   /** Undefined: nobody tells who owns the writes. */
   owner: OwnerFollower | undefined;
   dryRuns: DryRuns;
+  /** Asks which service calls. */
+  guard: HttpGuard;
   products: { reader: ProductReader; service: ProductService; priceRules: PriceRules };
   categories: { reader: CategoryReader; service: CategoryService };
   reviews: { reader: ReviewReader; service: ReviewService };
@@ -38,7 +42,7 @@ export type CatalogParts = {
 
 /** The catalogue as one Express application. It listens to nothing and starts nothing by itself. */
 export function createApp(
-  { auth, owner, dryRuns, products, categories, reviews }: CatalogParts,
+  { auth, owner, dryRuns, guard, products, categories, reviews }: CatalogParts,
   {
     log,
     metrics,
@@ -62,16 +66,18 @@ export function createApp(
   });
 
   // Before every route: a dry run must not reach one that does not know of it.
-  app.use(dryRunMiddleware({ dryRuns, promised: canDryRun }));
+  const admit = (request: Request) => guard.admit(request, ...callers.dryRuns);
+  app.use(dryRunMiddleware({ dryRuns, promised: canDryRun, admit }));
 
+  const shopOnly = guard.requireCaller(...callers.internal);
   // The order of routes is that of the methods in the answer to OPTIONS.
   const routes = Router();
   routes.use(epochGuard({ owner }));
   addProductRoutes(routes, { auth, reader: products.reader, products: products.service });
   addCategoryRoutes(routes, { auth, reader: categories.reader, categories: categories.service });
   addReviewRoutes(routes, { auth, reader: reviews.reader, reviews: reviews.service });
-  addInternalProductRoutes(routes, { auth, reader: products.reader });
-  addPriceRuleRoutes(routes, { auth, priceRules: products.priceRules });
+  addInternalProductRoutes(routes, { auth, shopOnly, reader: products.reader });
+  addPriceRuleRoutes(routes, { auth, shopOnly, priceRules: products.priceRules });
   app.use(routes);
 
   app.use(noSuchRoute());

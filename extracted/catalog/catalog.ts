@@ -12,6 +12,7 @@ import { type OwnerFollower, openOwner, ownershipText } from '@strangler/platfor
 import { withinFence } from '@strangler/platform/ownership/within-fence.ts';
 import { connect } from '@strangler/platform/rabbit.ts';
 import { createRedis } from '@strangler/platform/redis.ts';
+import { openServiceTrust } from '@strangler/platform/service-trust/service-trust.ts';
 import type { Pool } from 'mysql2/promise';
 import type { Registry } from 'prom-client';
 import { createApp } from './app.ts';
@@ -73,6 +74,7 @@ async function start({
   });
   lifecycle.onStop('close', 'database', () => pool.end());
 
+  const trust = await openServiceTrust({ self: 'catalog', config: config.trust, metrics, log, lifecycle });
   const dryRuns = createDryRuns({ databaseUrl: config.databaseUrl, slice: config.slice, registry: metrics });
   lifecycle.onStop('close', 'dry runs', () => dryRuns.close());
   const planted = await plantedFaults(config);
@@ -110,7 +112,7 @@ async function start({
   };
 
   const app = createApp(
-    { auth, owner, dryRuns, products, categories, reviews },
+    { auth, owner, dryRuns, guard: trust.http, products, categories, reviews },
     { log, metrics, checks, draining: lifecycle.draining },
   );
   const server = await startHttpServer({
@@ -121,7 +123,8 @@ async function start({
     metrics,
   });
   lifecycle.onStop('drain', 'http server', ({ graceMs }) => server.drain(graceMs));
-  const grpc = await startCatalogGrpc({ host: config.host, port: config.grpcPort, reader: products.reader, log });
+  const { host, grpcPort } = config;
+  const grpc = await startCatalogGrpc({ host, port: grpcPort, reader: products.reader, trust, log });
   lifecycle.onStop('drain', 'grpc server', ({ graceMs }) => grpc.drain(graceMs));
 
   const { consulUrl, serviceId: id } = config;

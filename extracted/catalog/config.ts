@@ -1,5 +1,10 @@
 import { durationMs, flag, integer, loadConfig, port, url } from '@strangler/platform/config.ts';
 import { fenceWaitMs } from '@strangler/platform/ownership/within-fence.ts';
+import {
+  type ServiceTrustConfig,
+  serviceTrustConfig,
+  serviceTrustVariables,
+} from '@strangler/platform/service-trust/config.ts';
 import { z } from 'zod';
 
 const schema = z.object({
@@ -54,6 +59,7 @@ const schema = z.object({
   /** Folder in which the last known flags are kept; unset: a start without the flag store knows none. */
   DATA_DIRECTORY: z.string().min(1).optional(),
   DRAIN_GRACE: durationMs().default(10_000),
+  ...serviceTrustVariables,
   /** For tests of those who compare: be wrong in this way, or `none` until told. Only with NODE_ENV=test. */
   PLANTED_FAULT: z.string().min(1).optional(),
   NODE_ENV: z.string().optional(),
@@ -88,6 +94,7 @@ export type CatalogConfig = {
   fenceWaitMs: number;
   dataDirectory: string | undefined;
   drainGraceMs: number;
+  trust: ServiceTrustConfig;
   /** null: faults can be planted, and none is; undefined: they cannot. */
   plantedFault: string | null | undefined;
 };
@@ -119,6 +126,7 @@ export function catalogConfig(env: NodeJS.ProcessEnv = process.env): CatalogConf
     fenceWaitMs: c.FENCE_WAIT,
     dataDirectory: c.DATA_DIRECTORY,
     drainGraceMs: c.DRAIN_GRACE,
+    trust: serviceTrustConfig('catalog', c),
     plantedFault: c.PLANTED_FAULT === 'none' ? null : c.PLANTED_FAULT,
   };
 }

@@ -9,8 +9,10 @@ import { requestContext } from '@strangler/platform/http/request-context.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { epochGuard, fencedWriteResponder } from '@strangler/platform/ownership/epoch-guard.ts';
 import type { OwnerFollower } from '@strangler/platform/ownership/owner-follower.ts';
-import express, { type Express, Router } from 'express';
+import type { HttpGuard } from '@strangler/platform/service-trust/http.ts';
+import express, { type Express, type Request, Router } from 'express';
 import type { Registry } from 'prom-client';
+import { callers } from './callers.ts';
 import { canDryRun } from './dry-run/dry-run.ts';
 import { openApiDocument } from './openapi.ts';
 import type { Adjustments } from './stock/adjustments.ts';
@@ -22,13 +24,15 @@ export type InventoryParts = {
   /** Undefined: nobody tells who owns the writes. */
   owner: OwnerFollower | undefined;
   dryRuns: DryRuns;
+  /** Asks which service calls. */
+  guard: HttpGuard;
   reader: StockReader;
   adjustments: Adjustments;
 };
 
 /** The inventory's HTTP as one Express application. It listens to nothing and starts nothing by itself. */
 export function createApp(
-  { auth, owner, dryRuns, reader, adjustments }: InventoryParts,
+  { auth, owner, dryRuns, guard, reader, adjustments }: InventoryParts,
   {
     log,
     metrics,
@@ -52,7 +56,8 @@ export function createApp(
   });
 
   // Before every route: a dry run must not reach one that does not know of it.
-  app.use(dryRunMiddleware({ dryRuns, promised: canDryRun }));
+  const admit = (request: Request) => guard.admit(request, ...callers.dryRuns);
+  app.use(dryRunMiddleware({ dryRuns, promised: canDryRun, admit }));
 
   const routes = Router();
   routes.use(epochGuard({ owner }));

@@ -1,5 +1,10 @@
 import { durationMs, flag, integer, loadConfig, port, url } from '@strangler/platform/config.ts';
 import { fenceWaitMs } from '@strangler/platform/ownership/within-fence.ts';
+import {
+  type ServiceTrustConfig,
+  serviceTrustConfig,
+  serviceTrustVariables,
+} from '@strangler/platform/service-trust/config.ts';
 import { z } from 'zod';
 
 const schema = z.object({
@@ -55,6 +60,7 @@ const schema = z.object({
   /** Folder in which the last known flags are kept; unset: a start without the flag store knows none. */
   DATA_DIRECTORY: z.string().min(1).optional(),
   DRAIN_GRACE: durationMs().default(10_000),
+  ...serviceTrustVariables,
 });
 
 export type InventoryConfig = {
@@ -80,6 +86,7 @@ export type InventoryConfig = {
   fenceWaitMs: number;
   dataDirectory: string | undefined;
   drainGraceMs: number;
+  trust: ServiceTrustConfig;
 };
 
 /** The environment as a typed configuration; throws a ConfigError that names every bad variable. */
@@ -113,5 +120,6 @@ export function inventoryConfig(env: NodeJS.ProcessEnv = process.env): Inventory
     fenceWaitMs: c.FENCE_WAIT,
     dataDirectory: c.DATA_DIRECTORY,
     drainGraceMs: c.DRAIN_GRACE,
+    trust: serviceTrustConfig('inventory', c),
   };
 }

@@ -11,6 +11,7 @@ import { ownFence } from '@strangler/platform/ownership/own-fence.ts';
 import { type OwnerFollower, openOwner, ownershipText } from '@strangler/platform/ownership/owner-follower.ts';
 import { withinFence } from '@strangler/platform/ownership/within-fence.ts';
 import { connect } from '@strangler/platform/rabbit.ts';
+import { openServiceTrust } from '@strangler/platform/service-trust/service-trust.ts';
 import type { Pool } from 'mysql2/promise';
 import type { Registry } from 'prom-client';
 import { createApp } from './app.ts';
@@ -71,6 +72,7 @@ async function start({ config, log, clock, lifecycle }: Context): Promise<Runnin
     metrics: { registry: metrics, pool: 'inventory' },
   });
   lifecycle.onStop('close', 'database', () => pool.end());
+  const trust = await openServiceTrust({ self: 'inventory', config: config.trust, metrics, log, lifecycle });
   const dryRuns = createDryRuns({ databaseUrl: database.url, slice: config.slice, registry: metrics });
   lifecycle.onStop('close', 'dry runs', () => dryRuns.close());
   const db = dryRuns.pool(pool);
@@ -97,7 +99,7 @@ async function start({ config, log, clock, lifecycle }: Context): Promise<Runnin
   };
 
   const app = createApp(
-    { auth, owner, dryRuns, reader, adjustments },
+    { auth, owner, dryRuns, guard: trust.http, reader, adjustments },
     { log, metrics, checks, draining: lifecycle.draining },
   );
   const server = await startHttpServer({ handler: app, host, port: config.port, log, metrics });
@@ -106,7 +108,7 @@ async function start({ config, log, clock, lifecycle }: Context): Promise<Runnin
   const watch = createStockWatch({ read: (ids) => reader.levels(ids), everyMs, log, registry: metrics });
   // At the same time as the gRPC server, which waits for the streams to end.
   lifecycle.onStop('drain', 'stock watches', () => watch.stop());
-  const serving = { reader, reservations, watch, owner, mostTtlMs, log, registry: metrics };
+  const serving = { reader, reservations, watch, owner, mostTtlMs, trust, log, registry: metrics };
   const grpc = await startInventoryGrpc({ host, port: config.grpcPort, ...serving });
   lifecycle.onStop('drain', 'grpc server', ({ graceMs }) => grpc.drain(graceMs));
 

@@ -9,8 +9,10 @@ import { requestContext } from '@strangler/platform/http/request-context.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { epochGuard, fencedWriteResponder } from '@strangler/platform/ownership/epoch-guard.ts';
 import type { OwnerFollower } from '@strangler/platform/ownership/owner-follower.ts';
-import express, { type Express, Router } from 'express';
+import type { HttpGuard } from '@strangler/platform/service-trust/http.ts';
+import express, { type Express, type Request, Router } from 'express';
 import type { Registry } from 'prom-client';
+import { callers } from './callers.ts';
 import type { Handovers } from './delivery/handovers.ts';
 import { addDeliveryRoutes } from './delivery/routes.ts';
 import type { Commands } from './exchanges/commands.ts';
@@ -33,6 +35,8 @@ export type AppParts = {
   /** Undefined: nobody tells who owns the writes. */
   owner: OwnerFollower | undefined;
   dryRuns: DryRuns;
+  /** Asks which service calls. */
+  guard: HttpGuard;
   notifications: Notifications;
   recipients: Recipients;
   invoices: Invoices;
@@ -55,7 +59,7 @@ export function createApp(
     draining,
   }: { log: Log; metrics: Registry; checks: Record<string, HealthCheck>; draining: () => boolean },
 ): Express {
-  const { auth, owner, dryRuns } = parts;
+  const { auth, owner, dryRuns, guard } = parts;
   const app = express();
   app.disable('x-powered-by');
   app.set('etag', false);
@@ -71,17 +75,20 @@ export function createApp(
   });
 
   // Before every route: a dry run must not reach one that does not know of it.
-  app.use(dryRunMiddleware({ dryRuns, promised: canDryRun }));
+  const admit = (request: Request) => guard.admit(request, ...callers.dryRuns);
+  app.use(dryRunMiddleware({ dryRuns, promised: canDryRun, admit }));
 
   const routes = Router();
   routes.use(epochGuard({ owner }));
   addNotificationRoutes(routes, { auth, notifications: parts.notifications });
   addPreferenceRoutes(routes, { auth, recipients: parts.recipients });
   addInvoiceRoutes(routes, { auth, invoices: parts.invoices });
-  addJobRoutes(routes, { auth, jobs: parts.jobs, commands: parts.commands });
-  addSettingsRoutes(routes, { auth, settings: parts.settings, broadcast: parts.broadcast, log });
+  const operatorOnly = guard.requireCaller(...callers.internal);
+  addJobRoutes(routes, { auth, operatorOnly, jobs: parts.jobs, commands: parts.commands });
+  addSettingsRoutes(routes, { auth, operatorOnly, settings: parts.settings, broadcast: parts.broadcast, log });
   addDeliveryRoutes(routes, {
     auth,
+    operatorOnly,
     handovers: parts.handovers,
     dispatch: parts.dispatch,
     wake: parts.wake,

@@ -1,5 +1,10 @@
 import { durationMs, flag, integer, loadConfig, port, url } from '@strangler/platform/config.ts';
 import { fenceWaitMs } from '@strangler/platform/ownership/within-fence.ts';
+import {
+  type ServiceTrustConfig,
+  serviceTrustConfig,
+  serviceTrustVariables,
+} from '@strangler/platform/service-trust/config.ts';
 import { z } from 'zod';
 import { type JobKind, jobKinds } from './jobs/job.ts';
 import type { Retries } from './jobs/job-queues.ts';
@@ -86,6 +91,7 @@ const schema = z.object({
   /** Folder in which the last known flags are kept; unset: a start without the flag store knows none. */
   DATA_DIRECTORY: z.string().min(1).optional(),
   DRAIN_GRACE: durationMs().default(10_000),
+  ...serviceTrustVariables,
 });
 
 export type NotificationsConfig = {
@@ -121,6 +127,7 @@ export type NotificationsConfig = {
   fenceWaitMs: number;
   dataDirectory: string | undefined;
   drainGraceMs: number;
+  trust: ServiceTrustConfig;
 };
 
 /** The environment as a typed configuration; throws a ConfigError that names every bad variable. */
@@ -169,6 +176,7 @@ export function notificationsConfig(env: NodeJS.ProcessEnv = process.env): Notif
     fenceWaitMs: c.FENCE_WAIT,
     dataDirectory: c.DATA_DIRECTORY,
     drainGraceMs: c.DRAIN_GRACE,
+    trust: serviceTrustConfig('notifications', c),
   };
 }
 

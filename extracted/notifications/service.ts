@@ -11,6 +11,7 @@ import { type OwnerFollower, openOwner, ownershipText } from '@strangler/platfor
 import { withinFence } from '@strangler/platform/ownership/within-fence.ts';
 import { connect } from '@strangler/platform/rabbit.ts';
 import { createRedis } from '@strangler/platform/redis.ts';
+import { openServiceTrust } from '@strangler/platform/service-trust/service-trust.ts';
 import type { Pool } from 'mysql2/promise';
 import type { Registry } from 'prom-client';
 import { createApp } from './app.ts';
@@ -68,6 +69,7 @@ async function start({
     metrics: { registry: metrics, pool: 'notifications' },
   });
   lifecycle.onStop('close', 'database', () => pool.end());
+  const trust = await openServiceTrust({ self: 'notifications', config: config.trust, metrics, log, lifecycle });
   const dryRuns = createDryRuns({ databaseUrl: config.databaseUrl, slice: config.slice, registry: metrics });
   lifecycle.onStop('close', 'dry runs', () => dryRuns.close());
   const db = dryRuns.pool(pool);
@@ -102,6 +104,7 @@ async function start({
   const dispatch = pipeline?.dispatch ?? (async () => {});
   const app = createApp(
     {
+      guard: trust.http,
       ...{ auth, owner, dryRuns, notifications, recipients, invoices, jobs, handovers, settings, dispatch },
       broadcast: pipeline?.broadcast,
       commands: pipeline?.commands,

@@ -8,10 +8,12 @@ import { requestContext } from '@strangler/platform/http/request-context.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { epochGuard, fencedWriteResponder } from '@strangler/platform/ownership/epoch-guard.ts';
 import type { OwnerFollower } from '@strangler/platform/ownership/owner-follower.ts';
-import express, { type Express, Router } from 'express';
+import type { HttpGuard } from '@strangler/platform/service-trust/http.ts';
+import express, { type Express, type Request, Router } from 'express';
 import type { Registry } from 'prom-client';
 import { addPaymentRoutes, type PaymentRouteParts } from './api/payment-routes.ts';
 import { addWebhookRoutes } from './api/webhook-routes.ts';
+import { callers } from './callers.ts';
 import type { Clock } from './clock.ts';
 import { canDryRun } from './dry-run/dry-run.ts';
 import { openApiDocument } from './openapi.ts';
@@ -21,13 +23,15 @@ export type PaymentsParts = {
   /** Undefined: nobody tells who owns the writes. */
   owner: OwnerFollower | undefined;
   dryRuns: DryRuns;
+  /** Asks which service calls. */
+  guard: HttpGuard;
   payments: PaymentRouteParts;
   webhooks: { inbox: WebhookInbox; clock: Clock; secrets: readonly string[] };
 };
 
 /** The payments as one Express application. It listens to nothing and starts nothing by itself. */
 export function createApp(
-  { owner, dryRuns, payments, webhooks }: PaymentsParts,
+  { owner, dryRuns, guard, payments, webhooks }: PaymentsParts,
   {
     log,
     metrics,
@@ -50,7 +54,8 @@ export function createApp(
   });
 
   // Before every route: a dry run must not reach one that does not know of it.
-  app.use(dryRunMiddleware({ dryRuns, promised: canDryRun }));
+  const admit = (request: Request) => guard.admit(request, ...callers.dryRuns);
+  app.use(dryRunMiddleware({ dryRuns, promised: canDryRun, admit }));
 
   const routes = Router();
   routes.use(epochGuard({ owner }));

@@ -1,5 +1,10 @@
 import { durationMs, flag, integer, loadConfig, port, url } from '@strangler/platform/config.ts';
 import { fenceWaitMs } from '@strangler/platform/ownership/within-fence.ts';
+import {
+  type ServiceTrustConfig,
+  serviceTrustConfig,
+  serviceTrustVariables,
+} from '@strangler/platform/service-trust/config.ts';
 import { z } from 'zod';
 import type { V1Ends } from './api/speak.ts';
 import type { AnswerOnceTimings } from './idempotency/answer-once.ts';
@@ -79,6 +84,7 @@ const schema = z.object({
   /** Folder in which the last known flags are kept; unset: a start without the flag store knows none. */
   DATA_DIRECTORY: z.string().min(1).optional(),
   DRAIN_GRACE: durationMs().default(10_000),
+  ...serviceTrustVariables,
 });
 
 const checked = schema
@@ -124,6 +130,7 @@ export type PaymentsConfig = {
   fenceWaitMs: number;
   dataDirectory: string | undefined;
   drainGraceMs: number;
+  trust: ServiceTrustConfig;
 };
 
 /** The environment as a typed configuration; throws a ConfigError that names every bad variable. */
@@ -169,5 +176,6 @@ export function paymentsConfig(env: NodeJS.ProcessEnv = process.env): PaymentsCo
     fenceWaitMs: c.FENCE_WAIT,
     dataDirectory: c.DATA_DIRECTORY,
     drainGraceMs: c.DRAIN_GRACE,
+    trust: serviceTrustConfig('payments', c),
   };
 }

@@ -13,6 +13,7 @@ import { type OwnerFollower, openOwner, ownershipText } from '@strangler/platfor
 import { withinFence } from '@strangler/platform/ownership/within-fence.ts';
 import { connect } from '@strangler/platform/rabbit.ts';
 import { repeat } from '@strangler/platform/repeated-job.ts';
+import { openServiceTrust } from '@strangler/platform/service-trust/service-trust.ts';
 import type { Pool } from 'mysql2/promise';
 import type { Registry } from 'prom-client';
 import { createApp } from './app.ts';
@@ -69,6 +70,7 @@ async function start({ config, log, clock, lifecycle }: Starting): Promise<Runni
     metrics: { registry: metrics, pool: 'payments' },
   });
   lifecycle.onStop('close', 'database', () => pool.end());
+  const trust = await openServiceTrust({ self: 'payments', config: config.trust, metrics, log, lifecycle });
   const dryRuns = createDryRuns({ databaseUrl: config.databaseUrl, slice: config.slice, registry: metrics });
   lifecycle.onStop('close', 'dry runs', () => dryRuns.close());
   const db = dryRuns.pool(pool);
@@ -111,6 +113,7 @@ async function start({ config, log, clock, lifecycle }: Starting): Promise<Runni
     {
       owner,
       dryRuns,
+      guard: trust.http,
       payments: { auth, pool: db, charging, refunding, answerOnce, v1Ends: config.v1Ends },
       webhooks: { inbox, clock, secrets: config.webhookSecrets },
     },
@@ -119,7 +122,8 @@ async function start({ config, log, clock, lifecycle }: Starting): Promise<Runni
   const server = await startHttpServer({ handler: app, host: config.host, port: config.port, log, metrics });
   lifecycle.onStop('drain', 'http server', ({ graceMs }) => server.drain(graceMs));
   const { host, grpcPort: port } = config;
-  const grpc = await startPaymentsGrpc({ host, port, pool, accessTokens, owner, charging, refunding, answerOnce, log });
+  const called = { pool, accessTokens, owner, charging, refunding, answerOnce, trust, log };
+  const grpc = await startPaymentsGrpc({ host, port, ...called });
   lifecycle.onStop('drain', 'grpc server', ({ graceMs }) => grpc.drain(graceMs));
 
   startJobs({ config, log, lifecycle, reconciler, parked, inbox, isOwner, forget: () => answerOnce.forgetOld() });

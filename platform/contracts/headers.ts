@@ -16,5 +16,11 @@ export const epochHeader = 'x-strangler-epoch';
 /** On a copy of a request, with the value `1`: the proxy asks to compare the answer with another one, and no user sees it. */
 export const shadowHeader = 'x-strangler-shadow';
 
+/**
+ * Which service calls, proven by a signature; beside `Authorization`, which says for which user. Only services set it: the proxy
+ * drops a client's own.
+ */
+export const serviceTokenHeader = 'x-service-token';
+
 export const requestIdHeader = 'x-request-id';
 export const traceparentHeader = 'traceparent';

@@ -14,6 +14,8 @@ export type DryRunMiddlewareOptions = {
    * `dryRuns.inside()` for. Every other one is refused with 501, whatever it would do.
    */
   promised(request: { method: string; path: string }): boolean;
+  /** Throws the problem for who may not ask for dry runs. Everybody may unless told. */
+  admit?(request: Request): Promise<void>;
   /** The largest body of an answer that is kept for telling it, 1 MiB unless told; a larger one fails the dry run. */
   mostBytes?: number;
 };
@@ -26,6 +28,7 @@ export type DryRunMiddlewareOptions = {
 export function dryRunMiddleware({
   dryRuns,
   promised,
+  admit,
   mostBytes = 1024 * 1024,
 }: DryRunMiddlewareOptions): RequestHandler {
   return async (request, response, next) => {
@@ -39,6 +42,7 @@ export function dryRunMiddleware({
       return;
     }
     if (asked !== '1') throw problems.badRequest(`${dryRunHeader}: expected 1`);
+    await admit?.(request);
     if (!promised(request)) {
       dryRuns.count('refused');
       throw cannotDryRun(`${request.method} ${request.path} cannot be done and undone.`);

@@ -1,4 +1,5 @@
 import {
+  type ChannelCredentials,
   type Client,
   type ClientReadableStream,
   credentials,
@@ -7,6 +8,7 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { type Backoff, nextBackoffMs, pause } from '../backoff.ts';
+import { serviceTokenHeader } from '../contracts/headers.ts';
 import { currentRequest } from '../http/request-context.ts';
 import { GrpcCallError } from './errors.ts';
 import { loadProto, serviceOf } from './proto.ts';
@@ -30,6 +32,13 @@ export type GrpcClient = {
   close(): void;
 };
 
+/** How a client shows who it is, and knows whom it speaks with. Nothing of it unless told. */
+export type GrpcClientTrust = {
+  /** Gives the token that goes with each call. */
+  token?: () => Promise<string>;
+  credentials?: ChannelCredentials;
+};
+
 export type GrpcClientOptions = {
   /** `host:port`. */
   address: string;
@@ -40,6 +49,7 @@ export type GrpcClientOptions = {
   deadlineMs: number;
   /** How often an idempotent call is sent again at most, 2 unless told. */
   retries?: number;
+  trust?: GrpcClientTrust;
   /** Called before each further try; count them here. */
   onRetry?(method: string, attempt: number): void;
 };
@@ -48,9 +58,9 @@ const backoff: Backoff = { baseMs: 25, capMs: 500 };
 
 /** A client of one service at one address; connects when first used, and again by itself. */
 export function createGrpcClient(options: GrpcClientOptions): GrpcClient {
-  const { address, protoPath, packageName, serviceName, deadlineMs, retries = 2, onRetry } = options;
+  const { address, protoPath, packageName, serviceName, deadlineMs, retries = 2, onRetry, trust = {} } = options;
   const service = serviceOf(loadProto(protoPath, packageName), serviceName, protoPath);
-  const client: Client = new service.client(address, credentials.createInsecure(), {
+  const client: Client = new service.client(address, trust.credentials ?? credentials.createInsecure(), {
     'grpc.initial_reconnect_backoff_ms': 100,
     'grpc.max_reconnect_backoff_ms': 2000,
     'grpc.keepalive_time_ms': 10_000,
@@ -75,15 +85,17 @@ export function createGrpcClient(options: GrpcClientOptions): GrpcClient {
     return definition;
   }
 
-  function once<Response>(method: string, request: object, until: number, { metadata, signal }: GrpcCallOptions) {
+  async function once<Response>(method: string, request: object, until: number, { metadata, signal }: GrpcCallOptions) {
     const { path, requestSerialize, responseDeserialize } = definitionOf(method, 'unary');
-    return new Promise<Response>((resolve, reject) => {
+    const sent = await outgoing(metadata, trust);
+    signal?.throwIfAborted();
+    return await new Promise<Response>((resolve, reject) => {
       const call = client.makeUnaryRequest(
         path,
         requestSerialize,
         responseDeserialize,
         request,
-        outgoing(metadata),
+        sent,
         { deadline: until },
         (error, response) => {
           signal?.removeEventListener('abort', cancel);
@@ -123,13 +135,14 @@ export function createGrpcClient(options: GrpcClientOptions): GrpcClient {
     { metadata, signal, deadlineMs: thisDeadlineMs = deadlineMs }: GrpcCallOptions = {},
   ): AsyncGenerator<Response> {
     const { path, requestSerialize, responseDeserialize } = definitionOf(method, 'stream');
+    const sent = await outgoing(metadata, trust);
     signal?.throwIfAborted();
     const answers: ClientReadableStream<unknown> = client.makeServerStreamRequest(
       path,
       requestSerialize,
       responseDeserialize,
       request,
-      outgoing(metadata),
+      sent,
       { deadline: Date.now() + thisDeadlineMs },
     );
     const cancel = () => answers.cancel();
@@ -151,7 +164,7 @@ export function createGrpcClient(options: GrpcClientOptions): GrpcClient {
   return { address, call, stream, close: () => client.close() };
 }
 
-function outgoing(more: Record<string, string> = {}): Metadata {
+async function outgoing(more: Record<string, string> = {}, { token }: GrpcClientTrust): Promise<Metadata> {
   const metadata = new Metadata();
   const request = currentRequest();
   if (request) {
@@ -160,6 +173,7 @@ function outgoing(more: Record<string, string> = {}): Metadata {
     if (request.tracestate !== undefined) metadata.set('tracestate', request.tracestate);
   }
   for (const [name, value] of Object.entries(more)) metadata.set(name, value);
+  if (token) metadata.set(serviceTokenHeader, await token());
   return metadata;
 }
 

@@ -1,3 +1,4 @@
+import type { PeerCertificate } from 'node:tls';
 import {
   type handleServerStreamingCall,
   type handleUnaryCall,
@@ -23,6 +24,8 @@ import { loadProto, type ProtoPackage, serviceOf } from './proto.ts';
 export type GrpcCallContext = {
   method: string;
   metadata: Metadata;
+  /** The service that calls, where `admit` knows. */
+  caller: string | undefined;
   /** When the client stops waiting. */
   deadline: Date;
   /** Aborted when the client has gone or its deadline is over. */
@@ -35,6 +38,11 @@ export type GrpcMethod = (request: any, call: GrpcCallContext) => Promise<object
 /** By service name, then by method name as in the .proto file: an async function, or an async generator for a stream. */
 export type GrpcImplementations = Record<string, Record<string, GrpcMethod>>;
 
+/** A call as it came; the certificate is there where TLS has found it good. */
+export type GrpcArrival = { method: string; metadata: Metadata; peerCertificate: PeerCertificate | undefined };
+/** Who calls; throws a GrpcError for a call that is not served. */
+export type GrpcAdmit = (arrival: GrpcArrival) => Promise<string | undefined>;
+
 export type GrpcServerOptions = {
   host: string;
   /** 0 for any. */
@@ -43,6 +51,12 @@ export type GrpcServerOptions = {
   packageName: string;
   implementations: GrpcImplementations;
   log: Log;
+  /** Asked before every call, but not for health checks. Everybody is served unless told. */
+  admit?: GrpcAdmit;
+  /** Without TLS unless told. */
+  credentials?: ServerCredentials;
+  /** How long a connection lasts before its client is asked to make another one, without end unless told. */
+  mostConnectionAgeMs?: number;
   /** How long calls may take to end when draining, 10 000 ms unless told. */
   drainGraceMs?: number;
   /** Whether a call without a deadline is refused, `refuse` unless told; health checks never are. */
@@ -67,23 +81,25 @@ const healthMethods = '/grpc.health.v1.Health/';
 /** Serves unary and server-streaming methods, and grpc.health.v1. Throws when a method has no implementation. */
 export async function startGrpcServer(options: GrpcServerOptions): Promise<RunningGrpcServer> {
   const { host, port, protoPath, packageName, implementations, log, drainGraceMs = 10_000 } = options;
-  const { withoutDeadline = 'refuse', maxInFlight = 1000 } = options;
+  const { withoutDeadline = 'refuse', maxInFlight = 1000, mostConnectionAgeMs } = options;
   const gate = { inFlight: 0, maxInFlight };
+  const guard: Guard = { gate, admit: options.admit, log };
   const server = new Server({
     ...(withoutDeadline === 'refuse' ? { interceptors: [refuseWithoutDeadline] } : {}),
     'grpc.max_receive_message_length': 4 * 1024 * 1024,
     'grpc.keepalive_time_ms': 30_000,
     'grpc.keepalive_timeout_ms': 10_000,
+    ...(mostConnectionAgeMs === undefined ? {} : { 'grpc.max_connection_age_ms': mostConnectionAgeMs }),
   });
   const proto = loadProto(protoPath, packageName);
   for (const [name, methods] of Object.entries(implementations)) {
-    addService(server, proto, { name, protoPath, methods }, gate, log);
+    addService(server, proto, { name, protoPath, methods }, guard);
   }
   const health = addHealth(
     server,
     Object.keys(implementations).map((name) => `${packageName}.${name}`),
   );
-  const bound = await bind(server, host, port);
+  const bound = await bind(server, host, port, options.credentials ?? ServerCredentials.createInsecure());
   let draining: Promise<'drained' | 'cut'> | undefined;
 
   async function drainNow(graceMs: number): Promise<'drained' | 'cut'> {
@@ -112,10 +128,10 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
   };
 }
 
-function bind(server: Server, host: string, port: number): Promise<number> {
+function bind(server: Server, host: string, port: number, credentials: ServerCredentials): Promise<number> {
   const address = `${host.includes(':') ? `[${host}]` : host}:${port}`;
   return new Promise((resolve, reject) => {
-    server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) => {
+    server.bindAsync(address, credentials, (error, bound) => {
       if (error)
         reject(new Error(`gRPC server: expected to listen on ${address}, found ${error.message}`, { cause: error }));
       else resolve(bound);
@@ -145,9 +161,10 @@ const refuseWithoutDeadline: ServerInterceptor = (method, call) => {
 };
 
 type Gate = { inFlight: number; readonly maxInFlight: number };
+type Guard = { gate: Gate; admit: GrpcAdmit | undefined; log: Log };
 type ServiceParts = { name: string; protoPath: string; methods: Record<string, GrpcMethod> };
 
-function addService(server: Server, proto: ProtoPackage, parts: ServiceParts, gate: Gate, log: Log): void {
+function addService(server: Server, proto: ProtoPackage, parts: ServiceParts, guard: Guard): void {
   const { name, protoPath, methods } = parts;
   const { definition } = serviceOf(proto, name, protoPath);
   const unknown = new Set(Object.keys(methods));
@@ -160,8 +177,8 @@ function addService(server: Server, proto: ProtoPackage, parts: ServiceParts, ga
       throw new Error(`${name}.${key}: expected a single request, found a stream of them, which is not served`);
     unknown.delete(methodName);
     handlers[key] = method.responseStream
-      ? stream(method, implementation, gate, log)
-      : unary(method, implementation, gate, log);
+      ? stream(method, implementation, guard)
+      : unary(method, implementation, guard);
   }
   if (unknown.size > 0)
     throw new Error(`${protoPath}: expected methods ${[...unknown].join(', ')} in ${name}, found none of that name`);
@@ -170,22 +187,17 @@ function addService(server: Server, proto: ProtoPackage, parts: ServiceParts, ga
 
 type Method = MethodDefinition<object, object>;
 
-function unary(method: Method, implementation: GrpcMethod, gate: Gate, log: Log): handleUnaryCall<object, object> {
+function unary(method: Method, implementation: GrpcMethod, guard: Guard): handleUnaryCall<object, object> {
   return (call, answer) => {
-    void inCall(call, method, gate, log, async (context) => {
+    void inCall(call, method, guard, async (context) => {
       answer(null, await (implementation(call.request, context) as Promise<object>));
     }).then((failure) => failure && answer(failure));
   };
 }
 
-function stream(
-  method: Method,
-  implementation: GrpcMethod,
-  gate: Gate,
-  log: Log,
-): handleServerStreamingCall<object, object> {
+function stream(method: Method, implementation: GrpcMethod, guard: Guard): handleServerStreamingCall<object, object> {
   return (call) => {
-    void inCall(call, method, gate, log, async (context) => {
+    void inCall(call, method, guard, async (context) => {
       for await (const message of implementation(call.request, context) as AsyncIterable<object>) {
         if (context.signal.aborted) return;
         if (!call.write(message)) await drained(call, context.signal);
@@ -201,8 +213,7 @@ type Failure = { code: status; details: string; metadata?: Metadata };
 async function inCall(
   call: ServerUnaryCall<object, object> | ServerWritableStream<object, object>,
   method: Method,
-  gate: Gate,
-  log: Log,
+  { gate, admit, log }: Guard,
   serve: (context: GrpcCallContext) => Promise<void>,
 ): Promise<Failure | undefined> {
   if (gate.inFlight >= gate.maxInFlight) {
@@ -215,13 +226,16 @@ async function inCall(
   const headers = Object.fromEntries(
     ['x-request-id', 'traceparent', 'tracestate'].map((name) => [name, metadata.get(name)[0]?.toString()]),
   );
-  const context: GrpcCallContext = {
-    method: method.path,
-    metadata,
-    deadline: new Date(call.getDeadline()),
-    signal: gone.signal,
-  };
   try {
+    const peerCertificate = call.getAuthContext().sslPeerCertificate;
+    const caller = await admit?.({ method: method.path, metadata, peerCertificate });
+    const context: GrpcCallContext = {
+      method: method.path,
+      metadata,
+      caller,
+      deadline: new Date(call.getDeadline()),
+      signal: gone.signal,
+    };
     await runInRequest(contextFromHeaders(headers), () => serve(context));
     return undefined;
   } catch (error) {

@@ -54,12 +54,14 @@ export async function withinFence<T>(
   { owner, self, fence, waitMs = fenceWaitMs }: WithinFenceOptions,
 ): Promise<T> {
   const began = owner?.now();
+  const slice = owner?.slice ?? 'this slice';
   const untilMs = performance.now() + waitMs;
   let delayMs: number | undefined;
   for (;;) {
     const seen = owner?.now();
+    if (movedAway(began, seen, self)) throw new FencedWrite({ slice, epoch: 0, owner: self }, seen, undefined);
     try {
-      const notOwner = await refusedToOthers(seen, { self, fence }, owner?.slice ?? '');
+      const notOwner = await refusedToOthers(seen, { self, fence }, slice);
       if (notOwner !== undefined) throw notOwner;
       return await run();
     } catch (error) {
@@ -68,9 +70,7 @@ export async function withinFence<T>(
       if (refusal === undefined) throw error;
       const leftMs = untilMs - performance.now();
       const said = owner?.now();
-      const movedAway =
-        said !== undefined && said.owner !== self && said.owner !== 'held' && said.epoch > (began?.epoch ?? said.epoch);
-      if (leftMs <= 0 || movedAway) throw new FencedWrite(refusal, said, error);
+      if (leftMs <= 0 || movedAway(began, said, self)) throw new FencedWrite(refusal, said, error);
       delayMs = nextBackoffMs(delayMs, backoff);
       await changeOr(owner, seen, Math.min(delayMs, leftMs));
     }
@@ -86,6 +86,15 @@ class NotTheOwner extends Error {
     this.name = 'NotTheOwner';
     this.refusal = refusal;
   }
+}
+
+/**
+ * Whether the ownership has gone to another since, or has been away and come back: what was asked of the owner of then may have been
+ * done elsewhere meanwhile, and is to be asked anew.
+ */
+function movedAway(began: Ownership | undefined, said: Ownership | undefined, self: FenceOwner): boolean {
+  if (began === undefined || said === undefined || said.epoch <= began.epoch || said.owner === 'held') return false;
+  return said.owner !== self || began.owner === self;
 }
 
 /** An open fence is believed rather than the flags: a process that is cut off from them goes on with what it owns. */

@@ -141,7 +141,9 @@ describe('docker-compose.yml', () => {
 
   test.each(processes)('tells %s only what it knows, and all that it needs', (name) => {
     const { read: readConfig, source } = configs[name];
-    const known = read(source);
+    // Who takes part in the trust between services has its variables from there.
+    const own = read(source);
+    const known = own.includes('service-trust/config.ts') ? own + read('platform/service-trust/config.ts') : own;
     const unknown = Object.keys(environmentOf(name)).filter((variable) => !new RegExp(`\\b${variable}:`).test(known));
     expect(unknown).toEqual([]);
     expect(() => readConfig(inContainer(name))).not.toThrow();
@@ -203,11 +205,14 @@ describe('docker-compose.yml', () => {
       workersPerProxy: 2,
       slicesFolder: '/slices',
       dataFolder: () => '/data',
+      keys: { trustFile: '/keys/trust/trust.json', keyFile: (service) => `/keys/${service}/key.json` },
     });
     expect(definitions.map(({ name }) => name).sort()).toEqual([...processes].sort());
     for (const { name, env, entry } of definitions) {
       const variables = Object.keys(env).filter((variable) => !runtimeVariables.includes(variable));
       expect([name, variables.sort()]).toEqual([name, Object.keys(environmentOf(name)).sort()]);
+      for (const variable of variables.filter((known) => known.startsWith('SERVICE_') && known !== 'SERVICE_ID'))
+        expect([name, variable, env[variable]]).toEqual([name, variable, environmentOf(name)[variable]]);
       expect([name, entry]).toEqual([name, compose.services[name]?.command?.[0]]);
       const { read: readConfig } = configs[name as keyof typeof configs];
       expect(() => readConfig(env)).not.toThrow();

@@ -74,6 +74,8 @@ export type SystemPlan = {
   slicesFolder: string;
   /** Folder in which a process may keep what must outlive it. */
   dataFolder(process: string): string;
+  /** By which services know each other. */
+  keys: { trustFile: string; keyFile(service: string): string };
   /** Put over a process's environment, by its name or kind. */
   env?: Record<string, Record<string, string>>;
 };
@@ -122,6 +124,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
     PORT: String(ports[name]),
   });
   const flags = flagStoreOf(stack);
+  const trusting = { SERVICE_TRUST: 'enforce', SERVICE_TRUST_FILE: plan.keys.trustFile };
   const ready = (url: string): string => new URL('/health/ready', url).href;
 
   const provider: ProcessDefinition = {
@@ -151,6 +154,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
       PUBLIC_URL: at('monolith'),
       STRANGLER_FLAGS: flags,
       DATA_DIRECTORY: plan.dataFolder('monolith'),
+      SERVICE_KEY_FILE: plan.keys.keyFile('shop'),
       ...(plan.inventoryInstances > 0 ? { INVENTORY_GRPC: 'consul' } : {}),
     },
     url: at('monolith'),
@@ -219,6 +223,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
         ACCOUNTS_URL: at('monolith'),
         STRANGLER_FLAGS: flags,
         DATA_DIRECTORY: plan.dataFolder(name),
+        ...trusting,
       },
       url: at(name),
       readyUrl: ready(at(name)),
@@ -240,6 +245,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
         JWKS_URL: `${at('monolith')}/.well-known/jwks.json`,
         STRANGLER_FLAGS: flags,
         DATA_DIRECTORY: plan.dataFolder(name),
+        ...trusting,
       },
       url: at(name),
       readyUrl: ready(at(name)),
@@ -265,6 +271,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
         DATA_DIRECTORY: plan.dataFolder(name),
         OPERATOR_TOKEN: secrets.operatorToken,
         ...(secrets.adminTokensFile === null ? {} : { ADMIN_TOKENS_FILE: secrets.adminTokensFile }),
+        SERVICE_KEY_FILE: plan.keys.keyFile('proxy'),
       },
       url: at(name),
       adminUrl: at(`${name}-admin`),

@@ -47,6 +47,7 @@ function show(addresses: SystemAddresses, pids: Pids): void {
       CONSUL_URL: addresses.stack.consulUrl,
       OPERATOR_TOKEN: addresses.operatorToken,
       ...(addresses.adminToken ? { ADMIN_TOKEN: addresses.adminToken } : {}),
+      SERVICE_KEYS: addresses.keysFolder,
       ...operator,
     };
     for (const [name, value] of Object.entries(variables)) console.log(`export ${name}=${quoted(value)}`);

@@ -20,6 +20,7 @@ import {
   type SystemDatabases,
   type SystemPlan,
 } from './definitions.ts';
+import { makeKeys } from './keys.ts';
 import { forgetState, prepareData } from './prepare.ts';
 import {
   isRunning,
@@ -80,6 +81,8 @@ export type SystemAddresses = {
   rabbitmqUrl: string;
   flagStore: string;
   slicesFolder: string;
+  /** Where the services' keys are made, for `strangler keys`. */
+  keysFolder: string;
   proxyUrls: string[];
   proxyAdminUrls: string[];
   monolithUrl: string;
@@ -153,7 +156,7 @@ async function startLocked(options: SystemOptions): Promise<System> {
       { waitMs: 30_000, what: 'the choice of ports', signal },
       async () => processDefinitions(await makePlan(options, { stack, databases, rabbitmqUrl }, folder)),
     );
-    const addresses = addressesOf({ stack, databases, rabbitmqUrl }, slicesFolderOf(options), definitions);
+    const addresses = addressesOf({ stack, databases, rabbitmqUrl }, folder, slicesFolderOf(options), definitions);
     const write = () =>
       writeSystemFile(instance, {
         instance,
@@ -315,15 +318,19 @@ async function makePlan(
       mkdirSync(place, { recursive: true, mode: 0o700 });
       return place;
     },
+    keys: await makeKeys(keysFolderOf(folder)),
     ...(options.env === undefined ? {} : { env: options.env }),
   };
 }
+
+const keysFolderOf = (folder: string): string => join(folder, 'keys');
 
 const slicesFolderOf = ({ slicesFolder }: SystemOptions): string =>
   slicesFolder ?? join(repositoryRoot, 'migrations/slices');
 
 function addressesOf(
   servers: Pick<SystemPlan, 'stack' | 'databases' | 'rabbitmqUrl'>,
+  folder: string,
   slicesFolder: string,
   definitions: ProcessDefinition[],
 ): SystemAddresses {
@@ -334,6 +341,7 @@ function addressesOf(
     ...servers,
     flagStore: flagStoreOf(servers.stack),
     slicesFolder,
+    keysFolder: keysFolderOf(folder),
     proxyUrls: proxies.map(({ url }) => url),
     proxyAdminUrls: proxies.flatMap(({ adminUrl }) => adminUrl ?? []),
     monolithUrl: of('monolith')[0]?.url ?? '',

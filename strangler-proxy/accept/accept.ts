@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
-import { stranglerHeaderPrefix } from '@strangler/platform/contracts/headers.ts';
+import { serviceTokenHeader, stranglerHeaderPrefix } from '@strangler/platform/contracts/headers.ts';
 import type { RequestFacts } from '../decide/decision.ts';
 import { clientIdentity, identityHeaderNames, identityHeaderPrefix, type TrustsPeer } from './client-identity.ts';
 import { bodyFraming } from './framing.ts';
@@ -88,6 +88,9 @@ function withoutClaims(headers: IncomingHttpHeaders, names: readonly string[]): 
 
 function isClaim(name: string): boolean {
   return (
-    name.startsWith(stranglerHeaderPrefix) || name.startsWith(identityHeaderPrefix) || identityHeaderNames.has(name)
+    name === serviceTokenHeader ||
+    name.startsWith(stranglerHeaderPrefix) ||
+    name.startsWith(identityHeaderPrefix) ||
+    identityHeaderNames.has(name)
   );
 }

@@ -1,4 +1,4 @@
-import { stranglerHeaderPrefix } from '@strangler/platform/contracts/headers.ts';
+import { serviceTokenHeader, stranglerHeaderPrefix } from '@strangler/platform/contracts/headers.ts';
 import type { KeptBody } from '../forward/kept-body.ts';
 import type { Tap } from '../shadow/tap.ts';
 import { type ClientIdentity, identityHeaderNames, identityHeaderPrefix } from './client-identity.ts';
@@ -40,6 +40,9 @@ export type OwnHeaders = {
 /** Names that the proxy writes anew, or answers to itself, whatever the client sent. */
 const replacedNames: ReadonlySet<string> = new Set(['x-request-id', 'traceparent', 'tracestate', 'expect']);
 
+/** What only a service says to another one; a client's own would be that of somebody it was stolen from. */
+const droppedNames: ReadonlySet<string> = new Set([serviceTokenHeader]);
+
 /**
  * The headers to send on: what the client sent, in its order and case, without what belongs to the client's own
  * connection, then what the proxy says. Removal comes first, so a client cannot name the proxy's own headers in
@@ -77,6 +80,7 @@ function staysHere(name: string, named: ReadonlySet<string>): boolean {
   return (
     hopByHopNames.has(name) ||
     replacedNames.has(name) ||
+    droppedNames.has(name) ||
     identityHeaderNames.has(name) ||
     (name.charCodeAt(0) === 0x78 /* x */ &&
       (name.startsWith(identityHeaderPrefix) || name.startsWith(stranglerHeaderPrefix))) ||

@@ -1,5 +1,5 @@
 import type { IncomingMessage, OutgoingMessage } from 'node:http';
-import { stranglerHeaderPrefix } from '@strangler/platform/contracts/headers.ts';
+import { serviceTokenHeader, stranglerHeaderPrefix } from '@strangler/platform/contracts/headers.ts';
 import { identityHeaderNames, identityHeaderPrefix } from '../accept/client-identity.ts';
 import { hopByHopNames } from '../accept/hop-by-hop.ts';
 
@@ -27,7 +27,8 @@ export function copyTrailers(from: IncomingMessage, to: OutgoingMessage): void {
   for (let i = 0; i < rawTrailers.length; i += 2) {
     const name = rawTrailers[i]!.toLowerCase();
     if (neverInTrailers.has(name) || hopByHopNames.has(name) || identityHeaderNames.has(name)) continue;
-    if (name.startsWith(stranglerHeaderPrefix) || name.startsWith(identityHeaderPrefix)) continue;
+    if (name === serviceTokenHeader || name.startsWith(stranglerHeaderPrefix) || name.startsWith(identityHeaderPrefix))
+      continue;
     trailers.push([rawTrailers[i]!, rawTrailers[i + 1]!]);
   }
   to.addTrailers(trailers);

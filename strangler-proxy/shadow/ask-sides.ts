@@ -21,10 +21,12 @@ export type AskSidesOptions = {
   dryRunAgents: Agents;
   bounds: AskBounds;
   dryRunBounds: AskBounds;
+  /** By which the proxy shows a service who asks for a dry run; none unless told. */
+  headersFor?: (service: string) => Readonly<Record<string, string>>;
 };
 
 export const createAskSides = (options: AskSidesOptions): AskSides => {
-  const { upstreams, agents, dryRunAgents, bounds, dryRunBounds, concurrency } = options;
+  const { upstreams, agents, dryRunAgents, bounds, dryRunBounds, concurrency, headersFor } = options;
   // One line a side: a service that is slow must not keep the monolith from being asked.
   const slots = { monolith: createSlots(concurrency), service: createSlots(concurrency) };
   const upstreamOf = (side: Side, service: string): Upstream | undefined =>
@@ -53,7 +55,9 @@ export const createAskSides = (options: AskSidesOptions): AskSides => {
         why: 'no-instances' as const,
       };
       if (lease.kind === 'refused') return { kind: 'not-asked', why: lease.why };
-      const underWay = startAsking(dryRunAgents, lease.instance.origin, request, dryRunBounds);
+      const shown =
+        headersFor === undefined ? request : { ...request, headers: { ...request.headers, ...headersFor(service) } };
+      const underWay = startAsking(dryRunAgents, lease.instance.origin, shown, dryRunBounds);
       void underWay.answer.then((asked) => lease.release(outcomeOf(asked)));
       return underWay;
     },

@@ -135,6 +135,12 @@ export function describeHeaders(start: StartProxy): void {
       expect(last().headers.filter(([name]) => name.toLowerCase().startsWith('x-strangler-'))).toEqual([]);
     });
 
+    test('no service token of a client reaches the upstream, whatever it is called', async () => {
+      await get('x-service-token: stolen\r\nX-SERVICE-TOKEN: stolen\r\nConnection: x-service-token\r\nX-Kept: 1\r\n');
+      expect(last().headers.filter(([name]) => name.toLowerCase() === 'x-service-token')).toEqual([]);
+      expect(last().one('x-kept')).toBe('1');
+    });
+
     test('a request id and a trace are made, or continued where they are well-formed', async () => {
       await get('');
       expect(last().one('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);

@@ -9,6 +9,7 @@ import { createMetrics } from '@strangler/platform/http/metrics.ts';
 import { startHttpServer } from '@strangler/platform/http/server.ts';
 import { createLifecycle, type Lifecycle } from '@strangler/platform/lifecycle.ts';
 import type { Log } from '@strangler/platform/log.ts';
+import { openServiceTrust } from '@strangler/platform/service-trust/service-trust.ts';
 import promClient, { type Registry } from 'prom-client';
 import { createAccept } from '../accept/accept.ts';
 import { trustPeers } from '../accept/client-identity.ts';
@@ -82,8 +83,9 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
     flagOf,
   );
   tellReads(reads, lifecycle);
+  const trust = await openServiceTrust({ self: 'proxy', config: config.trust, metrics: registry, log, lifecycle });
   const { shadow, status: shadowStatus } = startShadowing({
-    ...{ config, slices: routes.slices, flagOf, discovery, reads, number, registry, log, lifecycle },
+    ...{ trust, config, slices: routes.slices, flagOf, discovery, reads, number, registry, log, lifecycle },
   });
   const traffic = createTrafficCount(routes.slices.map(({ slice }) => slice));
   const way = {

@@ -4,6 +4,8 @@ import { type RunningGrpcServer, startGrpcServer } from '@strangler/platform/grp
 import { isDatabaseAway } from '@strangler/platform/http/database-away.ts';
 import { Problem } from '@strangler/platform/http/problem.ts';
 import type { Log } from '@strangler/platform/log.ts';
+import type { ServiceTrust } from '@strangler/platform/service-trust/service-trust.ts';
+import { callers } from '../callers.ts';
 import { productFilter } from '../products/product-list.ts';
 import type { ProductReader } from '../products/product-reader.ts';
 import { productRepresentation } from '../products/product-representation.ts';
@@ -31,11 +33,13 @@ export function startCatalogGrpc({
   host,
   port,
   reader,
+  trust,
   log,
 }: {
   host: string;
   port: number;
   reader: ProductReader;
+  trust: Pick<ServiceTrust, 'grpcServer'>;
   log: Log;
 }): Promise<RunningGrpcServer> {
   return startGrpcServer({
@@ -44,6 +48,7 @@ export function startCatalogGrpc({
     log,
     protoPath: catalogProtoPath,
     packageName: catalogPackageName,
+    ...trust.grpcServer(callers.grpc),
     implementations: {
       Catalog: {
         GetProduct: ({ id }: { id: number }) => asStatus(() => getProduct(reader, id)),

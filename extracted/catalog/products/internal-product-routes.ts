@@ -1,6 +1,6 @@
 import type { Auth } from '@strangler/platform/auth/auth.ts';
 import { parseQuery } from '@strangler/platform/http/validate.ts';
-import type { Router } from 'express';
+import type { RequestHandler, Router } from 'express';
 import { z } from 'zod';
 import type { ProductReader } from './product-reader.ts';
 
@@ -18,9 +18,9 @@ const query = z.strictObject({
 /** For the shop itself, with an admin's token: products as they are now, past the cache, archived ones included. */
 export function addInternalProductRoutes(
   routes: Router,
-  { auth, reader }: { auth: Auth; reader: ProductReader },
+  { auth, shopOnly, reader }: { auth: Auth; shopOnly: RequestHandler; reader: ProductReader },
 ): void {
-  routes.get('/internal/products', auth.requireRole('admin'), async (request, response) => {
+  routes.get('/internal/products', shopOnly, auth.requireRole('admin'), async (request, response) => {
     const rows = await reader.anyRows(parseQuery(query, request).ids);
     const items = rows.map((row) => ({
       ...{ id: Number(row.id), sku: row.sku, name: row.name, price_cents: row.price_cents, currency: row.currency },

@@ -6,7 +6,9 @@ import type { Log } from '@strangler/platform/log.ts';
 import { CommitOutcomeUnknown } from '@strangler/platform/mysql/transaction.ts';
 import { writeUnderEpoch } from '@strangler/platform/ownership/grpc-writes.ts';
 import type { OwnerFollower } from '@strangler/platform/ownership/owner-follower.ts';
+import type { ServiceTrust } from '@strangler/platform/service-trust/service-trust.ts';
 import { Counter, type Registry } from 'prom-client';
+import { callers } from '../callers.ts';
 import { idOfOrder, type ReservationOutcome, type ReservationService } from '../reservations/reservation-service.ts';
 import type { StockReader } from '../stock/stock-reader.ts';
 import type { StockWatch } from '../watch/stock-watch.ts';
@@ -26,13 +28,14 @@ export type InventoryGrpcParts = {
   owner: OwnerFollower | undefined;
   /** The longest that stock may be held. */
   mostTtlMs: number;
+  trust: Pick<ServiceTrust, 'grpcServer'>;
   log: Log;
   registry: Registry;
 };
 
 /** Serves inventory.v1.Inventory. */
 export function startInventoryGrpc(parts: InventoryGrpcParts): Promise<RunningGrpcServer> {
-  const { host, port, reader, reservations, watch, owner, mostTtlMs, log, registry } = parts;
+  const { host, port, reader, reservations, watch, owner, mostTtlMs, trust, log, registry } = parts;
   const answered = new Counter({
     name: 'inventory_reservation_calls_total',
     help: 'Calls that were answered, by what the reservation was afterwards, or why there was none.',
@@ -65,6 +68,7 @@ export function startInventoryGrpc(parts: InventoryGrpcParts): Promise<RunningGr
     log,
     protoPath: inventoryProtoPath,
     packageName: inventoryPackageName,
+    ...trust.grpcServer(callers.grpc),
     implementations: {
       Inventory: {
         Reserve: async (message: object, call) => {

@@ -16,7 +16,7 @@ export async function installFence(db: Pool): Promise<void> {
           IF NOT EXISTS (SELECT 1 FROM strangler_fence WHERE slice = 'inventory'
               AND IF(CONVERT(@strangler_apply USING utf8mb4) <=> '1', state = 'closed' AND pass = CAST(@strangler_pass AS BINARY), state = 'open')
               LOCK IN SHARE MODE) THEN
-            SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 45045, MESSAGE_TEXT = 'strangler fence: inventory epoch 9, owner monolith: closed';
+            SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 45045, MESSAGE_TEXT = 'strangler fence: inventory epoch 1, owner monolith: closed';
           END IF;
         END`);
     }

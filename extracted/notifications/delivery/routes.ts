@@ -3,7 +3,7 @@ import { jsonBody } from '@strangler/platform/http/json-body.ts';
 import { problems } from '@strangler/platform/http/problem.ts';
 import { parseBody } from '@strangler/platform/http/validate.ts';
 import type { Log } from '@strangler/platform/log.ts';
-import type { Router } from 'express';
+import type { RequestHandler, Router } from 'express';
 import { z } from 'zod';
 import type { Dispatch } from '../exchanges/dispatch.ts';
 import { type Position, sides } from './deliverer.ts';
@@ -26,12 +26,14 @@ export function addDeliveryRoutes(
   routes: Router,
   {
     auth,
+    operatorOnly,
     handovers,
     dispatch,
     wake,
     log,
   }: {
     auth: Auth;
+    operatorOnly: RequestHandler;
     handovers: Handovers;
     dispatch: Dispatch['dispatch'];
     wake(accountId: number): void;
@@ -40,11 +42,11 @@ export function addDeliveryRoutes(
 ): void {
   const admin = auth.requireRole('admin');
 
-  routes.get('/internal/delivery', admin, async (_request, response) => {
+  routes.get('/internal/delivery', operatorOnly, admin, async (_request, response) => {
     response.json(statusJson(await handovers.status()));
   });
 
-  routes.post('/internal/delivery/handovers', admin, jsonBody(), async (request, response) => {
+  routes.post('/internal/delivery/handovers', operatorOnly, admin, jsonBody(), async (request, response) => {
     const { expected_seq: expectedSeq, side, from, reason } = parseBody(handover, request);
     const by = `account ${identityOf(request).accountId}`;
     const at = { epoch: from.epoch, id: BigInt(from.id) };

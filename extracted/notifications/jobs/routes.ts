@@ -2,7 +2,7 @@ import { type Auth, identityOf } from '@strangler/platform/auth/auth.ts';
 import { jsonBody } from '@strangler/platform/http/json-body.ts';
 import { problems } from '@strangler/platform/http/problem.ts';
 import { integerText, parseBody, parseParams, parseQuery } from '@strangler/platform/http/validate.ts';
-import type { Router } from 'express';
+import type { RequestHandler, Router } from 'express';
 import { z } from 'zod';
 import type { Commands } from '../exchanges/commands.ts';
 import { type Job, jobStates } from './job.ts';
@@ -20,7 +20,12 @@ const listQuery = z.strictObject({
 
 export function addJobRoutes(
   routes: Router,
-  { auth, jobs, commands }: { auth: Auth; jobs: JobStore; commands: Commands | undefined },
+  {
+    auth,
+    operatorOnly,
+    jobs,
+    commands,
+  }: { auth: Auth; operatorOnly: RequestHandler; jobs: JobStore; commands: Commands | undefined },
 ): void {
   const admin = auth.requireRole('admin');
 
@@ -51,7 +56,7 @@ export function addJobRoutes(
   });
 
   // What the schedule does each day, now: for a day on which it did not.
-  routes.post('/internal/digests', admin, jsonBody(), async (request, response) => {
+  routes.post('/internal/digests', operatorOnly, admin, jsonBody(), async (request, response) => {
     const { day } = parseBody(digestsBody, request);
     if (commands === undefined) throw problems.unavailable(5, 'RABBITMQ_URL is not set: no worker can be told.');
     await commands.give('digest', { do: 'digests', day }, 'byHand');

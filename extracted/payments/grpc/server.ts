@@ -2,14 +2,16 @@ import { fileURLToPath } from 'node:url';
 import type { Metadata } from '@grpc/grpc-js';
 import type { AccessTokens } from '@strangler/platform/auth/access-token.ts';
 import { GrpcError } from '@strangler/platform/grpc/errors.ts';
-import { type RunningGrpcServer, startGrpcServer } from '@strangler/platform/grpc/server.ts';
+import { type GrpcCallContext, type RunningGrpcServer, startGrpcServer } from '@strangler/platform/grpc/server.ts';
 import { problems } from '@strangler/platform/http/problem.ts';
 import { parsePart } from '@strangler/platform/http/validate.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import type { OwnerFollower } from '@strangler/platform/ownership/owner-follower.ts';
+import type { ServiceTrust } from '@strangler/platform/service-trust/service-trust.ts';
 import type { Pool } from 'mysql2/promise';
 import { z } from 'zod';
 import { cardToken, cents, currency, id } from '../api/fields.ts';
+import { callers } from '../callers.ts';
 import type { Answer, AnswerOnce } from '../idempotency/answer-once.ts';
 import type { Charging } from '../payment/charging.ts';
 import { readPayment } from '../payment/ledger.ts';
@@ -42,12 +44,15 @@ export type PaymentsGrpcParts = {
   charging: Charging;
   refunding: Refunding;
   answerOnce: AnswerOnce;
+  trust: Pick<ServiceTrust, 'grpcServer'>;
   log: Log;
 };
 
+type Call = Pick<GrpcCallContext, 'metadata' | 'caller'>;
+
 /** Serves payments.v1.Payments: what orders ask of the payments. */
 export function startPaymentsGrpc(parts: PaymentsGrpcParts): Promise<RunningGrpcServer> {
-  const { host, port, pool, accessTokens, owner, charging, refunding, answerOnce, log } = parts;
+  const { host, port, pool, accessTokens, owner, charging, refunding, answerOnce, trust, log } = parts;
 
   const once = async (request: Parameters<AnswerOnce['answer']>[0], work: () => Promise<object>): Promise<object> => {
     const { answer, replayed } = await answerOnce.answer(request, async () => kept(await work()));
@@ -56,8 +61,9 @@ export function startPaymentsGrpc(parts: PaymentsGrpcParts): Promise<RunningGrpc
     return { ...told, replayed };
   };
 
-  /** The caller's name, for its keys. */
-  const admit = async (metadata: Metadata): Promise<string> => {
+  /** The caller's name, for its keys: a service that was asked who it is, else an administrator. */
+  const admit = async ({ metadata, caller }: Call): Promise<string> => {
+    if (caller !== undefined) return `service:${caller}`;
     const token = /^Bearer +(\S+)$/i.exec(metadata.get('authorization')[0]?.toString() ?? '')?.[1];
     if (token === undefined) throw new GrpcError('UNAUTHENTICATED', 'authorization: expected Bearer <access token>');
     const identity = await accessTokens.verify(token);
@@ -73,13 +79,13 @@ export function startPaymentsGrpc(parts: PaymentsGrpcParts): Promise<RunningGrpc
     if (sent !== undefined && known !== undefined && sent < known) throw staleEpoch(sent, known);
   };
 
-  const write = (metadata: Metadata): Promise<string> => {
-    refuseStale(metadata);
-    return admit(metadata);
+  const write = (call: Call): Promise<string> => {
+    refuseStale(call.metadata);
+    return admit(call);
   };
 
-  const charge = async (message: object, metadata: Metadata) => {
-    const caller = await write(metadata);
+  const charge = async (message: object, call: Call) => {
+    const caller = await write(call);
     const { idempotency_key, ...body } = parsePart('body', chargeRequest, message);
     return once({ caller, key: idempotency_key, operation: 'grpc Charge', body }, async () => ({
       payment: paymentMessage(
@@ -94,8 +100,8 @@ export function startPaymentsGrpc(parts: PaymentsGrpcParts): Promise<RunningGrpc
     }));
   };
 
-  const refund = async (message: object, metadata: Metadata) => {
-    const caller = await write(metadata);
+  const refund = async (message: object, call: Call) => {
+    const caller = await write(call);
     const { idempotency_key, ...body } = parsePart('body', refundRequest, message);
     return once({ caller, key: idempotency_key, operation: 'grpc Refund', body }, async () => {
       const request = { paymentId: body.payment_id, amountCents: body.amount_cents, caller, key: idempotency_key };
@@ -105,8 +111,8 @@ export function startPaymentsGrpc(parts: PaymentsGrpcParts): Promise<RunningGrpc
     });
   };
 
-  const get = async (message: object, metadata: Metadata) => {
-    await admit(metadata);
+  const get = async (message: object, call: Call) => {
+    await admit(call);
     const { payment_id, order_id } = parsePart('body', getRequest, message);
     if (payment_id === undefined && order_id === undefined)
       throw problems.badRequest('payment_id or order_id: expected one');
@@ -116,18 +122,18 @@ export function startPaymentsGrpc(parts: PaymentsGrpcParts): Promise<RunningGrpc
     return paymentMessage(payment);
   };
 
-  const cancel = async (message: object, metadata: Metadata) => {
-    await write(metadata);
+  const cancel = async (message: object, call: Call) => {
+    await write(call);
     const { order_id: orderId } = parsePart('body', cancelRequest, message);
     const payment = await refunding.cancel({ orderId });
     if (!payment) throw problems.notFound(`There is no payment of order ${orderId}.`);
     return paymentMessage(payment);
   };
 
-  const served = (method: (message: object, metadata: Metadata) => Promise<object>) => {
-    return (message: object, { metadata }: { metadata: Metadata }) =>
-      method(message, metadata).catch((error: unknown) => {
-        throw error instanceof GrpcError ? error : asGrpcError(error, sentEpoch(metadata));
+  const served = (method: (message: object, call: Call) => Promise<object>) => {
+    return (message: object, call: Call) =>
+      method(message, call).catch((error: unknown) => {
+        throw error instanceof GrpcError ? error : asGrpcError(error, sentEpoch(call.metadata));
       });
   };
 
@@ -137,6 +143,7 @@ export function startPaymentsGrpc(parts: PaymentsGrpcParts): Promise<RunningGrpc
     log,
     protoPath: paymentsProtoPath,
     packageName: paymentsPackageName,
+    ...trust.grpcServer(callers.grpc),
     implementations: {
       Payments: {
         Charge: served(charge),

@@ -1,6 +1,7 @@
 import type { StockReader } from '../inventory/owner/stock-reader.ts';
 import type { ModuleDeps, ShopModule } from '../module.ts';
 import { LocalCarts } from './cart.ts';
+import { CartSales } from './cart-sales.ts';
 import { cartRoutes } from './routes.ts';
 
 export type { Carts } from './cart.ts';
@@ -10,5 +11,5 @@ export function createCartModule(
   { stock }: { stock: StockReader },
 ): ShopModule & { carts: LocalCarts } {
   const carts = new LocalCarts({ ...deps, stock });
-  return { carts, routes: cartRoutes({ auth: deps.auth, carts }) };
+  return { carts, routes: cartRoutes({ auth: deps.auth, carts, sales: new CartSales({ ...deps, carts }) }) };
 }

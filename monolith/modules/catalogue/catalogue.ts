@@ -2,6 +2,7 @@ import type { ConsulClient } from '@strangler/platform/consul/client.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { ownFence, type Select } from '@strangler/platform/ownership/own-fence.ts';
 import type { OwnerFollower } from '@strangler/platform/ownership/owner-follower.ts';
+import type { ServiceTrust } from '@strangler/platform/service-trust/service-trust.ts';
 import type { Registry } from 'prom-client';
 import { QueryTypes, type Sequelize } from 'sequelize';
 import type { AccessTokens } from '../../auth/access-token.ts';
@@ -53,6 +54,7 @@ export type CatalogueParts = {
   /** The service's name in Consul. */
   service: string;
   consul: ConsulClient | undefined;
+  trust: Pick<ServiceTrust, 'headersFor'>;
   /** How long a write may wait while the ownership is moved. */
   waitMs: number;
 };
@@ -80,7 +82,7 @@ export function createCatalogue(parts: CatalogueParts): Catalogue {
   return { owner, writes, productReader, client, products, categories, reviews, close };
 }
 
-function openClient({ owner, catalogUrl, service, consul, metrics, log }: CatalogueParts) {
+function openClient({ owner, catalogUrl, service, consul, trust, metrics, log }: CatalogueParts) {
   const instances =
     owner === undefined
       ? undefined
@@ -88,7 +90,7 @@ function openClient({ owner, catalogUrl, service, consul, metrics, log }: Catalo
         ? fixedInstance(catalogUrl)
         : consul && discoveredInstances({ consul, service, log });
   if (instances === undefined) return { client: noCatalogueClient, close: async () => {} };
-  const client = createCatalogueClient({ instances, metrics });
+  const client = createCatalogueClient({ instances, trustHeaders: () => trust.headersFor(service), metrics });
   return {
     client,
     close: async () => {

@@ -64,9 +64,12 @@ const notSentCodes = new Set([
 
 export function createCatalogueClient({
   instances,
+  trustHeaders,
   metrics,
 }: {
   instances: Instances;
+  /** By which the service knows who calls. */
+  trustHeaders: () => Promise<Record<string, string>>;
   metrics: Registry;
 }): CatalogueClient {
   const timeouts = {
@@ -93,6 +96,7 @@ export function createCatalogueClient({
         ...ofThisRequest(),
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         ...headers,
+        ...(await trustHeaders()),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       dispatcher: method === 'GET' ? reads : writes,

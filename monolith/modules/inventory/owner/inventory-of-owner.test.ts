@@ -89,6 +89,12 @@ describe('a sale whose stock is the service’s', () => {
     expect(await sell(async () => 'refused elsewhere')).toBe('refused elsewhere');
     expect(did).toEqual([]);
   });
+
+  test('of a cart that was empty a moment ago takes nothing that was not reserved: it begins anew', async () => {
+    const { did, sell } = remoteSale({ carts: [[], [line(1, 2)]] });
+    await sell((take) => take([line(1, 2)], cause, none));
+    expect(did).toEqual(['hold run.2', 'reserve run.2 2', 'sell 1 to 7', 'settle 7']);
+  });
 });
 
 test('a reservation that is made again has an id of its own, each time', () => {

@@ -95,8 +95,12 @@ export class InventoryOfOwner implements Inventory {
   ): Promise<T> {
     const { client, errands } = this.#parts;
     const reserving = await linesOf();
-    // An empty cart is refused when it is placed, as are products that are not sold any more.
-    if (reserving.length === 0) return place(async () => ({ kind: 'taken' }));
+    // An empty cart is refused when it is placed, as are products that are not sold any more; nothing else is sold unreserved.
+    if (reserving.length === 0) {
+      return place(async () => {
+        throw new CartChanged();
+      });
+    }
     const hold = await errands.hold({ reservationId, accountId, lines: reserving });
     let placedOrderId: number | undefined;
     try {
@@ -104,10 +108,7 @@ export class InventoryOfOwner implements Inventory {
         { id: reservationId, lines: reserving, ttlMs: reservationTtlMs, accountId },
         epoch,
       );
-      if (answer.kind === 'short') {
-        void errands.giveUp(hold);
-        return await place(async () => answer);
-      }
+      if (answer.kind === 'short') return await place(async () => answer);
       if (answer.kind !== 'RESERVED') throw new CartChanged();
       const placed = await place(async (lines, { orderId }, transaction) => {
         if (!sameLines(lines, reserving) || !(await errands.sell(hold, orderId, transaction))) throw new CartChanged();

@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url';
 import type { ConsulClient } from '@strangler/platform/consul/client.ts';
 import { epochHeader } from '@strangler/platform/contracts/headers.ts';
 import { createBalancedGrpcClient } from '@strangler/platform/grpc/balanced-client.ts';
+import type { GrpcClientTrust } from '@strangler/platform/grpc/client.ts';
 import { GrpcCallError } from '@strangler/platform/grpc/errors.ts';
 import { discoveredGrpcInstances, fixedGrpcInstances } from '@strangler/platform/grpc/instances.ts';
 import { Problem } from '@strangler/platform/http/problem.ts';
@@ -67,11 +68,14 @@ type WireAnswer = {
 export function createStockClient({
   address,
   consul,
+  trust,
   log,
 }: {
   /** `host:port`, or `consul` to ask Consul for `inventory`. */
   address: string;
   consul: ConsulClient | undefined;
+  /** By which the service knows who calls. */
+  trust: GrpcClientTrust;
   log: Log;
 }): StockClient {
   const instances =
@@ -84,6 +88,7 @@ export function createStockClient({
     packageName: 'inventory.v1',
     serviceName: 'Inventory',
     deadlineMs: ANSWER_TIMEOUT_MS,
+    trust,
   });
 
   const call = async (method: string, request: object, epoch: number): Promise<WireAnswer> => {

@@ -1,0 +1,67 @@
+import type { DryRuns } from '@strangler/platform/dry-run/dry-runs.ts';
+import { dryRunMiddleware } from '@strangler/platform/dry-run/middleware.ts';
+import { databaseAway } from '@strangler/platform/http/database-away.ts';
+import { type HealthCheck, healthRouter } from '@strangler/platform/http/health.ts';
+import { httpMetrics, metricsRoute } from '@strangler/platform/http/metrics.ts';
+import { noSuchRoute, problemResponder } from '@strangler/platform/http/problem.ts';
+import { requestContext } from '@strangler/platform/http/request-context.ts';
+import type { Log } from '@strangler/platform/log.ts';
+import { epochGuard, fencedWriteResponder } from '@strangler/platform/ownership/epoch-guard.ts';
+import type { OwnerFollower } from '@strangler/platform/ownership/owner-follower.ts';
+import express, { type Express, Router } from 'express';
+import type { Registry } from 'prom-client';
+import { addCheckoutRoutes, type CheckoutRouteParts } from './api/checkout-routes.ts';
+import { addOrderRoutes, type OrderRouteParts } from './api/order-routes.ts';
+import { canDryRun } from './dry-run/dry-run.ts';
+import { openApiDocument } from './openapi.ts';
+import { addReportRoutes, type ReportRouteParts } from './read-models/report-routes.ts';
+
+export type OrdersParts = {
+  /** Undefined: nobody tells who owns the writes. */
+  owner: OwnerFollower | undefined;
+  dryRuns: DryRuns;
+  orders: OrderRouteParts;
+  checkout: CheckoutRouteParts;
+  reports: ReportRouteParts;
+};
+
+/** The orders as one Express application. It listens to nothing and starts nothing by itself. */
+export function createApp(
+  { owner, dryRuns, orders, checkout, reports }: OrdersParts,
+  {
+    log,
+    metrics,
+    checks,
+    draining,
+  }: { log: Log; metrics: Registry; checks: Record<string, HealthCheck>; draining: () => boolean },
+): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.set('etag', false);
+  app.set('query parser', 'simple');
+
+  app.use(requestContext());
+  app.use(httpMetrics(metrics));
+  app.use(healthRouter({ checks, draining }));
+  app.get('/metrics', metricsRoute(metrics));
+  // Beside the API and not in it: under `/api` stands the document of the whole shop.
+  app.get('/openapi.json', (_request, response) => {
+    response.json(openApiDocument());
+  });
+
+  // Before every route: a dry run must not reach one that does not know of it.
+  app.use(dryRunMiddleware({ dryRuns, promised: canDryRun }));
+
+  const routes = Router();
+  routes.use(epochGuard({ owner }));
+  addOrderRoutes(routes, orders);
+  addCheckoutRoutes(routes, checkout);
+  addReportRoutes(routes, reports);
+  app.use(routes);
+
+  app.use(noSuchRoute());
+  app.use(fencedWriteResponder());
+  app.use(databaseAway());
+  app.use(problemResponder(log));
+  return app;
+}
