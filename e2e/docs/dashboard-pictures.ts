@@ -1,6 +1,7 @@
 /**
  * Takes the pictures of docs/watching-a-migration.md from the system that `npm start` has brought up:
- * `node stack/run.mjs e2e/docs/dashboard-pictures.ts [folder]`. It changes the catalogue's reads, and sets them back.
+ * `node stack/run.mjs e2e/docs/dashboard-pictures.ts [folder] [size-scheme…]`. It changes the catalogue's reads, and sets them
+ * back. Sizes are phone, tablet and desk, schemes light and dark; unless told, what the page shows is taken.
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +11,8 @@ import { findSystem } from '@strangler/stack/system/system.ts';
 import type { Page } from 'playwright-core';
 import { findChromium, howToGetChromium, launchChromium } from '../browser/chromium.ts';
 
-const [folder = join(repositoryRoot, 'docs/pictures'), ...wanted] = process.argv.slice(2);
+const [folder = join(repositoryRoot, 'docs/pictures'), ...named] = process.argv.slice(2);
+const wanted = named.length > 0 ? named : ['desk-light', 'phone-dark'];
 
 const sizes = { phone: [390, 844], tablet: [1024, 768], desk: [1600, 1000] } as const;
 
@@ -47,13 +49,12 @@ const asking = askForReads(system.addresses.proxyUrls[0]!, ending.signal);
 try {
   for (const colorScheme of ['light', 'dark'] as const) {
     for (const [name, [width, height]] of Object.entries(sizes)) {
-      if (wanted.length > 0 && !wanted.includes(`${name}-${colorScheme}`)) continue;
+      if (!wanted.includes(`${name}-${colorScheme}`)) continue;
       const page = await browser.newPage({ viewport: { width, height }, colorScheme });
       page.on('console', (message) => message.type() === 'error' && process.stderr.write(`${message.text()}\n`));
       page.on('pageerror', (error) => process.stderr.write(`${error.stack}\n`));
       await page.goto(`${admin}/dashboard/`);
       await page.waitForSelector('#token:visible');
-      if (name === 'desk') await page.screenshot({ path: join(folder, `sign-in-${colorScheme}.png`) });
       await page.fill('#token', system.addresses.adminToken);
       await page.keyboard.press('Enter');
       await page.waitForSelector('.chart path.monolith[d^="M"]', { state: 'attached' });
@@ -64,8 +65,7 @@ try {
         await page.click('dialog button.primary');
         await page.waitForTimeout(6_000);
       }
-      await page.screenshot({ path: join(folder, `${name}-${colorScheme}.png`), fullPage: name !== 'desk' });
-      if (name === 'desk') await page.screenshot({ path: join(folder, `whole-${colorScheme}.png`), fullPage: true });
+      await page.screenshot({ path: join(folder, `${name}-${colorScheme}.png`) });
       if (name === 'desk') {
         await flip(page, 0);
         await page.click('dialog button.primary');

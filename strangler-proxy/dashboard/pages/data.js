@@ -25,6 +25,8 @@ export const createData = () => {
       );
       return;
     }
+    // Nothing is copied on the way back: the rows are there.
+    const isCopied = measured.direction === 'forward';
     const lagging = pipe.lagMs > 1000;
     const age = isFresh(figures, nowMs) ? null : `as of ${ago(figures.at, nowMs)}`;
     show(
@@ -71,7 +73,9 @@ export const createData = () => {
             h(
               'tr',
               {},
-              ['Table', 'Copied', 'Last verified'].map((name) => h('th', { scope: 'col' }, name)),
+              ['Table', ...(isCopied ? ['Copied'] : []), 'Last verified'].map((name) =>
+                h('th', { scope: 'col' }, name),
+              ),
             ),
           ),
           h(
@@ -82,12 +86,14 @@ export const createData = () => {
                 'tr',
                 {},
                 h('td', {}, table, parked > 0 ? h('p', {}, `${plural(parked, 'change')} wait`) : null),
-                h(
-                  'td',
-                  {},
-                  backfill.state === 'done' ? tag('good', '✓ done') : tag('', backfill.state),
-                  ` ${count(backfill.rowsRead)} rows`,
-                ),
+                isCopied
+                  ? h(
+                      'td',
+                      {},
+                      backfill.state === 'done' ? tag('good', '✓ done') : tag('', backfill.state),
+                      ` ${count(backfill.rowsRead)} rows`,
+                    )
+                  : '',
                 h('td', {}, verified(lastVerified, nowMs)),
               ),
             ),
