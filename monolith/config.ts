@@ -41,6 +41,22 @@ const schema = z.object({
     .string()
     .regex(/^(consul|[^\s:]+:\d{1,5})$/, 'must be host:port, or consul')
     .optional(),
+  /**
+   * The payments service's gRPC, `host:port`, or `consul` to ask Consul for `payments`. Unset: the payments are the shop's, whatever the
+   * flags say. Needs STRANGLER_FLAGS, and RABBITMQ_URL to hear of what becomes of them.
+   */
+  PAYMENTS_GRPC: z
+    .string()
+    .regex(/^(consul|[^\s:]+:\d{1,5})$/, 'must be host:port, or consul')
+    .optional(),
+  RABBITMQ_URL: url(['amqp', 'amqps']).optional(),
+  /** Where the news of payments wait; each shop on a broker needs a name of its own. */
+  PAYMENT_NEWS_QUEUE: z
+    .string()
+    .regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be letters, digits, . _ - (1 to 64)')
+    .default('shop.payments'),
+  /** The exchange of the outbox. */
+  OUTBOX_EXCHANGE: z.string().min(1).max(200).default('outbox'),
   ...serviceKeyVariables,
   ...grpcTlsVariables,
   /** How long a write that meets a closed fence waits for the ownership to be moved. */
@@ -74,6 +90,11 @@ const schema = z.object({
   PAYMENT_ABANDON_AFTER: durationMs({ min: 1 }).default(defaultPaymentTimings.abandonAfterMs),
 });
 
+const checked = schema.refine(({ PAYMENTS_GRPC, RABBITMQ_URL }) => !PAYMENTS_GRPC || RABBITMQ_URL, {
+  path: ['RABBITMQ_URL'],
+  message: 'is needed with PAYMENTS_GRPC: orders hear of their payments through it',
+});
+
 export type MonolithConfig = {
   host: string;
   port: number;
@@ -90,6 +111,10 @@ export type MonolithConfig = {
   dataDirectory: string | undefined;
   catalogUrl: string | undefined;
   inventoryGrpc: string | undefined;
+  paymentsGrpc: string | undefined;
+  rabbitmqUrl: string | undefined;
+  paymentNewsQueue: string;
+  outboxExchange: string;
   trust: ServiceTrustConfig;
   fenceWaitMs: number;
   autoMigrate: boolean;
@@ -108,7 +133,7 @@ export type MonolithConfig = {
 
 /** The environment as a typed configuration; throws a ConfigError that names every bad variable. */
 export function monolithConfig(env: NodeJS.ProcessEnv = process.env): MonolithConfig {
-  const c = loadConfig('monolith', schema, env);
+  const c = loadConfig('monolith', checked, env);
   return {
     host: c.HOST,
     port: c.PORT,
@@ -125,6 +150,10 @@ export function monolithConfig(env: NodeJS.ProcessEnv = process.env): MonolithCo
     dataDirectory: c.DATA_DIRECTORY,
     catalogUrl: c.CATALOG_URL,
     inventoryGrpc: c.INVENTORY_GRPC,
+    paymentsGrpc: c.PAYMENTS_GRPC,
+    rabbitmqUrl: c.RABBITMQ_URL,
+    paymentNewsQueue: c.PAYMENT_NEWS_QUEUE,
+    outboxExchange: c.OUTBOX_EXCHANGE,
     trust: { ...noServiceTrust, ...serviceKeyOf('monolith', c), tls: grpcTlsOf('monolith', c) },
     fenceWaitMs: c.FENCE_WAIT,
     autoMigrate: c.AUTO_MIGRATE,

@@ -7,11 +7,13 @@ import { type RunningServer, startHttpServer } from '@strangler/platform/http/se
 import { createLifecycle, type Lifecycle } from '@strangler/platform/lifecycle.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { type OwnerFollower, openOwner, ownershipText } from '@strangler/platform/ownership/owner-follower.ts';
+import { connect } from '@strangler/platform/rabbit.ts';
 import { createRedis } from '@strangler/platform/redis.ts';
 import { openServiceTrust, type ServiceTrust } from '@strangler/platform/service-trust/service-trust.ts';
 import { createApp, type ShopApp } from './app.ts';
-import { createAccessTokens } from './auth/access-token.ts';
+import { type AccessTokens, createAccessTokens } from './auth/access-token.ts';
 import { createAuth } from './auth/auth.ts';
+import { createMachineToken } from './auth/machine-token.ts';
 import { configuredSigningKey, createSigningKeys } from './auth/signing-keys.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { MonolithConfig } from './config.ts';
@@ -21,6 +23,8 @@ import { schedulePriceJob } from './jobs/price-job.ts';
 import { createCatalogue } from './modules/catalogue/catalogue.ts';
 import { createStockClient } from './modules/inventory/owner/stock-client.ts';
 import type { ModuleDeps } from './modules/module.ts';
+import { createTellingSides } from './modules/notifications/owner/telling-sides.ts';
+import { createPaymentsClient } from './modules/payments/owner/payments-client.ts';
 
 export type RunningShop = {
   server: RunningServer;
@@ -80,11 +84,12 @@ async function start({
   });
   const accessTokens = createAccessTokens({ keys: signingKeys, clock, ttlMs: config.accessTokenTtlMs });
   const auth = createAuth({ accessTokens });
-  const events = createEventRecorder(sequelize);
+  const tellingSides = createTellingSides(await followFlagsOf('notifications', { config, log, lifecycle }));
+  const events = createEventRecorder(sequelize, { tellingSides });
   const consul = config.consulUrl === undefined ? undefined : createConsul({ url: config.consulUrl, log });
   if (consul) lifecycle.onStop('close', 'consul', () => consul.close());
   const trust = await openServiceTrust({ self: 'shop', config: config.trust, metrics, log, lifecycle });
-  const owner = await followCatalogue({ config, log, lifecycle });
+  const owner = await followFlagsOf('catalog', { config, log, lifecycle });
   const { catalogUrl, fenceWaitMs: waitMs } = config;
   const catalogue = createCatalogue({
     ...{ sequelize, models, clock, accessTokens, metrics, log, owner, consul, trust, catalogUrl, waitMs },
@@ -92,6 +97,7 @@ async function start({
   });
   lifecycle.onStop('close', 'catalogue service', () => catalogue.close());
   const stockOwner = await followStock({ config, log, lifecycle, consul, trust });
+  const paymentOwner = await followPayments({ config, log, lifecycle, consul, accessTokens, trust });
   const deps: ModuleDeps = {
     sequelize,
     models,
@@ -105,7 +111,9 @@ async function start({
     signingKeys,
     accessTokens,
     catalogue,
+    tellingSides,
     stockOwner,
+    paymentOwner,
   };
 
   const app = createApp(deps, { checks: checksOf(database, owner), draining: lifecycle.draining });
@@ -129,26 +137,18 @@ async function start({
   return { server, app, database, deps, lifecycle };
 }
 
-/** Without a flag store everything of the catalogue is here. */
-async function followCatalogue({
-  config,
-  log,
-  lifecycle,
-}: {
-  config: MonolithConfig;
-  log: Log;
-  lifecycle: Lifecycle;
-}): Promise<OwnerFollower | undefined> {
+/** Without a flag store everything of the slice is here. */
+async function followFlagsOf(
+  slice: string,
+  { config, log, lifecycle }: { config: MonolithConfig; log: Log; lifecycle: Lifecycle },
+): Promise<OwnerFollower | undefined> {
   if (config.flags === undefined) return undefined;
   const { flags: address, consulToken: token, dataDirectory: directory } = config;
   const { owner, close } = await openOwner({
-    address,
-    token,
-    slice: 'catalog',
-    directory: directory && join(directory, 'catalog'),
-    log,
+    ...{ address, token, slice, log },
+    directory: directory && join(directory, slice),
   });
-  lifecycle.onStop('close', 'flags', async () => close());
+  lifecycle.onStop('close', `flags of ${slice}`, async () => close());
   return owner;
 }
 
@@ -166,19 +166,41 @@ async function followStock({
   consul: ConsulClient | undefined;
   trust: ServiceTrust;
 }): Promise<ModuleDeps['stockOwner']> {
-  const { flags: address, inventoryGrpc, consulToken: token, dataDirectory: directory } = config;
-  if (address === undefined || inventoryGrpc === undefined) return undefined;
-  const { owner, close } = await openOwner({
-    address,
-    token,
-    slice: 'inventory',
-    directory: directory && join(directory, 'inventory'),
-    log,
-  });
-  lifecycle.onStop('close', 'flags of the inventory', async () => close());
+  const { inventoryGrpc } = config;
+  if (inventoryGrpc === undefined) return undefined;
+  const owner = await followFlagsOf('inventory', { config, log, lifecycle });
+  if (owner === undefined) return undefined;
   const client = createStockClient({ address: inventoryGrpc, consul, trust: trust.grpcClientOf('inventory'), log });
   lifecycle.onStop('close', 'inventory service', () => client.close());
   return { owner, client };
+}
+
+/** Without the service's address all payments are here. */
+async function followPayments({
+  config,
+  log,
+  lifecycle,
+  consul,
+  accessTokens,
+  trust,
+}: {
+  config: MonolithConfig;
+  log: Log;
+  lifecycle: Lifecycle;
+  consul: ConsulClient | undefined;
+  accessTokens: AccessTokens;
+  trust: ServiceTrust;
+}): Promise<ModuleDeps['paymentOwner']> {
+  const { paymentsGrpc: address, rabbitmqUrl: url } = config;
+  if (address === undefined || url === undefined) return undefined;
+  const owner = await followFlagsOf('payments', { config, log, lifecycle });
+  if (owner === undefined) return undefined;
+  const machineToken = createMachineToken(accessTokens);
+  const client = createPaymentsClient({ address, consul, machineToken, trust: trust.grpcClientOf('payments'), log });
+  lifecycle.onStop('close', 'payments service', () => client.close());
+  const rabbit = connect({ url, log });
+  lifecycle.onStop('close', 'rabbitmq', () => rabbit.close());
+  return { owner, client, rabbit };
 }
 
 function checksOf(database: Database, owner: OwnerFollower | undefined): Record<string, HealthCheck> {

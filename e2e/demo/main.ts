@@ -6,10 +6,12 @@ import { createProgress } from './progress.ts';
 import { runCompareScenario } from './scenarios/compare.ts';
 import { runFlagsScenario } from './scenarios/flags.ts';
 import { runInventoryScenario } from './scenarios/inventory.ts';
+import { runNotificationsScenario } from './scenarios/notifications.ts';
+import { runPaymentsScenario } from './scenarios/payments.ts';
 import { runPipeScenario } from './scenarios/pipe.ts';
 import { runStoryScenario } from './scenarios/story.ts';
 
-const usage = `Usage: npm run demo -- [--scenario story|flags|pipe|compare | --slice catalog|inventory] [--rate 60] [--size 500] [--seconds 4] [--json] [--keep]
+const usage = `Usage: npm run demo -- [--scenario story|flags|pipe|compare | --slice catalog|inventory|notifications|payments] [--rate 60] [--size 500] [--seconds 4] [--json] [--keep]
 
 Brings real servers and the whole shop up, drives shoppers through two proxies, and shows what the kit does under them.
 
@@ -23,6 +25,10 @@ Brings real servers and the whole shop up, drives shoppers through two proxies, 
   --slice catalog    the story of that slice
   --slice inventory  the stock to its service, back, and to it again, while the shop's own checkout takes it wherever it is:
                      in its transaction, or by a reservation over gRPC; everything is added up at rest
+  --slice notifications  the telling of customers to its service, back, to it again and to the end, while they buy and listen
+                     on WebSockets: each is told of everything once, by one side or the other
+  --slice payments   the payments to their service, back, and to it again, while the provider goes wrong in every way: its
+                     books are held against payments and orders at rest
   --rate <number>    requests a second (60; pipe: 40, as many more of them write)
   --size <number>    products in the shop (500; pipe: 2000)
   --seconds <number> how long each step is watched (4)
@@ -41,6 +47,8 @@ const scenarios = {
 const slices = {
   catalog: scenarios.story,
   inventory: { run: runInventoryScenario, rate: '60', products: '100' },
+  notifications: { run: runNotificationsScenario, rate: '60', products: '100' },
+  payments: { run: runPaymentsScenario, rate: '60', products: '100' },
 };
 
 const fail = (message: string): never => {

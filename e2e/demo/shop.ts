@@ -20,8 +20,10 @@ export type ShopOptions = {
   products: number;
   /** What the catalogue is brought to before anybody comes; `shadow` unless told. */
   stage?: StartStage;
-  /** Of the inventory service; 0 unless told. */
+  /** Of these services; 0 unless told. */
   inventoryInstances?: number;
+  notificationsInstances?: number;
+  paymentsInstances?: number;
   /** Default: migrations/slices. */
   slicesFolder?: string;
   /** Put over the environment of a process, by its name or kind. */
@@ -41,6 +43,8 @@ export const openShop = async (options: ShopOptions): Promise<Shop> => {
     system = await startSystem({
       ...{ instance, stack, seedSize: products, stage, fresh: true, log: progress.say, signal },
       inventoryInstances: options.inventoryInstances ?? 0,
+      notificationsInstances: options.notificationsInstances ?? 0,
+      paymentsInstances: options.paymentsInstances ?? 0,
       ...(options.slicesFolder === undefined ? {} : { slicesFolder: options.slicesFolder }),
       ...(options.env === undefined ? {} : { env: options.env }),
     });

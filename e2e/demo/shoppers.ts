@@ -49,6 +49,19 @@ export const inviteWriters = async (
 export const logInAdmin = async (shop: Shop, dispatcher: Dispatcher): Promise<string> =>
   tokenFor(shop, { email: 'admin@shop.example', password: SEED_PASSWORD }, dispatcher);
 
+/** Puts so much of these products in stock that nobody has to go without. */
+export const fillShelves = async (shop: Shop, productIds: readonly number[], dispatcher: Dispatcher): Promise<void> => {
+  const accessToken = await logInAdmin(shop, dispatcher);
+  for (const id of productIds) {
+    await ask(shop, `/api/inventory/${id}/adjustments`, 201, {
+      dispatcher,
+      method: 'POST',
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${accessToken}` },
+      body: JSON.stringify({ delta: 100_000, reason: 'for the demo' }),
+    });
+  }
+};
+
 /** Ids of up to 100 products that are on sale. */
 export const someProducts = async (shop: Shop, dispatcher: Dispatcher): Promise<number[]> => {
   const { items } = (await get(shop, '/api/products?limit=100', dispatcher)) as { items: { id: number }[] };

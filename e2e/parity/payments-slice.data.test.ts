@@ -15,7 +15,7 @@ import type { Pool, RowDataPacket } from 'mysql2/promise';
 import { copyTables } from './fill-catalogue.ts';
 
 const log = createLog({ name: 'test', level: 'silent' });
-const folder = fileURLToPath(new URL('../../extracted/payments', import.meta.url));
+const folder = fileURLToPath(new URL('../../migrations/slices/payments', import.meta.url));
 
 let shop: FreshDatabase;
 let own: FreshDatabase;
@@ -26,7 +26,7 @@ beforeAll(async () => {
   [shop, own] = await Promise.all([freshDatabase('pay_shop'), freshDatabase('pay_own')]);
   await Promise.all([seed({ url: shop.url, size: 60, seed: 7, log }), migrateUp(own.url, log)]);
   const { slice } = parseSliceFile(readFileSync(`${folder}/slice.yaml`, 'utf8'), 'slice.yaml');
-  if (slice === null) throw new Error('expected the draft of the slice file to be one that the kit takes');
+  if (slice === null) throw new Error('expected the slice file to be one that the kit takes');
   pipe = await openPipeDatabases({ slice, folder, sourceUrl: shop.url, targetUrl: own.url });
   source = createPool(shop.url, { connectionLimit: 2 });
 }, 180_000);

@@ -99,7 +99,8 @@ async function start({
   const pipeline = rabbit && startPipeline({ ...shared, rabbit, wake: wakeUps.wake });
   if (!pipeline) log.warn('RABBITMQ_URL is not set: no events are taken, and nothing is delivered');
 
-  const streams = new StreamServer({ auth, notifications, wakeUps, log, metrics, limits: config.streams });
+  const tells = () => owner?.now()?.holder !== 'monolith';
+  const streams = new StreamServer({ auth, notifications, wakeUps, tells, log, metrics, limits: config.streams });
   streams.start();
   const dispatch = pipeline?.dispatch ?? (async () => {});
   const app = createApp(

@@ -8,10 +8,12 @@ import { requestContext } from '@strangler/platform/http/request-context.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { epochGuard, fencedWriteResponder } from '@strangler/platform/ownership/epoch-guard.ts';
 import type { OwnerFollower } from '@strangler/platform/ownership/owner-follower.ts';
-import express, { type Express, Router } from 'express';
+import type { HttpGuard } from '@strangler/platform/service-trust/http.ts';
+import express, { type Express, type Request, Router } from 'express';
 import type { Registry } from 'prom-client';
 import { addCheckoutRoutes, type CheckoutRouteParts } from './api/checkout-routes.ts';
 import { addOrderRoutes, type OrderRouteParts } from './api/order-routes.ts';
+import { callers } from './callers.ts';
 import { canDryRun } from './dry-run/dry-run.ts';
 import { openApiDocument } from './openapi.ts';
 import { addReportRoutes, type ReportRouteParts } from './read-models/report-routes.ts';
@@ -20,6 +22,8 @@ export type OrdersParts = {
   /** Undefined: nobody tells who owns the writes. */
   owner: OwnerFollower | undefined;
   dryRuns: DryRuns;
+  /** Asks which service calls. */
+  guard: HttpGuard;
   orders: OrderRouteParts;
   checkout: CheckoutRouteParts;
   reports: ReportRouteParts;
@@ -27,7 +31,7 @@ export type OrdersParts = {
 
 /** The orders as one Express application. It listens to nothing and starts nothing by itself. */
 export function createApp(
-  { owner, dryRuns, orders, checkout, reports }: OrdersParts,
+  { owner, dryRuns, guard, orders, checkout, reports }: OrdersParts,
   {
     log,
     metrics,
@@ -50,12 +54,15 @@ export function createApp(
   });
 
   // Before every route: a dry run must not reach one that does not know of it.
-  app.use(dryRunMiddleware({ dryRuns, promised: canDryRun }));
+  const admit = (request: Request) => guard.admit(request, ...callers.dryRuns);
+  app.use(dryRunMiddleware({ dryRuns, promised: canDryRun, admit }));
 
   const routes = Router();
   routes.use(epochGuard({ owner }));
   addOrderRoutes(routes, orders);
   addCheckoutRoutes(routes, checkout);
+  // `/internal` is an operator's, and besides needs an administrator's token.
+  routes.use('/internal', guard.requireCaller(...callers.internal));
   addReportRoutes(routes, reports);
   app.use(routes);
 

@@ -1,5 +1,10 @@
 import { durationMs, flag, integer, loadConfig, port, url } from '@strangler/platform/config.ts';
 import { fenceWaitMs } from '@strangler/platform/ownership/within-fence.ts';
+import {
+  type ServiceTrustConfig,
+  serviceTrustConfig,
+  serviceTrustVariables,
+} from '@strangler/platform/service-trust/config.ts';
 import { z } from 'zod';
 import type { AnswerOnceTimings } from './checkout/answer-once.ts';
 import type { Timings } from './saga/saga-state.ts';
@@ -83,6 +88,7 @@ const schema = z.object({
   /** Folder in which the last known flags are kept; unset: a start without the flag store knows none. */
   DATA_DIRECTORY: z.string().min(1).optional(),
   DRAIN_GRACE: durationMs().default(10_000),
+  ...serviceTrustVariables,
 });
 
 const checked = schema
@@ -137,6 +143,7 @@ export type OrdersConfig = {
   fenceWaitMs: number;
   dataDirectory: string | undefined;
   drainGraceMs: number;
+  trust: ServiceTrustConfig;
 };
 
 /** The environment as a typed configuration; throws a ConfigError that names every bad variable. */
@@ -180,5 +187,6 @@ export function ordersConfig(env: NodeJS.ProcessEnv = process.env): OrdersConfig
     fenceWaitMs: c.FENCE_WAIT,
     dataDirectory: c.DATA_DIRECTORY,
     drainGraceMs: c.DRAIN_GRACE,
+    trust: serviceTrustConfig('orders', c),
   };
 }

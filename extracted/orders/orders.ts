@@ -14,6 +14,7 @@ import { type OwnerFollower, openOwner, ownershipText } from '@strangler/platfor
 import { withinFence } from '@strangler/platform/ownership/within-fence.ts';
 import { connect } from '@strangler/platform/rabbit.ts';
 import { repeat } from '@strangler/platform/repeated-job.ts';
+import { openServiceTrust, type ServiceTrust } from '@strangler/platform/service-trust/service-trust.ts';
 import type { Pool } from 'mysql2/promise';
 import type { Registry } from 'prom-client';
 import { createOrderReader } from './api/order-reader.ts';
@@ -87,7 +88,8 @@ async function start({ config, log, clock, lifecycle }: Starting): Promise<Runni
   );
 
   const { timings, sagas } = config;
-  const { stock, payments, carts, accounts, products } = openNeighbours({ config, log, lifecycle, db });
+  const trust = await openServiceTrust({ self: 'orders', config: config.trust, metrics, log, lifecycle });
+  const { stock, payments, carts, accounts, products } = openNeighbours({ config, log, lifecycle, db, trust });
   const events = createEventRecorder({ epoch: () => owner?.now()?.epoch ?? 1 });
   const orders = createOrderStore({ clock, events });
   const store = createSagaStore({ pool: db, fenced, clock, timings, leaseMs: sagas.leaseMs });
@@ -116,7 +118,7 @@ async function start({ config, log, clock, lifecycle }: Starting): Promise<Runni
   const projector = hear({ config, log, clock, lifecycle, desk, pool, isOwner, metrics });
   const app = createApp(
     {
-      ...{ owner, dryRuns, orders: { auth, reader, desk } },
+      ...{ owner, dryRuns, guard: trust.http, orders: { auth, reader, desk } },
       checkout: { auth, metrics, checkout, answerOnce, accounts, store, reader, clock, timings, waitMs },
       reports: { auth, pool, clock, projector },
     },
@@ -146,7 +148,13 @@ async function followWrites({
   return owner;
 }
 
-function openNeighbours({ config, log, lifecycle, db }: Pick<Starting, 'config' | 'log' | 'lifecycle'> & { db: Pool }) {
+function openNeighbours({
+  config,
+  log,
+  lifecycle,
+  db,
+  trust,
+}: Pick<Starting, 'config' | 'log' | 'lifecycle'> & { db: Pool; trust: ServiceTrust }) {
   const { shopUrl, catalogUrl, consulUrl, consulToken } = config;
   const consul = consulUrl === undefined ? undefined : createConsul({ url: consulUrl, token: consulToken, log });
   const instancesOf = (service: string, address: string): GrpcInstances => {
@@ -160,10 +168,12 @@ function openNeighbours({ config, log, lifecycle, db }: Pick<Starting, 'config' 
   const stock = createStock({
     instances: instancesOf('inventory', config.inventory.address),
     timeoutMs: config.inventory.timeoutMs,
+    trust: trust.grpcClientOf('inventory'),
   });
   const payments = createPayments({
     ...{ instances: instancesOf('payments', config.payments.address), serviceToken },
     timeoutMs: config.payments.timeoutMs,
+    trust: trust.grpcClientOf('payments'),
   });
   lifecycle.onStop('close', 'inventory and payments', async () => {
     stock.close();
@@ -175,7 +185,15 @@ function openNeighbours({ config, log, lifecycle, db }: Pick<Starting, 'config' 
     carts: createCarts({ shopUrl, serviceToken }),
     accounts: createAccounts({ shopUrl, pool: db, log }),
     products:
-      catalogUrl === undefined ? copies : cataloguedProducts({ catalogUrl, serviceToken, otherwise: copies, log }),
+      catalogUrl === undefined
+        ? copies
+        : cataloguedProducts({
+            catalogUrl,
+            serviceToken,
+            trustHeaders: () => trust.headersFor('catalog'),
+            otherwise: copies,
+            log,
+          }),
   };
 }
 

@@ -79,6 +79,11 @@ const schema = z.object({
     .string()
     .regex(/^[a-z][a-z0-9-]{0,63}$/, 'must be the name of a slice: lower-case letters, digits and hyphens')
     .default('payments'),
+  /** The slice whose owner tells customers of their payments; events say who that is. */
+  TELLING_SLICE: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{0,63}$/, 'must be the name of a slice: lower-case letters, digits and hyphens')
+    .default('notifications'),
   /** How long a write that meets a closed fence waits for it to open. */
   FENCE_WAIT: durationMs({ min: 1, max: 60_000 }).default(fenceWaitMs),
   /** Folder in which the last known flags are kept; unset: a start without the flag store knows none. */
@@ -127,6 +132,7 @@ export type PaymentsConfig = {
   flags: string | undefined;
   consulToken: string | undefined;
   slice: string;
+  tellingSlice: string;
   fenceWaitMs: number;
   dataDirectory: string | undefined;
   drainGraceMs: number;
@@ -173,6 +179,7 @@ export function paymentsConfig(env: NodeJS.ProcessEnv = process.env): PaymentsCo
     flags: c.STRANGLER_FLAGS,
     consulToken: c.CONSUL_HTTP_TOKEN,
     slice: c.SLICE,
+    tellingSlice: c.TELLING_SLICE,
     fenceWaitMs: c.FENCE_WAIT,
     dataDirectory: c.DATA_DIRECTORY,
     drainGraceMs: c.DRAIN_GRACE,

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { createAuth } from '@strangler/platform/auth/auth.ts';
 import { registerInstance } from '@strangler/platform/consul/register-instance.ts';
 import { createDryRuns } from '@strangler/platform/dry-run/dry-runs.ts';
@@ -76,7 +77,8 @@ async function start({ config, log, clock, lifecycle }: Starting): Promise<Runni
   const db = dryRuns.pool(pool);
 
   const accessTokens = shopTokens({ jwksUrl: config.jwksUrl, clock });
-  const owner = await followWrites({ config, log, lifecycle });
+  const owner = await follow(config.slice, { config, log, lifecycle });
+  const telling = await follow(config.tellingSlice, { config, log, lifecycle });
   const isOwner = () => (owner?.now()?.owner ?? 'service') === 'service';
   const fence = owner && ownFence((sql, slice) => select(pool, sql, [slice]), config.slice);
   const { compartment, calls } = openProvider({ config, metrics, lifecycle });
@@ -87,7 +89,8 @@ async function start({ config, log, clock, lifecycle }: Starting): Promise<Runni
     provider: calls.callers,
     onRefundOwed: (paymentId) => reconciler?.soon(paymentId),
   });
-  const events = createEventRecorder({ epoch: () => owner?.now()?.epoch ?? 1 });
+  const marks = () => tellingMarks(config.tellingSlice, telling);
+  const events = createEventRecorder({ epoch: () => owner?.now()?.epoch ?? 1, marks });
   const timings = config.checks;
   const shared = { pool: db, fenced, events, clock, log, metrics, timings, onRefundOwed };
   const learning = createLearning(shared);
@@ -144,15 +147,22 @@ async function start({ config, log, clock, lifecycle }: Starting): Promise<Runni
 }
 
 /** Without a flag store nobody is followed, and writes are taken as they come. */
-async function followWrites({
-  config,
-  log,
-  lifecycle,
-}: Pick<Starting, 'config' | 'log' | 'lifecycle'>): Promise<OwnerFollower | undefined> {
+/** Says of an event who tells the customer of it, and under which epoch. Nothing, where there are no flags. */
+function tellingMarks(slice: string, owner: OwnerFollower | undefined): Record<string, string> {
+  if (owner === undefined) return {};
+  const { holder = 'monolith', epoch = 1 } = owner.now() ?? {};
+  return { [slice]: `${holder}/${epoch}` };
+}
+
+async function follow(
+  slice: string,
+  { config, log, lifecycle }: Pick<Starting, 'config' | 'log' | 'lifecycle'>,
+): Promise<OwnerFollower | undefined> {
   if (config.flags === undefined) return undefined;
-  const { flags: address, consulToken: token, slice, dataDirectory: directory } = config;
-  const { owner, close } = await openOwner({ address, token, slice, directory, log });
-  lifecycle.onStop('close', 'flags', async () => close());
+  const { flags: address, consulToken: token, dataDirectory: directory } = config;
+  const kept = directory && join(directory, slice);
+  const { owner, close } = await openOwner({ address, token, slice, directory: kept, log });
+  lifecycle.onStop('close', `flags of ${slice}`, async () => close());
   return owner;
 }
 

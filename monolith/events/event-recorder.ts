@@ -1,6 +1,7 @@
 import { onSequelize } from '@strangler/platform/outbox/execute.ts';
 import { record } from '@strangler/platform/outbox/record.ts';
 import type { Sequelize, Transaction } from 'sequelize';
+import type { TellingSides } from '../modules/notifications/owner/telling-sides.ts';
 import { type ShopEvents, type ShopEventType, tellings } from './shop-events.ts';
 
 /** The first word of the events' routing keys: `shop.order.placed`. */
@@ -16,17 +17,25 @@ export type EventRecorder = {
   record<T extends ShopEventType>(type: T, data: ShopEvents[T], transaction: Transaction): Promise<void>;
 };
 
+/** The name of the mark by which an event of an order says who tells its customer: `monolith/3`. */
+export const tellingMark = 'notifications';
+
 /**
  * Leaves events in the outbox of the shop's database. `epoch` is of what may move to another owner: events of a key are
- * told on by that one under a later epoch.
+ * told on by that one under a later epoch. `tellingSides`: who tells customers of what happens to their orders.
  */
-export function createEventRecorder(sequelize: Sequelize, epoch: () => number = () => 1): EventRecorder {
+export function createEventRecorder(
+  sequelize: Sequelize,
+  { epoch = () => 1, tellingSides }: { epoch?: () => number; tellingSides?: TellingSides | undefined } = {},
+): EventRecorder {
   return {
     async record(type, data, transaction) {
       const { schemaVersion, aggregate, keyOf } = tellings[type];
       const key = String(keyOf(data));
+      const told = aggregate === 'order' ? tellingSides?.of(transaction) : undefined;
+      const marks = told && { [tellingMark]: `${told.side}/${told.epoch}` };
       await record(
-        { slice: eventSource, type, schemaVersion, aggregate, key, data, epoch: epoch() },
+        { slice: eventSource, type, schemaVersion, aggregate, key, data, epoch: epoch(), ...(marks && { marks }) },
         onSequelize(sequelize, transaction),
       );
     },

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Log } from '@strangler/platform/log.ts';
 import type { OwnerFollower } from '@strangler/platform/ownership/owner-follower.ts';
+import type { RabbitConnection } from '@strangler/platform/rabbit.ts';
 import type { createRedis } from '@strangler/platform/redis.ts';
 import type { Router } from 'express';
 import type { Registry } from 'prom-client';
@@ -15,6 +16,8 @@ import type { EventRecorder } from '../events/event-recorder.ts';
 import type { Models } from '../models/index.ts';
 import type { Catalogue } from './catalogue/catalogue.ts';
 import type { StockClient } from './inventory/owner/stock-client.ts';
+import type { TellingSides } from './notifications/owner/telling-sides.ts';
+import type { PaymentsClient } from './payments/owner/payments-client.ts';
 
 export type Redis = ReturnType<typeof createRedis>;
 
@@ -33,8 +36,12 @@ export type ModuleDeps = {
   accessTokens: AccessTokens;
   signingKeys: SigningKeys;
   catalogue: Catalogue;
+  /** Who tells customers of what happens here. */
+  tellingSides: TellingSides;
   /** Undefined: the stock is here, and nobody else may have it. */
   stockOwner: { owner: OwnerFollower; client: StockClient } | undefined;
+  /** Undefined: the payments are here, and nobody else may have them. */
+  paymentOwner: { owner: OwnerFollower; client: PaymentsClient; rabbit: RabbitConnection } | undefined;
 };
 
 /** A module of the shop: its routes, and what it runs beside them. */

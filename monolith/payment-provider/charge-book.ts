@@ -80,6 +80,11 @@ export class ChargeBook {
     return this.#charges.get(id);
   }
 
+  /** Every charge, oldest first. */
+  all(): Charge[] {
+    return [...this.#charges.values()];
+  }
+
   /** Every charge with this reference, oldest first. */
   byReference(reference: string): Charge[] {
     return [...this.#charges.values()].filter((charge) => charge.reference === reference);

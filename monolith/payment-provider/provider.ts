@@ -113,6 +113,10 @@ export function providerRoutes({ book, webhooks, webhookUrl, random = Math.rando
     answer(res, 200, { controls });
   });
 
+  router.get('/control/charges', (_req, res) => {
+    answer(res, 200, { items: book.all() });
+  });
+
   router.get('/control/webhooks', (_req, res) => {
     answer(res, 200, { items: webhooks.deliveries() });
   });

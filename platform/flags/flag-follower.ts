@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { appendFile, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type FlagDocument, parseFlagDocument } from '../contracts/flag-document.ts';
@@ -158,7 +159,8 @@ const readLastKnown = async (directory: string): Promise<Map<string, StoredFlag>
 const writeLastKnown = async (directory: string, snapshot: string, changes: string): Promise<void> => {
   await mkdir(directory, { recursive: true });
   await appendFile(join(directory, changesName), changes);
-  const next = join(directory, `${snapshotName}.${process.pid}.next`);
+  // Its own: several followers of one process may keep what they know in the same place.
+  const next = join(directory, `${snapshotName}.${process.pid}.${randomUUID()}.next`);
   await writeFile(next, snapshot, { flush: true });
   await rename(next, join(directory, snapshotName));
 };

@@ -162,6 +162,17 @@ describe('a write through a seam', () => {
     await expect(refused).rejects.toMatchObject({ status: 404 });
   });
 
+  test('that was refused after its time, because the ownership has moved, is done where it is now', async () => {
+    await flags.set('service', 20);
+    await flags.owner.waitFor('service', never);
+    const remote = async () => {
+      await flags.set('monolith', 21);
+      await flags.owner.until((said) => said?.epoch === 21, never);
+      throw new StaleEpochAnswer(20, 21);
+    };
+    expect(await seam(async () => 'here', remote, 1)).toBe('here');
+  });
+
   test('gives up at the bound, naming the slice', async () => {
     const gaveUp = seam(() => Promise.reject(refusal(4, 'service')), unexpected, 30);
     await expect(gaveUp).rejects.toThrow(new RegExp(`writes of ${slice}`));

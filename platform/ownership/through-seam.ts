@@ -47,7 +47,7 @@ const backoff: Backoff = { baseMs: 10, capMs: 100 };
  * Branch by abstraction: does a write where its owner is, which the flags tell. A local write that meets the fence, and a
  * remote one that comes under an epoch which is over, have done nothing: they wait until the flags say something new, and
  * are done there. While the writes are held they are tried where they were last: an open fence says whose the tables are.
- * @throws FencedWrite (503 with Retry-After) at the bound; else what `local` or `remote` throws.
+ * @throws FencedWrite (503 with Retry-After) at the bound, unless the flags have just said something new; else what `local` or `remote` throws.
  */
 export async function throughSeam<T>({ owner, fence, local, remote, waitMs = fenceWaitMs }: Seam<T>): Promise<T> {
   const untilMs = performance.now() + waitMs;
@@ -60,8 +60,11 @@ export async function throughSeam<T>({ owner, fence, local, remote, waitMs = fen
     } catch (error) {
       const refusal = isRemote ? stale(error, owner) : (readFenceRefusal(error) ?? (await disbelieved(error, fence)));
       if (refusal === undefined) throw error;
-      const leftMs = untilMs - performance.now();
-      if (leftMs <= 0) throw new FencedWrite(refusal, owner?.now(), error);
+      const said = owner?.now();
+      // Whatever time the try has taken: where it can be done elsewhere by now, it is.
+      const moved = said?.epoch !== seen?.epoch || said?.owner !== seen?.owner;
+      const leftMs = moved ? Math.max(1, untilMs - performance.now()) : untilMs - performance.now();
+      if (leftMs <= 0) throw new FencedWrite(refusal, said, error);
       delayMs = nextBackoffMs(delayMs, backoff);
       // The service has told of an epoch: until that is known here too, every try would be refused alike.
       if (isRemote) await owner?.until((said) => said !== undefined && said.epoch >= refusal.epoch, leftMs);

@@ -2,9 +2,13 @@ import { existsSync, globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { catalogConfig } from '@strangler/catalog/config.ts';
+import { inventoryConfig } from '@strangler/inventory/config.ts';
 import { applierConfig } from '@strangler/migrations/applier/config.ts';
 import { monolithConfig } from '@strangler/monolith/config.ts';
 import { readConfig as providerConfig } from '@strangler/monolith/payment-provider/config.ts';
+import { notificationsConfig } from '@strangler/notifications/config.ts';
+import { mailboxConfig } from '@strangler/notifications/mailbox/config.ts';
+import { paymentsConfig } from '@strangler/payments/config.ts';
 import { relayConfig } from '@strangler/platform/outbox/relay/config.ts';
 import { readConfig as proxyConfig } from '@strangler/strangler-proxy/config.ts';
 import { Ajv2019 } from 'ajv/dist/2019.js';
@@ -30,7 +34,7 @@ const read = (file: string): string => readFileSync(join(repositoryRoot, file), 
 const text = read('docker-compose.yml');
 /** As Compose fills in variables that are not set: their defaults. */
 const filledIn = text.replace(/\$(?:\{(\w+):-([^}]*)\}|\$)/g, (_all, _name, value?: string) => value ?? '$');
-const compose = parse(filledIn, { merge: true }) as {
+const compose = parse(filledIn, { merge: true, maxAliasCount: 1_000 }) as {
   services: Record<string, Service>;
   volumes: Record<string, unknown>;
 };
@@ -46,6 +50,16 @@ const inContainer = (name: string): Record<string, string> =>
     Object.entries(environmentOf(name)).map(([key, value]) => [key, value === 'container' ? '172.18.0.5' : value]),
   );
 
+type ReadConfig = (environment: NodeJS.ProcessEnv) => object;
+/** Two instances of a service, with a relay and an applier of its own. */
+const instancesOf = <N extends string>(service: N, read: ReadConfig) =>
+  ({
+    [`relay-${service}-1`]: { read: relayConfig, source: 'platform/outbox/relay/config.ts' },
+    [`applier-${service}-1`]: { read: applierConfig, source: 'migrations/applier/config.ts' },
+    [`${service}-1`]: { read, source: `extracted/${service}/config.ts` },
+    [`${service}-2`]: { read, source: `extracted/${service}/config.ts` },
+  }) as Record<`relay-${N}-1` | `applier-${N}-1` | `${N}-1` | `${N}-2`, { read: ReadConfig; source: string }>;
+
 const configs = {
   'payment-provider': { read: providerConfig, source: 'monolith/payment-provider/config.ts' },
   monolith: { read: monolithConfig, source: 'monolith/config.ts' },
@@ -56,6 +70,10 @@ const configs = {
   'applier-catalog-2': { read: applierConfig, source: 'migrations/applier/config.ts' },
   'catalog-1': { read: catalogConfig, source: 'extracted/catalog/config.ts' },
   'catalog-2': { read: catalogConfig, source: 'extracted/catalog/config.ts' },
+  ...instancesOf('inventory', inventoryConfig),
+  mailbox: { read: mailboxConfig, source: 'extracted/notifications/mailbox/config.ts' },
+  ...instancesOf('notifications', notificationsConfig),
+  ...instancesOf('payments', paymentsConfig),
   'proxy-1': { read: proxyConfig, source: 'strangler-proxy/config.ts' },
   'proxy-2': { read: proxyConfig, source: 'strangler-proxy/config.ts' },
 } as const;
@@ -167,18 +185,15 @@ describe('docker-compose.yml', () => {
   test('tells an operator what strangler needs, and whoever brings the catalogue to its stage', () => {
     const { STAGE: stage, ...operator } = environmentOf('stage');
     expect(startStages).toContain(stage);
-    expect(Object.keys(operator).sort()).toEqual([...operatorVariables].sort());
+    const targets = ['INVENTORY', 'NOTIFICATIONS', 'PAYMENTS'].map((service) => `STRANGLER_TARGET_${service}`);
+    expect(Object.keys(operator).sort()).toEqual([...operatorVariables, ...targets].sort());
   });
 
   test('gives its processes the variables that npm start gives them', () => {
     const database = 'mysql://u:p@127.0.0.1:1/d';
     const counts = {
-      proxies: 2,
-      catalogInstances: 2,
-      relays: 2,
-      catalogRelays: 1,
-      appliers: 2,
-      inventoryInstances: 0,
+      ...{ proxies: 2, catalogInstances: 2, relays: 2, catalogRelays: 1, appliers: 2 },
+      ...{ inventoryInstances: 2, notificationsInstances: 2, paymentsInstances: 2 },
       publisher: false,
     };
     const definitions = processDefinitions({
@@ -197,7 +212,14 @@ describe('docker-compose.yml', () => {
         catalogRelayUrl: database,
         inventoryUrl: database,
         inventoryRelayUrl: database,
-        mover: { shopUrl: database, catalogUrl: database, inventoryUrl: database },
+        notificationsUrl: database,
+        notificationsRelayUrl: database,
+        paymentsUrl: database,
+        paymentsRelayUrl: database,
+        mover: {
+          ...{ shopUrl: database, catalogUrl: database, inventoryUrl: database },
+          ...{ notificationsUrl: database, paymentsUrl: database },
+        },
       },
       rabbitmqUrl: 'amqp://127.0.0.1:1/strangler',
       secrets: { webhookSecret: 'a'.repeat(16), operatorToken: 'b'.repeat(16), adminTokensFile: null },

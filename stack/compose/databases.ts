@@ -1,22 +1,23 @@
 /** Makes the databases and accounts of the example system on a server that is given: the first container to run. */
-import { createDatabases } from '../system/databases.ts';
+import { type AccountName, accountNames, schemas } from '../system/accounts.ts';
+import { type AccountPasswords, createDatabases } from '../system/databases.ts';
 
-const names = [
-  'ADMIN_DATABASE_URL',
-  'SHOP_PASSWORD',
-  'CATALOG_PASSWORD',
-  'STRANGLER_PASSWORD',
-  'RELAY_PASSWORD',
-  'CATALOG_RELAY_PASSWORD',
-] as const;
-const missing = names.filter((name) => !process.env[name]);
+/** Each account's password is in a variable of its name: `CATALOG_RELAY_PASSWORD`. */
+const variables = Object.entries(accountNames).map(
+  ([account, name]) => [account as AccountName, `${name.toUpperCase()}_PASSWORD`] as const,
+);
+const missing = ['ADMIN_DATABASE_URL', ...variables.map(([, variable]) => variable)].filter(
+  (name) => !process.env[name],
+);
 
 if (missing.length > 0) {
   process.stderr.write(`databases: not set: ${missing.join(', ')}\n`);
   process.exitCode = 2;
 } else {
-  const [adminUrl = '', ...passwords] = names.map((name) => process.env[name] ?? '');
-  const [shop = '', catalog = '', mover = '', relay = '', catalogRelay = ''] = passwords;
-  await createDatabases(adminUrl, { fresh: false, passwords: { shop, catalog, mover, relay, catalogRelay } });
-  process.stdout.write('databases shop and catalog are there, each with accounts of its own\n');
+  const passwords = Object.fromEntries(variables.map(([account, variable]) => [account, process.env[variable]]));
+  await createDatabases(process.env.ADMIN_DATABASE_URL ?? '', {
+    fresh: false,
+    passwords: passwords as AccountPasswords,
+  });
+  process.stdout.write(`databases ${Object.values(schemas).join(', ')} are there, each with accounts of its own\n`);
 }

@@ -43,7 +43,7 @@ describe('databases.ts', () => {
     expect([code, stderr]).toEqual([
       2,
       expect.stringContaining(
-        'ADMIN_DATABASE_URL, CATALOG_PASSWORD, STRANGLER_PASSWORD, RELAY_PASSWORD, CATALOG_RELAY_PASSWORD',
+        'ADMIN_DATABASE_URL, CATALOG_PASSWORD, STRANGLER_PASSWORD, RELAY_PASSWORD, CATALOG_RELAY_PASSWORD, INVENTORY_PASSWORD',
       ),
     ]);
   });

@@ -9,7 +9,7 @@ import { rotate } from '@strangler/platform/outbox/rotation.ts';
 import { installOutbox, sourceUuid } from '@strangler/platform/outbox/schema.ts';
 import { type FreshDatabase, freshDatabase, testServers } from '@strangler/platform/testing/servers.ts';
 import type { Pool } from 'mysql2/promise';
-import { grantsFor } from './accounts.ts';
+import { grantsFor, schemas } from './accounts.ts';
 
 let shop: FreshDatabase;
 let catalog: FreshDatabase;
@@ -49,8 +49,7 @@ const asUser = async <T>(database: FreshDatabase, work: (db: Pool) => Promise<T>
   }
 };
 
-const grants = () =>
-  grantsFor(testServers().engine, { shop: shop.name, catalog: catalog.name, inventory: 'inventory' });
+const grants = () => grantsFor(testServers().engine, { ...schemas, shop: shop.name, catalog: catalog.name });
 
 describe('the relay', () => {
   beforeAll(() => giveRights(grants().relay));

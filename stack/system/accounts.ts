@@ -1,7 +1,13 @@
 import type { Engine } from '../addresses.ts';
 
 /** The databases of the system, and the names of the accounts that reach them. */
-export const schemas = { shop: 'shop', catalog: 'catalog', inventory: 'inventory' };
+export const schemas = {
+  shop: 'shop',
+  catalog: 'catalog',
+  inventory: 'inventory',
+  notifications: 'notifications',
+  payments: 'payments',
+};
 export type Schemas = typeof schemas;
 export const accountNames = {
   shop: 'shop',
@@ -11,6 +17,10 @@ export const accountNames = {
   catalogRelay: 'catalog_relay',
   inventory: 'inventory',
   inventoryRelay: 'inventory_relay',
+  notifications: 'notifications',
+  notificationsRelay: 'notifications_relay',
+  payments: 'payments',
+  paymentsRelay: 'payments_relay',
 } as const;
 export type AccountName = keyof typeof accountNames;
 
@@ -55,6 +65,8 @@ export function grantsFor(engine: Engine, names: Schemas = schemas): Grants {
   const shop = `\`${names.shop}\``;
   const catalog = `\`${names.catalog}\``;
   const inventory = `\`${names.inventory}\``;
+  const notifications = `\`${names.notifications}\``;
+  const payments = `\`${names.payments}\``;
   const captured = [...onCaptured, ...(engine === 'mariadb' ? onCapturedInMariadb : [])].join(', ');
   const relayOf = (schema: string) => [
     ...ofRelay.map(([table, privileges]) => `${privileges} ON ${schema}.${table}`),
@@ -66,11 +78,15 @@ export function grantsFor(engine: Engine, names: Schemas = schemas): Grants {
     // REFERENCES: for foreign keys that are made again when the end of a slice's move is undone.
     mover: [
       `${captured}, REFERENCES ON ${shop}.*`,
-      ...[catalog, inventory].map((schema) => `${captured} ON ${schema}.*`),
+      ...[catalog, inventory, notifications, payments].map((schema) => `${captured} ON ${schema}.*`),
     ],
     relay: relayOf(shop),
     catalogRelay: relayOf(catalog),
     inventory: [`ALL PRIVILEGES ON ${inventory}.*`],
     inventoryRelay: relayOf(inventory),
+    notifications: [`ALL PRIVILEGES ON ${notifications}.*`],
+    notificationsRelay: relayOf(notifications),
+    payments: [`ALL PRIVILEGES ON ${payments}.*`],
+    paymentsRelay: relayOf(payments),
   };
 }

@@ -43,10 +43,16 @@ export async function createDatabases(
       catalogRelayUrl: as('catalogRelay', schemas.catalog),
       inventoryUrl: as('inventory', schemas.inventory),
       inventoryRelayUrl: as('inventoryRelay', schemas.inventory),
+      notificationsUrl: as('notifications', schemas.notifications),
+      notificationsRelayUrl: as('notificationsRelay', schemas.notifications),
+      paymentsUrl: as('payments', schemas.payments),
+      paymentsRelayUrl: as('paymentsRelay', schemas.payments),
       mover: {
         shopUrl: as('mover', schemas.shop),
         catalogUrl: as('mover', schemas.catalog),
         inventoryUrl: as('mover', schemas.inventory),
+        notificationsUrl: as('mover', schemas.notifications),
+        paymentsUrl: as('mover', schemas.payments),
       },
     };
   } finally {

@@ -20,11 +20,14 @@ export type ProcessDefinition = {
 
 export type ProcessKind =
   | 'payment-provider'
+  | 'mailbox'
   | 'monolith'
   | 'relay'
   | 'applier'
   | 'catalog'
   | 'inventory'
+  | 'notifications'
+  | 'payments'
   | 'proxy'
   | 'publisher';
 
@@ -38,8 +41,18 @@ export type SystemDatabases = {
   catalogRelayUrl: string;
   inventoryUrl: string;
   inventoryRelayUrl: string;
+  notificationsUrl: string;
+  notificationsRelayUrl: string;
+  paymentsUrl: string;
+  paymentsRelayUrl: string;
   /** The data mover's account on all: the only one that may see more than one database. */
-  mover: { shopUrl: string; catalogUrl: string; inventoryUrl: string };
+  mover: {
+    shopUrl: string;
+    catalogUrl: string;
+    inventoryUrl: string;
+    notificationsUrl: string;
+    paymentsUrl: string;
+  };
 };
 
 export type SystemSecrets = {
@@ -71,6 +84,10 @@ export type SystemPlan = {
   inventoryInstances: number;
   /** Measures slices for the dashboard, and carries out what is ordered there. */
   publisher: boolean;
+  /** Likewise; with a mailbox that takes their mails. */
+  notificationsInstances: number;
+  /** Likewise; the provider's webhooks then come through the first proxy. */
+  paymentsInstances: number;
   slicesFolder: string;
   /** Folder in which a process may keep what must outlive it. */
   dataFolder(process: string): string;
@@ -82,12 +99,21 @@ export type SystemPlan = {
 
 type Counts = Pick<
   SystemPlan,
-  'proxies' | 'catalogInstances' | 'relays' | 'catalogRelays' | 'appliers' | 'inventoryInstances' | 'publisher'
+  | 'proxies'
+  | 'catalogInstances'
+  | 'relays'
+  | 'catalogRelays'
+  | 'appliers'
+  | 'inventoryInstances'
+  | 'notificationsInstances'
+  | 'paymentsInstances'
+  | 'publisher'
 >;
 
 /** Every port that the system needs, and the one that is taken for it when people start it and it is free. */
 export function portNames(counts: Counts): Record<string, number> {
-  const { proxies, catalogInstances, relays, catalogRelays, appliers, inventoryInstances, publisher } = counts;
+  const { proxies, catalogInstances, relays, catalogRelays, appliers } = counts;
+  const { inventoryInstances, notificationsInstances, paymentsInstances, publisher } = counts;
   const names: Record<string, number> = { 'payment-provider': 3900, monolith: 3000 };
   for (let n = 1; n <= relays; n++) names[`relay-${n}`] = 3950 + n;
   for (let n = 1; n <= catalogRelays; n++) names[`relay-catalog-${n}`] = 3970 + n;
@@ -105,6 +131,21 @@ export function portNames(counts: Counts): Record<string, number> {
     names['applier-inventory-1'] = 3986;
   }
   if (publisher) names.publisher = 3990;
+  for (let n = 1; n <= notificationsInstances; n++) names[`notifications-${n}`] = 3130 + n;
+  if (notificationsInstances > 0) {
+    names.mailbox = 3113;
+    names['mailbox-smtp'] = 3125;
+    names['relay-notifications-1'] = 3982;
+    names['applier-notifications-1'] = 3987;
+  }
+  for (let n = 1; n <= paymentsInstances; n++) {
+    names[`payments-${n}`] = 3140 + n;
+    names[`payments-${n}-grpc`] = 3240 + n;
+  }
+  if (paymentsInstances > 0) {
+    names['relay-payments-1'] = 3983;
+    names['applier-payments-1'] = 3988;
+  }
   for (let n = 1; n <= proxies; n++) {
     names[`proxy-${n}`] = 8078 + 2 * n;
     names[`proxy-${n}-admin`] = 8079 + 2 * n;
@@ -133,7 +174,8 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
     entry: 'monolith/payment-provider/main.ts',
     env: {
       ...common('payment-provider'),
-      WEBHOOK_URL: `${at('monolith')}/api/payments/webhooks`,
+      // Wherever the payments are, their route leads to them.
+      WEBHOOK_URL: `${at(plan.paymentsInstances > 0 ? 'proxy-1' : 'monolith')}/api/payments/webhooks`,
       PAYMENT_WEBHOOK_SECRET: secrets.webhookSecret,
     },
     url: at('payment-provider'),
@@ -156,6 +198,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
       DATA_DIRECTORY: plan.dataFolder('monolith'),
       SERVICE_KEY_FILE: plan.keys.keyFile('shop'),
       ...(plan.inventoryInstances > 0 ? { INVENTORY_GRPC: 'consul' } : {}),
+      ...(plan.paymentsInstances > 0 ? { PAYMENTS_GRPC: 'consul', RABBITMQ_URL: plan.rabbitmqUrl } : {}),
     },
     url: at('monolith'),
     readyUrl: ready(at('monolith')),
@@ -179,6 +222,8 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
     ...numbered(plan.relays).map((n) => relay(`relay-${n}`, databases.relayUrl)),
     ...numbered(plan.catalogRelays).map((n) => relay(`relay-catalog-${n}`, databases.catalogRelayUrl)),
     ...(plan.inventoryInstances > 0 ? [relay('relay-inventory-1', databases.inventoryRelayUrl)] : []),
+    ...(plan.notificationsInstances > 0 ? [relay('relay-notifications-1', databases.notificationsRelayUrl)] : []),
+    ...(plan.paymentsInstances > 0 ? [relay('relay-payments-1', databases.paymentsRelayUrl)] : []),
   ];
   const applier = (slice: string, targetUrl: string, n: number): ProcessDefinition => {
     const name = `applier-${slice}-${n}`;
@@ -204,6 +249,8 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
   const appliers = [
     ...numbered(plan.appliers).map((n) => applier('catalog', databases.mover.catalogUrl, n)),
     ...(plan.inventoryInstances > 0 ? [applier('inventory', databases.mover.inventoryUrl, 1)] : []),
+    ...(plan.notificationsInstances > 0 ? [applier('notifications', databases.mover.notificationsUrl, 1)] : []),
+    ...(plan.paymentsInstances > 0 ? [applier('payments', databases.mover.paymentsUrl, 1)] : []),
   ];
   const catalogs = numbered(plan.catalogInstances).map((n): ProcessDefinition => {
     const name = `catalog-${n}`;
@@ -243,6 +290,61 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
         RABBITMQ_URL: plan.rabbitmqUrl,
         CONSUL_URL: stack.consulUrl,
         JWKS_URL: `${at('monolith')}/.well-known/jwks.json`,
+        STRANGLER_FLAGS: flags,
+        DATA_DIRECTORY: plan.dataFolder(name),
+        ...trusting,
+      },
+      url: at(name),
+      readyUrl: ready(at(name)),
+    };
+  });
+  const mailbox = (): ProcessDefinition => ({
+    name: 'mailbox',
+    kind: 'mailbox',
+    entry: 'extracted/notifications/mailbox/main.ts',
+    env: { ...common('mailbox'), SMTP_PORT: String(ports['mailbox-smtp']) },
+    url: at('mailbox'),
+    readyUrl: ready(at('mailbox')),
+  });
+  const notifications = numbered(plan.notificationsInstances).map((n): ProcessDefinition => {
+    const name = `notifications-${n}`;
+    return {
+      name,
+      kind: 'notifications',
+      entry: 'extracted/notifications/main.ts',
+      env: {
+        ...common(name),
+        SERVICE_ID: name,
+        DATABASE_URL: databases.notificationsUrl,
+        REDIS_URL: stack.redisUrl,
+        RABBITMQ_URL: plan.rabbitmqUrl,
+        CONSUL_URL: stack.consulUrl,
+        JWKS_URL: `${at('monolith')}/.well-known/jwks.json`,
+        SMTP_URL: `smtp://127.0.0.1:${ports['mailbox-smtp']}`,
+        STRANGLER_FLAGS: flags,
+        DATA_DIRECTORY: plan.dataFolder(name),
+        ...trusting,
+      },
+      url: at(name),
+      readyUrl: ready(at(name)),
+    };
+  });
+  const payments = numbered(plan.paymentsInstances).map((n): ProcessDefinition => {
+    const name = `payments-${n}`;
+    return {
+      name,
+      kind: 'payments',
+      entry: 'extracted/payments/main.ts',
+      env: {
+        ...common(name),
+        SERVICE_ID: name,
+        GRPC_PORT: String(ports[`${name}-grpc`]),
+        DATABASE_URL: databases.paymentsUrl,
+        RABBITMQ_URL: plan.rabbitmqUrl,
+        CONSUL_URL: stack.consulUrl,
+        JWKS_URL: `${at('monolith')}/.well-known/jwks.json`,
+        PAYMENT_PROVIDER_URL: at('payment-provider'),
+        PAYMENT_WEBHOOK_SECRET: secrets.webhookSecret,
         STRANGLER_FLAGS: flags,
         DATA_DIRECTORY: plan.dataFolder(name),
         ...trusting,
@@ -305,12 +407,22 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
         },
       ]
     : [];
-  return [provider, monolith, ...relays, ...appliers, ...catalogs, ...inventories, ...proxies, ...publishers].map(
-    (definition) => ({
-      ...definition,
-      env: { ...definition.env, ...plan.env?.[definition.kind], ...plan.env?.[definition.name] },
-    }),
-  );
+  return [
+    provider,
+    ...(plan.notificationsInstances > 0 ? [mailbox()] : []),
+    monolith,
+    ...relays,
+    ...appliers,
+    ...catalogs,
+    ...inventories,
+    ...notifications,
+    ...payments,
+    ...proxies,
+    ...publishers,
+  ].map((definition) => ({
+    ...definition,
+    env: { ...definition.env, ...plan.env?.[definition.kind], ...plan.env?.[definition.name] },
+  }));
 }
 
 /** The flag store of a system on these servers. */

@@ -7,10 +7,13 @@ import { runCommand } from '../process/run.ts';
 import type { SystemDatabases } from './definitions.ts';
 import { pinnedNode } from './process-handle.ts';
 
+/** Services with a database of their own. */
+export type ServiceName = 'catalog' | 'inventory' | 'notifications' | 'payments';
+
 export type Preparation = {
   databases: SystemDatabases;
   /** Those whose schema is brought up to date. */
-  services: readonly ('catalog' | 'inventory')[];
+  services: readonly ServiceName[];
   seedSize: number;
   say: (line: string) => void;
   /** What the programs print. */
@@ -25,7 +28,12 @@ const SHOP_NOT_EMPTY = 3;
 /** Brings the schemas up to date, and fills the shop where it is empty. */
 export async function prepareData(preparation: Preparation): Promise<void> {
   const { databases, services } = preparation;
-  const urls = { catalog: databases.catalogUrl, inventory: databases.inventoryUrl };
+  const urls: Record<ServiceName, string> = {
+    catalog: databases.catalogUrl,
+    inventory: databases.inventoryUrl,
+    notifications: databases.notificationsUrl,
+    payments: databases.paymentsUrl,
+  };
   await Promise.all([
     step(preparation, 'monolith/migrate.ts', ['up'], { DATABASE_URL: databases.shopUrl }),
     ...services.map((service) =>
@@ -67,7 +75,7 @@ export async function forgetState(stack: StackAddresses): Promise<void> {
   client.on('error', () => {}); // The rejected call says the same.
   await client.connect();
   try {
-    for (const pattern of ['shop:*', 'catalog:*', 'strangler:*']) {
+    for (const pattern of ['shop:*', 'catalog:*', 'notifications:*', 'strangler:*']) {
       for await (const keys of client.scanIterator({ MATCH: pattern, COUNT: 1_000 })) {
         if (keys.length > 0) await client.unlink(keys);
       }

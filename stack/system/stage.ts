@@ -26,8 +26,10 @@ export const operatorVariables = [
   'REDIS_URL',
 ] as const;
 export type OperatorEnvironment = Record<(typeof operatorVariables)[number], string> & {
-  /** Of the inventory, where there is one. */
+  /** Of these services, where there are any. */
   STRANGLER_TARGET_INVENTORY?: string;
+  STRANGLER_TARGET_NOTIFICATIONS?: string;
+  STRANGLER_TARGET_PAYMENTS?: string;
 };
 
 const ADVANCE_TIMEOUT_MS = 600_000;

@@ -53,6 +53,10 @@ export type SystemOptions = {
   appliers?: number;
   /** With one relay and one applier. Default 0: the stock is the monolith's, and nobody else knows of it. */
   inventoryInstances?: number;
+  /** With one relay, one applier and a mailbox. Default 0: the monolith tells its customers itself. */
+  notificationsInstances?: number;
+  /** With one relay and one applier. Default 0: the monolith takes the money itself. */
+  paymentsInstances?: number;
   /** What the catalogue is brought to when it is not there yet. Default `shadow`: its data is kept in step. */
   stage?: StartStage;
   /**
@@ -89,6 +93,10 @@ export type SystemAddresses = {
   paymentProviderUrl: string;
   catalogUrls: string[];
   inventoryUrls: string[];
+  notificationsUrls: string[];
+  /** Where the mails are looked at; empty where there is no mailbox. */
+  mailboxUrl: string;
+  paymentsUrls: string[];
   relayUrls: string[];
   applierUrls: string[];
   /** For the proxies' admin ports. */
@@ -96,6 +104,9 @@ export type SystemAddresses = {
   /** For the dashboard; null where the system was started without. */
   adminToken: string | null;
 };
+
+/** Services that a system has only where it is told to. */
+const optionalServices = ['inventory', 'notifications', 'payments'] as const;
 
 export type System = SystemAddresses & {
   instance: string;
@@ -141,7 +152,7 @@ async function startLocked(options: SystemOptions): Promise<System> {
   if (fresh) await forgetState(stack);
   await prepareData({
     databases,
-    services: ['catalog', ...((options.inventoryInstances ?? 0) > 0 ? (['inventory'] as const) : [])],
+    services: ['catalog', ...optionalServices.filter((name) => (options[`${name}Instances`] ?? 0) > 0)],
     seedSize: options.seedSize ?? 200,
     say,
     logFile: join(folder, 'prepare.log'),
@@ -180,7 +191,7 @@ async function startLocked(options: SystemOptions): Promise<System> {
         `${running.map(({ name }) => name).join(', ')} ready after ${((performance.now() - begun) / 1000).toFixed(1)} s`,
       );
     };
-    const back = definitions.filter(({ kind }) => kind === 'monolith' || kind === 'payment-provider');
+    const back = definitions.filter(({ kind }) => ['monolith', 'payment-provider', 'mailbox'].includes(kind));
     await launch(back);
     await launch(definitions.filter((definition) => !back.includes(definition)));
     await bringToStage(options.stage ?? 'shadow', {
@@ -246,14 +257,25 @@ export function isSystemInUse(instance: string): boolean {
 export function operatorEnvironment(
   addresses: Pick<
     SystemAddresses,
-    'databases' | 'rabbitmqUrl' | 'flagStore' | 'slicesFolder' | 'stack' | 'inventoryUrls'
+    | 'databases'
+    | 'rabbitmqUrl'
+    | 'flagStore'
+    | 'slicesFolder'
+    | 'stack'
+    | 'inventoryUrls'
+    | 'notificationsUrls'
+    | 'paymentsUrls'
   >,
 ): OperatorEnvironment {
-  const { databases, rabbitmqUrl, flagStore, slicesFolder, stack, inventoryUrls } = addresses;
+  const { databases, rabbitmqUrl, flagStore, slicesFolder, stack } = addresses;
+  const { inventoryUrls, notificationsUrls, paymentsUrls } = addresses;
+  const { mover } = databases;
   return {
     STRANGLER_SOURCE: databases.mover.shopUrl,
     STRANGLER_TARGET: databases.mover.catalogUrl,
-    ...(inventoryUrls.length > 0 ? { STRANGLER_TARGET_INVENTORY: databases.mover.inventoryUrl } : {}),
+    ...(inventoryUrls.length > 0 ? { STRANGLER_TARGET_INVENTORY: mover.inventoryUrl } : {}),
+    ...(notificationsUrls.length > 0 ? { STRANGLER_TARGET_NOTIFICATIONS: mover.notificationsUrl } : {}),
+    ...(paymentsUrls.length > 0 ? { STRANGLER_TARGET_PAYMENTS: mover.paymentsUrl } : {}),
     STRANGLER_SLICES: slicesFolder,
     STRANGLER_FLAGS: flagStore,
     RABBITMQ_URL: rabbitmqUrl,
@@ -271,10 +293,10 @@ async function inOrder<P extends { kind: string }>(
 ): Promise<void> {
   for (const kinds of [
     ['publisher', 'proxy'],
-    ['catalog', 'inventory', 'monolith'],
+    ['catalog', 'inventory', 'notifications', 'payments', 'monolith'],
     ['applier'],
     ['relay'],
-    ['payment-provider'],
+    ['payment-provider', 'mailbox'],
   ]) {
     await Promise.all(processes.filter(({ kind }) => kinds.includes(kind)).map(end));
   }
@@ -293,6 +315,8 @@ async function makePlan(
     appliers: options.appliers ?? 2,
     inventoryInstances: options.inventoryInstances ?? 0,
     publisher: options.dashboard ?? false,
+    notificationsInstances: options.notificationsInstances ?? 0,
+    paymentsInstances: options.paymentsInstances ?? 0,
   };
   const ports: Record<string, number> = {};
   const reserved = recordedPorts(stackHome());
@@ -348,6 +372,9 @@ function addressesOf(
     paymentProviderUrl: of('payment-provider')[0]?.url ?? '',
     catalogUrls: urls('catalog'),
     inventoryUrls: urls('inventory'),
+    notificationsUrls: urls('notifications'),
+    mailboxUrl: of('mailbox')[0]?.url ?? '',
+    paymentsUrls: urls('payments'),
     relayUrls: urls('relay'),
     applierUrls: urls('applier'),
     operatorToken: proxies[0]?.env.OPERATOR_TOKEN ?? '',

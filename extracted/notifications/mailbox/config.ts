@@ -2,8 +2,8 @@ import { integer, loadConfig, port } from '@strangler/platform/config.ts';
 import { z } from 'zod';
 
 const schema = z.object({
-  /** It believes everybody, so it listens on this machine only. */
-  HOST: z.enum(['127.0.0.1', '::1']).default('127.0.0.1'),
+  /** It believes everybody: unless told otherwise, it listens on this machine only. */
+  HOST: z.string().min(1).default('127.0.0.1'),
   /** Where mails are looked at. */
   PORT: port().default(3113),
   SMTP_PORT: port().default(3125),

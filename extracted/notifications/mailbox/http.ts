@@ -18,6 +18,9 @@ export function mailboxApp({ mailbox, log }: { mailbox: Mailbox; log: Log }): Ex
   app.get('/health/live', (_request, response) => {
     response.json({ status: 'live' });
   });
+  app.get('/health/ready', (_request, response) => {
+    response.json({ status: 'ready' });
+  });
   app.get('/mails', (request, response) => {
     const { to } = parseQuery(listQuery, request);
     response.json({ items: mailbox.list(to).map(mailJson) });

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { createBalancedGrpcClient } from '@strangler/platform/grpc/balanced-client.ts';
+import type { GrpcClientTrust } from '@strangler/platform/grpc/client.ts';
 import { GrpcCallError } from '@strangler/platform/grpc/errors.ts';
 import type { GrpcInstances } from '@strangler/platform/grpc/instances.ts';
 import type { PaymentStatus } from '../saga/saga-state.ts';
@@ -58,10 +59,12 @@ export function createPayments({
   instances,
   serviceToken,
   timeoutMs,
+  trust,
 }: {
   instances: GrpcInstances;
   serviceToken: ServiceToken;
   timeoutMs: number;
+  trust: GrpcClientTrust;
 }): Payments {
   const client = createBalancedGrpcClient({
     instances,
@@ -69,6 +72,7 @@ export function createPayments({
     packageName: 'payments.v1',
     serviceName: 'Payments',
     deadlineMs: timeoutMs,
+    trust,
   });
 
   const call = async <T extends object>(method: string, request: object): Promise<T> => {

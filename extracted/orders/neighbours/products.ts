@@ -66,17 +66,20 @@ const answer = z.object({
 export function cataloguedProducts({
   catalogUrl,
   serviceToken,
+  trustHeaders,
   otherwise,
   log,
 }: {
   catalogUrl: string;
   serviceToken: ServiceToken;
+  /** Say which service calls. */
+  trustHeaders: () => Promise<Record<string, string>>;
   otherwise: Products;
   log: Log;
 }): Products {
   const ask = async (ids: readonly number[]) => {
     const found = await fetch(new URL(`/internal/products?ids=${ids.join(',')}`, catalogUrl), {
-      headers: { authorization: await serviceToken(), accept: 'application/json' },
+      headers: { authorization: await serviceToken(), accept: 'application/json', ...(await trustHeaders()) },
       signal: AbortSignal.timeout(TIMEOUT_MS),
       redirect: 'error',
     });

@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import type { BalancedGrpcClient } from '@strangler/platform/grpc/balanced-client.ts';
 import { createBalancedGrpcClient } from '@strangler/platform/grpc/balanced-client.ts';
+import type { GrpcClientTrust } from '@strangler/platform/grpc/client.ts';
 import { GrpcCallError } from '@strangler/platform/grpc/errors.ts';
 import type { GrpcInstances } from '@strangler/platform/grpc/instances.ts';
 import type { Shortage } from '../saga/saga-state.ts';
@@ -45,13 +46,22 @@ type WireAnswer = {
   shortages: { product_id: number; wanted: number; available: number }[];
 };
 
-export function createStock({ instances, timeoutMs }: { instances: GrpcInstances; timeoutMs: number }): Stock {
+export function createStock({
+  instances,
+  timeoutMs,
+  trust,
+}: {
+  instances: GrpcInstances;
+  timeoutMs: number;
+  trust: GrpcClientTrust;
+}): Stock {
   const client: BalancedGrpcClient = createBalancedGrpcClient({
     instances,
     protoPath: fileURLToPath(new URL('../proto/inventory/v1/inventory.proto', import.meta.url)),
     packageName: 'inventory.v1',
     serviceName: 'Inventory',
     deadlineMs: timeoutMs,
+    trust,
   });
 
   const call = async (method: string, request: object): Promise<WireAnswer | undefined> => {

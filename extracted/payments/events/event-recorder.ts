@@ -20,12 +20,26 @@ export type EventRecorder = {
   refusedWebhook(webhook: RefusedWebhook, transaction: Executor): Promise<void>;
 };
 
-/** Leaves events in the outbox of the payments' database, under the epoch that the slice's writes have then. */
-export function createEventRecorder({ epoch }: { epoch: () => number }): EventRecorder {
+/** What says of an event that this service has written it, and not the shop, which tells of payments in the same words. */
+export const writerMark = 'payments';
+
+/**
+ * Leaves events in the outbox of the payments' database, under the epoch that the slice's writes have then. `marks`: what else is
+ * said to consumers of how the customer is told.
+ */
+export function createEventRecorder({
+  epoch,
+  marks = () => ({}),
+}: {
+  epoch: () => number;
+  marks?: () => Record<string, string>;
+}): EventRecorder {
   return {
     async payment(type, data, transaction) {
-      const event = { slice: eventSource, type, ...telling, key: `${data.order_id}`, data, epoch: epoch() };
-      await record(event, onConnection(transaction));
+      const now = epoch();
+      const event = { slice: eventSource, type, ...telling, key: `${data.order_id}`, data, epoch: now };
+      const said = { [writerMark]: `service/${now}`, ...marks() };
+      await record({ ...event, marks: said }, onConnection(transaction));
     },
     async refusedWebhook(webhook, transaction) {
       const about = { slice: ownSource, type: refusedWebhookType, schemaVersion: 1, aggregate: 'webhook' };

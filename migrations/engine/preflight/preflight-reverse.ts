@@ -5,7 +5,7 @@ import { checkCollations } from './check-collations.ts';
 import type { End } from './check-expressions.ts';
 import { checkSourceAccount, checkSourceTable, checkTargetAccount } from './check-source.ts';
 import { checkTargetTable } from './check-target.ts';
-import { type Finding, refuse } from './finding.ts';
+import type { Finding } from './finding.ts';
 import {
   type PreflightContext,
   type PreflightReport,
@@ -18,7 +18,7 @@ import { readGrants } from './privileges.ts';
 
 /**
  * Looks at both databases and tells everything that keeps rows of the service's tables from flowing back into the
- * monolith's, for the tables that move. In the request `source` is the service's database and `target` the monolith's,
+ * monolith's, for the tables that move; there may be none, where only the ownership of writes does. In the request `source` is the service's database and `target` the monolith's,
  * while `slice` says of its tables what its file says. Changes nothing.
  * @throws ServerUnreachable
  */
@@ -28,10 +28,6 @@ export async function preflightReverse({ slice, folder, source, target }: Prefli
   const forward: PreflightContext = { slice, folder, from: monolith, to: service };
   const findings: Finding[] = [];
   const moving = slice.tables.filter(({ reference }) => !reference);
-  if (moving.length === 0) {
-    const reason = 'expected tables that move, found none: the service has nothing that the monolith would need back';
-    findings.push(refuse('table-missing', `slice ${slice.slice}`, reason, 'name a table that is no reference table'));
-  }
   const mapped: MappedTable[] = [];
   for (const table of moving) {
     const looked = await resolveTable(table, forward, findings);

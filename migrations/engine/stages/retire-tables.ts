@@ -153,6 +153,7 @@ const hasKey = async (db: Queryable, database: string, table: string, name: stri
 
 /** Of these names those that are tables, in the order given. */
 async function presentOf(db: Queryable, database: string, names: readonly string[]): Promise<string[]> {
+  if (names.length === 0) return [];
   const rows = await rowsOf<{ name: string }>(
     db,
     'SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME IN (?)',

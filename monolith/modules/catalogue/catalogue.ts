@@ -61,7 +61,7 @@ export type CatalogueParts = {
 
 export function createCatalogue(parts: CatalogueParts): Catalogue {
   const { sequelize, models, clock, owner, waitMs } = parts;
-  const events = createEventRecorder(sequelize, () => owner?.now()?.epoch ?? 1);
+  const events = createEventRecorder(sequelize, { epoch: () => owner?.now()?.epoch ?? 1 });
   const categories = createCategoryService({ sequelize, models, events, clock });
   const products = createProductService({ sequelize, models, categories, events, clock });
   const reviews = createReviewService({ sequelize, models, events, clock });

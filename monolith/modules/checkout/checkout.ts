@@ -55,8 +55,10 @@ export class Checkout {
   #sell(run: Run, request: CheckoutRequest): Promise<number> {
     const { accountId } = request;
     const lines = async () => (await this.#carts.linesForSale(accountId)).filter(({ sold }) => sold);
-    return this.#inventory.sell({ id: run.runner, accountId, lines }, (take) =>
-      inTransaction(this.#sequelize, (transaction) => this.#place(run, request, take, transaction)),
+    return this.#payments.placing(() =>
+      this.#inventory.sell({ id: run.runner, accountId, lines }, (take) =>
+        inTransaction(this.#sequelize, (transaction) => this.#place(run, request, take, transaction)),
+      ),
     );
   }
 

@@ -12,7 +12,8 @@ export function createNotificationsModule(
 ): ShopModule & { notifications: LocalNotifications } {
   const wakeUps = createWakeUps({ ...deps.config, redis: deps.redis, log: deps.log });
   const notifications = new LocalNotifications({ ...deps, wake: wakeUps.wake });
-  const streams = new StreamServer({ ...deps, notifications, wakeUps, limits });
+  const tells = () => deps.tellingSides.isShops();
+  const streams = new StreamServer({ ...deps, notifications, wakeUps, tells, limits });
   return {
     notifications,
     routes: notificationRoutes({ auth: deps.auth, notifications }),

@@ -19,6 +19,8 @@ export type NotificationRow = {
   body: string;
   created_at: Date;
   read_at: Date | null;
+  /** Which side the telling was left to by the transaction that wrote it. */
+  told_by: 'monolith' | 'service';
 };
 
 /**
@@ -27,7 +29,8 @@ export type NotificationRow = {
  */
 export type MailboxRow = { account_id: number; unread: number };
 
-export type Notification = Model<NotificationRow, Optional<NotificationRow, 'id' | 'read_at'>> & NotificationRow;
+export type Notification = Model<NotificationRow, Optional<NotificationRow, 'id' | 'read_at' | 'told_by'>> &
+  NotificationRow;
 export type Mailbox = Model<MailboxRow, MailboxRow> & MailboxRow;
 
 export type NotificationsModels = { Notification: ModelStatic<Notification>; Mailbox: ModelStatic<Mailbox> };
@@ -44,6 +47,7 @@ export function defineNotificationsModels(sequelize: Sequelize): NotificationsMo
       body: { type: DataTypes.STRING(1000), allowNull: false },
       created_at: { type: DataTypes.DATE(3), allowNull: false },
       read_at: { type: DataTypes.DATE(3), allowNull: true },
+      told_by: { type: DataTypes.STRING(8), allowNull: false, defaultValue: 'monolith' },
     },
     { tableName: 'notifications', timestamps: false },
   );

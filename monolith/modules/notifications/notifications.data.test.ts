@@ -291,6 +291,7 @@ describe('the stream', () => {
       ...shop.deps,
       metrics: new Registry(),
       notifications: new LocalNotifications({ ...shop.deps, wake: () => {} }),
+      tells: () => true,
       wakeUps: createWakeUps({ redis: undefined, redisUrl: undefined, redisPrefix: '', log: shop.deps.log }),
       limits: { ...defaultStreamLimits, pingEveryMs: 500 },
     });

@@ -3,15 +3,16 @@ import type { Clock } from '../../clock.ts';
 import type { Models } from '../../models/index.ts';
 import { inTransaction } from '../../transaction.ts';
 import type { Notification } from './models.ts';
+import type { TellingSides } from './owner/telling-sides.ts';
 import { type Happening, wordingOf } from './wording.ts';
 
 /** What the rest of the shop asks of the notifications. */
 export type Notifications = {
   /**
-   * Writes a notification in the transaction of its cause, and wakes the customer's streams when that commits. Locks the account's
-   * mailbox until then: to be called before stock is locked, never after.
+   * Writes a notification in the transaction of its cause, and wakes the customer's streams when that commits, unless the telling is
+   * left to the service; `told` says so where another has decided it, and else the transaction itself does. Locks the account's mailbox until then: to be called before stock is locked, never after.
    */
-  record(happening: Happening, transaction: Transaction): Promise<void>;
+  record(happening: Happening, transaction: Transaction, told?: 'monolith' | 'service'): Promise<void>;
 };
 
 /** The notifications, kept in this database. */
@@ -19,18 +20,27 @@ export class LocalNotifications implements Notifications {
   readonly #sequelize: Sequelize;
   readonly #models: Models;
   readonly #clock: Clock;
+  readonly #tellingSides: TellingSides;
   readonly #wake: (accountId: number) => void;
 
   /** `wake` is called with the account after each commit that left it a new notification. */
-  constructor(parts: { sequelize: Sequelize; models: Models; clock: Clock; wake: (accountId: number) => void }) {
+  constructor(parts: {
+    sequelize: Sequelize;
+    models: Models;
+    clock: Clock;
+    tellingSides: TellingSides;
+    wake: (accountId: number) => void;
+  }) {
     this.#sequelize = parts.sequelize;
     this.#models = parts.models;
     this.#clock = parts.clock;
+    this.#tellingSides = parts.tellingSides;
     this.#wake = parts.wake;
   }
 
-  async record(happening: Happening, transaction: Transaction): Promise<void> {
+  async record(happening: Happening, transaction: Transaction, told?: 'monolith' | 'service'): Promise<void> {
     const { accountId } = happening;
+    const toldBy = told ?? this.#tellingSides.of(transaction)?.side ?? 'monolith';
     // From here to the commit no other transaction gets an id for this account: ids follow the order of commits.
     await this.#sequelize.query(
       `INSERT INTO notification_mailboxes (account_id, unread) VALUES (:accountId, 1)
@@ -44,10 +54,11 @@ export class LocalNotifications implements Notifications {
         order_id: happening.orderId,
         ...wordingOf(happening),
         created_at: this.#clock.now(),
+        told_by: toldBy,
       },
       { transaction },
     );
-    transaction.afterCommit(() => this.#wake(accountId));
+    if (toldBy === 'monolith') transaction.afterCommit(() => this.#wake(accountId));
   }
 
   /** Notifications of an account, newest first, from below `beforeId` on. */
@@ -66,10 +77,10 @@ export class LocalNotifications implements Notifications {
     });
   }
 
-  /** Notifications of an account after the one with the id `afterId`, oldest first. */
+  /** Notifications of an account that the shop itself tells, after the one with the id `afterId`, oldest first. */
   after(accountId: number, afterId: number, limit: number): Promise<Notification[]> {
     return this.#models.Notification.findAll({
-      where: { account_id: accountId, id: { [Op.gt]: afterId } },
+      where: { account_id: accountId, id: { [Op.gt]: afterId }, told_by: 'monolith' },
       order: [['id', 'ASC']],
       limit,
     });

@@ -8,6 +8,7 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import type { Auth } from '../../auth/auth.ts';
 import type { LocalNotifications } from './notifications.ts';
 import { closeCodes, NotificationStream } from './stream.ts';
+import { ownPosition, readPosition } from './stream-position.ts';
 import type { WakeUps } from './wake-ups.ts';
 
 export const streamPath = '/api/notifications/stream';
@@ -22,6 +23,8 @@ export type StreamLimits = {
   sendTimeoutMs: number;
   /** How long a client may take to answer the closing handshake. */
   closeTimeoutMs: number;
+  /** How long streams stay open once another tells: for what was left to this side and is still on its way. */
+  lingerMs: number;
 };
 
 export const defaultStreamLimits: StreamLimits = {
@@ -30,7 +33,11 @@ export const defaultStreamLimits: StreamLimits = {
   pingEveryMs: 30_000,
   sendTimeoutMs: 30_000,
   closeTimeoutMs: 2_000,
+  lingerMs: 2_000,
 };
+
+/** How often it is looked who tells. */
+const LOOK_EVERY_MS = 250;
 
 type Connection = { socket: WebSocket; stream: NotificationStream; heard: 'since the ping' | 'not since the ping' };
 
@@ -43,7 +50,10 @@ export class StreamServer {
   readonly #byAccount = new Map<number, Set<Connection>>();
   readonly #slow: Counter;
   readonly #server = new WebSocketServer({ noServer: true, maxPayload: 1_024, clientTracking: false });
+  readonly #tells: () => boolean;
   #pings: NodeJS.Timeout | undefined;
+  #looks: NodeJS.Timeout | undefined;
+  #silentSinceMs: number | undefined;
   #count = 0;
   #draining = false;
 
@@ -51,6 +61,8 @@ export class StreamServer {
     auth: Auth;
     notifications: LocalNotifications;
     wakeUps: WakeUps;
+    /** Whether it is this side that tells customers just now. */
+    tells: () => boolean;
     log: Log;
     metrics: Registry;
     limits: StreamLimits;
@@ -58,6 +70,7 @@ export class StreamServer {
     this.#auth = parts.auth;
     this.#notifications = parts.notifications;
     this.#log = parts.log;
+    this.#tells = parts.tells;
     this.#limits = parts.limits;
     this.#slow = new Counter({
       name: 'shop_notification_streams_slow_total',
@@ -79,6 +92,8 @@ export class StreamServer {
   start(): void {
     this.#pings = setInterval(() => this.#ping(), this.#limits.pingEveryMs);
     this.#pings.unref();
+    this.#looks = setInterval(() => this.#look(), LOOK_EVERY_MS);
+    this.#looks.unref();
   }
 
   /** Takes the socket if the upgrade is for the stream. */
@@ -96,8 +111,24 @@ export class StreamServer {
   async drain(): Promise<void> {
     this.#draining = true;
     clearInterval(this.#pings);
+    clearInterval(this.#looks);
+    await this.#closeAll('the server is stopping');
+  }
+
+  /** Sends everybody to the other side once that has told for a while. */
+  #look(): void {
+    if (this.#tells()) {
+      this.#silentSinceMs = undefined;
+      return;
+    }
+    this.#silentSinceMs ??= performance.now();
+    if (performance.now() - this.#silentSinceMs >= this.#limits.lingerMs)
+      void this.#closeAll('another tells from now on');
+  }
+
+  async #closeAll(reason: string): Promise<void> {
     const all = [...this.#byAccount.values()].flatMap((connections) => [...connections]);
-    await Promise.all(all.map(({ socket }) => this.#close(socket, closeCodes.goingAway, 'the server is stopping')));
+    await Promise.all(all.map(({ socket }) => this.#close(socket, closeCodes.goingAway, reason)));
   }
 
   async #accept(request: IncomingMessage, url: URL, socket: Duplex, head: Buffer): Promise<void> {
@@ -105,15 +136,17 @@ export class StreamServer {
     const token = tokenOf(request, url);
     const { accountId } = await this.#auth.verify(token);
     const wanted = url.searchParams.get('after');
-    if (wanted !== null && !/^\d{1,15}$/.test(wanted)) {
-      throw problems.validation([{ in: 'query', path: 'after', message: 'expected the id of a notification, or 0' }]);
+    const ids = wanted === null ? undefined : readPosition(wanted);
+    if (wanted !== null && ids === undefined) {
+      const message = 'expected the id of a notification, or 0; or two, one of each side';
+      throw problems.validation([{ in: 'query', path: 'after', message }]);
     }
     if (this.#draining || this.#count >= this.#limits.streams) throw problems.unavailable(1);
     if ((this.#byAccount.get(accountId)?.size ?? 0) >= this.#limits.streamsOfAccount) {
       throw problems.tooMany(10, `An account may have ${this.#limits.streamsOfAccount} streams open at once.`);
     }
     if (socket.destroyed) return;
-    const from = wanted === null ? undefined : Number(wanted);
+    const from = ids && ownPosition(ids);
     this.#server.handleUpgrade(request, socket, head, (webSocket) => {
       this.#open(webSocket, accountId, from, token).catch((error: unknown) => {
         this.#log.error({ err: error, accountId }, 'a notification stream could not be opened');

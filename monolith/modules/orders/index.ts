@@ -1,7 +1,7 @@
 import type { Inventory } from '../inventory/inventory.ts';
 import type { ModuleDeps, ShopModule } from '../module.ts';
 import type { Notifications } from '../notifications/notifications.ts';
-import type { LocalPayments } from '../payments/payments.ts';
+import type { Payments } from '../payments/payments.ts';
 import { OrderReader } from './order-reader.ts';
 import { LocalOrders } from './orders.ts';
 import { orderRoutes } from './routes.ts';
@@ -10,10 +10,10 @@ export type { Orders } from './orders.ts';
 
 export function createOrdersModule(
   deps: ModuleDeps,
-  parts: { inventory: Inventory; payments: LocalPayments; notifications: Notifications },
+  parts: { inventory: Inventory; payments: Payments; notifications: Notifications },
 ): ShopModule & { orders: LocalOrders; reader: OrderReader } {
   const orders = new LocalOrders({ ...deps, ...parts });
-  const reader = new OrderReader(deps);
+  const reader = new OrderReader({ ...deps, payments: parts.payments });
   parts.payments.tellOrders(orders);
   return { orders, reader, routes: orderRoutes({ auth: deps.auth, orders, reader }) };
 }

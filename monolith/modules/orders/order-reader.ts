@@ -1,7 +1,8 @@
 import { Op } from 'sequelize';
 import type { Models } from '../../models/index.ts';
 import type { ProductReader, SoldProduct } from '../catalogue/owner/product-reader.ts';
-import { paymentJson } from '../payments/representation.ts';
+import type { Payments } from '../payments/payments.ts';
+import { type PaymentShown, paymentJson } from '../payments/representation.ts';
 import type { Order, OrderStatus } from './models.ts';
 
 export type OrderFilter = {
@@ -10,16 +11,30 @@ export type OrderFilter = {
   status: OrderStatus | undefined;
 };
 
-/** An order, and the products of its lines as they are today. */
-export type OrderInFull = { order: Order; products: ReadonlyMap<number, SoldProduct> };
+/** An order, its payment, and the products of its lines as they are today. */
+export type OrderInFull = {
+  order: Order;
+  payment: PaymentShown | undefined;
+  products: ReadonlyMap<number, SoldProduct>;
+};
 
 /** Reads orders as the API shows them, in a number of statements that does not grow with the number of orders. */
 export class OrderReader {
   readonly #models: Models;
   readonly #products: ProductReader;
+  readonly #payments: Pick<Payments, 'shown'>;
 
-  constructor({ models, catalogue }: { models: Models; catalogue: { productReader: ProductReader } }) {
+  constructor({
+    models,
+    catalogue,
+    payments,
+  }: {
+    models: Models;
+    catalogue: { productReader: ProductReader };
+    payments: Pick<Payments, 'shown'>;
+  }) {
     this.#models = models;
+    this.#payments = payments;
     this.#products = catalogue.productReader;
   }
 
@@ -55,14 +70,18 @@ export class OrderReader {
       ],
     });
     if (!order) return null;
-    return { order, products: await this.#products.byIds((order.items ?? []).map((item) => item.product_id)) };
+    const [products, payment] = await Promise.all([
+      this.#products.byIds((order.items ?? []).map((item) => item.product_id)),
+      this.#payments.shown(orderId),
+    ]);
+    return { order, payment: payment ?? order.payment, products };
   }
 }
 
 /** An order as lists show it. */
 export function orderSummaryJson(order: Order) {
   return {
-    ...orderHeadJson(order),
+    ...orderHeadJson(order, order.payment),
     items: (order.items ?? []).map((item) => ({
       product_id: item.product_id,
       name: item.name,
@@ -74,9 +93,9 @@ export function orderSummaryJson(order: Order) {
 }
 
 /** An order with all that belongs to it. `product` of a line is the product as it is today. */
-export function orderDetailJson({ order, products }: OrderInFull) {
+export function orderDetailJson({ order, payment, products }: OrderInFull) {
   return {
-    ...orderHeadJson(order),
+    ...orderHeadJson(order, payment),
     items: (order.items ?? []).map((item) => ({
       product_id: item.product_id,
       name: item.name,
@@ -94,7 +113,7 @@ function productJson(product: SoldProduct | undefined) {
   return { sku, name, price_cents, currency, on_sale: active && !archived, category };
 }
 
-function orderHeadJson(order: Order) {
+function orderHeadJson(order: Order, payment: PaymentShown | undefined) {
   return {
     id: order.id,
     status: order.status,
@@ -104,7 +123,7 @@ function orderHeadJson(order: Order) {
     customer: order.customer
       ? { id: order.customer.id, display_name: order.customer.display_name, email: order.customer.email }
       : null,
-    payment: order.payment ? paymentJson(order.payment) : null,
+    payment: payment ? paymentJson(payment) : null,
     version: order.version,
     created_at: order.created_at.toISOString(),
     updated_at: order.updated_at.toISOString(),

@@ -30,11 +30,29 @@ export type PaymentEventRow = {
   received_at: Date;
 };
 
+/** Something to be done about the money of an order. */
+export type PaymentErrandRow = {
+  id: number;
+  order_id: number;
+  kind: 'charge' | 'cancel';
+  account_id: number;
+  amount_cents: number;
+  currency: string;
+  created_at: Date;
+  done_at: Date | null;
+};
+
 export type Payment = Model<PaymentRow, Optional<PaymentRow, 'id' | 'provider_charge_id' | 'failure_code' | 'checks'>> &
   PaymentRow;
 export type PaymentEvent = Model<PaymentEventRow, PaymentEventRow> & PaymentEventRow;
 
-export type PaymentsModels = { Payment: ModelStatic<Payment>; PaymentEvent: ModelStatic<PaymentEvent> };
+export type PaymentErrand = Model<PaymentErrandRow, Optional<PaymentErrandRow, 'id'>> & PaymentErrandRow;
+
+export type PaymentsModels = {
+  Payment: ModelStatic<Payment>;
+  PaymentEvent: ModelStatic<PaymentEvent>;
+  PaymentErrand: ModelStatic<PaymentErrand>;
+};
 
 export function definePaymentsModels(sequelize: Sequelize): PaymentsModels {
   const Payment = sequelize.define<Payment>(
@@ -67,5 +85,19 @@ export function definePaymentsModels(sequelize: Sequelize): PaymentsModels {
     },
     { tableName: 'payment_events', timestamps: false },
   );
-  return { Payment, PaymentEvent };
+  const PaymentErrand = sequelize.define<PaymentErrand>(
+    'PaymentErrand',
+    {
+      id: { type: DataTypes.BIGINT.UNSIGNED, primaryKey: true, autoIncrement: true },
+      order_id: { type: DataTypes.BIGINT.UNSIGNED, allowNull: false },
+      kind: { type: DataTypes.STRING(16), allowNull: false },
+      account_id: { type: DataTypes.BIGINT.UNSIGNED, allowNull: false },
+      amount_cents: { type: DataTypes.BIGINT.UNSIGNED, allowNull: false },
+      currency: { type: DataTypes.CHAR(3), allowNull: false },
+      created_at: { type: DataTypes.DATE(3), allowNull: false },
+      done_at: { type: DataTypes.DATE(3), allowNull: true },
+    },
+    { tableName: 'payment_errands', timestamps: false },
+  );
+  return { Payment, PaymentEvent, PaymentErrand };
 }

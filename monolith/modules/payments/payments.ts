@@ -10,15 +10,18 @@ import type { Notifications } from '../notifications/notifications.ts';
 import type { Payment } from './models.ts';
 import { isOpen, type PaymentNews, type PaymentStatus, transition } from './payment-state.ts';
 import type { ProviderCharge, ProviderClient } from './provider-client.ts';
+import type { PaymentShown } from './representation.ts';
 import type { PaymentTimings } from './timings.ts';
 
 /** What checkout and orders ask of the payments. */
 export type Payments = {
+  /** Runs the transaction in which an order is placed; it may be run again, where nothing of it was done. */
+  placing<T>(work: () => Promise<T>): Promise<T>;
   /** Makes the order's payment, pending; nothing is asked of the provider yet. */
   create(
     request: { orderId: number; accountId: number; amountCents: number; currency: string },
     transaction: Transaction,
-  ): Promise<{ paymentId: number }>;
+  ): Promise<void>;
   /**
    * Asks the provider for the money and writes down what it answers. To be called outside any transaction. The status is `pending`
    * where the provider did not say in time; the reconciler then finds out.
@@ -28,6 +31,10 @@ export type Payments = {
   lockOf(orderId: number, transaction: Transaction): Promise<void>;
   /** Takes note that the order is cancelled: money that was or will be taken goes back. */
   orderCancelled(orderId: number, transaction: Transaction): Promise<void>;
+  /** Names who is told of outcomes. Orders need payments to be cancelled, and payments need orders to be paid: this closes the circle. */
+  tellOrders(orders: OrderOfPayment): void;
+  /** The order's payment as its owner has it, where that is another; undefined: the row that is here is to be shown. */
+  shown(orderId: number): Promise<PaymentShown | undefined>;
 };
 
 /** What a payment's outcome means for its order; called in the transaction in which the outcome is written. */
@@ -85,7 +92,14 @@ export class LocalPayments implements Payments {
     });
   }
 
-  /** Names who is told of outcomes. Orders need payments to be cancelled, and payments need orders to be paid: this closes the circle. */
+  placing<T>(work: () => Promise<T>): Promise<T> {
+    return work();
+  }
+
+  async shown(): Promise<undefined> {
+    return undefined;
+  }
+
   tellOrders(orders: OrderOfPayment): void {
     this.#orders = orders;
   }
@@ -98,9 +112,9 @@ export class LocalPayments implements Payments {
   async create(
     request: { orderId: number; accountId: number; amountCents: number; currency: string },
     transaction: Transaction,
-  ): Promise<{ paymentId: number }> {
+  ): Promise<void> {
     const now = this.#clock.now();
-    const payment = await this.#models.Payment.create(
+    await this.#models.Payment.create(
       {
         order_id: request.orderId,
         account_id: request.accountId,
@@ -114,7 +128,6 @@ export class LocalPayments implements Payments {
       },
       { transaction },
     );
-    return { paymentId: payment.id };
   }
 
   async charge({ orderId, cardToken }: { orderId: number; cardToken: string }): Promise<PaymentStatus> {

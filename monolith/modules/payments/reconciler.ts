@@ -28,6 +28,7 @@ export class PaymentReconciler {
   readonly #provider: ProviderClient;
   readonly #payments: LocalPayments;
   readonly #timings: PaymentTimings;
+  readonly #isOwner: () => boolean;
   readonly #asked: Counter<'outcome'>;
   readonly #underWay = new Set<Promise<void>>();
   #job: RepeatedJob | undefined;
@@ -41,6 +42,8 @@ export class PaymentReconciler {
     provider: ProviderClient;
     payments: LocalPayments;
     timings: PaymentTimings;
+    /** Whether the payments are the shop's; while they are another's it rests. */
+    isOwner: () => boolean;
   }) {
     this.#models = parts.models;
     this.#clock = parts.clock;
@@ -48,6 +51,7 @@ export class PaymentReconciler {
     this.#provider = parts.provider;
     this.#payments = parts.payments;
     this.#timings = parts.timings;
+    this.#isOwner = parts.isOwner;
     this.#asked = new Counter({
       name: 'shop_payments_reconciled_total',
       help: 'Questions to the payment provider about open payments, by what they came to',
@@ -76,7 +80,7 @@ export class PaymentReconciler {
 
   /** Looks into one payment soon, without waiting for the next round. */
   soon(paymentId: number): void {
-    if (this.#stopped || this.#underWay.size >= mostAtOnce) return;
+    if (this.#stopped || !this.#isOwner() || this.#underWay.size >= mostAtOnce) return;
     const work = this.#models.Payment.findByPk(paymentId)
       .then(async (payment) => {
         if (payment && (await this.#claim(payment))) await this.#reconcile(payment);
@@ -88,6 +92,7 @@ export class PaymentReconciler {
 
   /** Asks about every payment whose time has come, and gives how many there were. */
   async runOnce(): Promise<number> {
+    if (!this.#isOwner()) return 0;
     const due = await this.#models.Payment.findAll({
       where: { check_at: { [Op.lte]: this.#clock.now() } },
       order: [['check_at', 'ASC']],
@@ -95,7 +100,7 @@ export class PaymentReconciler {
     });
     let asked = 0;
     for (const payment of due) {
-      if (this.#stopped) break;
+      if (this.#stopped || !this.#isOwner()) break;
       if (!(await this.#claim(payment))) continue;
       asked += 1;
       try {

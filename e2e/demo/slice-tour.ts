@@ -1,0 +1,142 @@
+import { pause } from '@strangler/platform/backoff.ts';
+import type { FlagDocument } from '@strangler/platform/contracts/flag-document.ts';
+import { openFlagStore } from '@strangler/platform/flags/open-store.ts';
+import { createLog } from '@strangler/platform/log.ts';
+import type { OperatorEnvironment } from '@strangler/stack/system/stage.ts';
+import { operatorEnvironment } from '@strangler/stack/system/system.ts';
+import { compareSides, deadLetterCount } from '../soak/cutover/compare-sides.ts';
+import { killed } from '../soak/faults.ts';
+import { startCrowd } from '../traffic/crowd.ts';
+import { createTally, type Tally } from '../traffic/tally.ts';
+import type { Visit, Visitor } from '../traffic/visitor.ts';
+import type { ScenarioOptions } from './scenario-options.ts';
+import type { Shop } from './shop.ts';
+import { followCanary } from './story/follow-canary.ts';
+import { runOnceOpen } from './strangler.ts';
+
+/** One slice taken through its stages while visitors come. */
+export type SliceTour = {
+  /** Sends the visitors in, at the demo's rate, until `work` is done. */
+  busy(work: () => Promise<void>): Promise<void>;
+  /** Lets them come for as long as a step is watched. */
+  watch(): Promise<void>;
+  advance(what: string): Promise<void>;
+  /** From the stage `monolith` to `writes`; `beforeWrites` comes between the last read and the first write there. */
+  toService(beforeWrites: () => Promise<void>): Promise<void>;
+  backToMonolith(): Promise<void>;
+  /** From `writes` to `complete`. */
+  end(): Promise<void>;
+  /** A process dies and is started again. */
+  kill(name: string, when: string): Promise<void>;
+  /** Compares all rows of the slice, and counts its dead letters. */
+  verify(): Promise<void>;
+  flag(): Promise<FlagDocument>;
+  environment: OperatorEnvironment;
+  figures: { cutovers: number; killed: string[]; compared: number; different: number; deadLettered: number };
+  tally(): Tally;
+  close(): void;
+};
+
+/** A canary that one can watch. */
+export const watchableCanary = {
+  gates: {
+    // Where everything runs on one machine a second is noise.
+    canary: { steps: [50, 100], bake: '2s', maxErrorRate: 0.01, maxP99Ratio: 20, p99Slack: '1s', minSamples: 20 },
+  },
+};
+
+export const createSliceTour = ({
+  slice,
+  shop,
+  visitors,
+  random,
+  onVisit,
+  options: { requestsPerSecond, secondsPerStep, progress, signal },
+}: {
+  slice: string;
+  shop: Shop;
+  visitors: readonly Visitor[];
+  random: () => number;
+  onVisit?: (visit: Visit) => void;
+  options: ScenarioOptions;
+}): SliceTour => {
+  const environment = operatorEnvironment(shop.system);
+  const command = { environment, signal };
+  const keeper = createTally();
+  const { store, close } = openFlagStore(shop.flagStore, { log: createLog({ name: 'demo', level: 'silent' }) });
+  const figures = { cutovers: 0, killed: [] as string[], compared: 0, different: 0, deadLettered: 0 };
+  const flag = async (): Promise<FlagDocument> => {
+    const document = (await store.get(slice))?.document;
+    if (document === undefined) throw new Error(`expected flags of ${slice}, found none`);
+    return document;
+  };
+  const watch = async (): Promise<void> => {
+    await pause(secondsPerStep * 1000, signal);
+    signal.throwIfAborted();
+    const { total, failed } = keeper.tally();
+    progress.say(`  ${total} requests, ${failed} failed`);
+  };
+  const advance = async (what: string): Promise<void> => {
+    progress.say(`strangler advance ${slice}: ${what}`);
+    await runOnceOpen(['advance', slice, '--reason', 'the demo'], command);
+  };
+  return {
+    environment,
+    figures,
+    flag,
+    watch,
+    advance,
+    close,
+    tally: () => keeper.tally(),
+    async busy(work) {
+      const see = (visit: Visit): void => {
+        keeper.add(visit);
+        onVisit?.(visit);
+      };
+      const crowd = startCrowd({ shoppers: visitors, requestsPerSecond, onVisit: see, random });
+      try {
+        await work();
+      } finally {
+        await crowd.stop();
+      }
+    },
+    async toService(beforeWrites) {
+      await advance('capture, and a copy');
+      await advance('what was copied is the same');
+      await advance('the first users read from the service');
+      await followCanary({ slice, flag, environment }, progress, signal);
+      await advance('every read goes to the service');
+      await beforeWrites();
+      await advance('the writes move');
+      figures.cutovers += 1;
+      await watch();
+    },
+    end: () => runOnceOpen(['advance', slice, '--reason', 'the demo', '--confirm', slice], command),
+    async backToMonolith() {
+      progress.say(`strangler rollback ${slice}: all the way back, while they buy`);
+      for (let { stage } = await flag(); stage !== 'monolith'; { stage } = await flag()) {
+        await runOnceOpen(['rollback', slice, '--reason', 'the demo'], command);
+        if (stage === 'writes') {
+          figures.cutovers += 1;
+          await watch();
+        }
+        progress.say(`  at ${(await flag()).stage}`);
+      }
+    },
+    async kill(name, when) {
+      progress.say(`${name} killed with -9${when}`);
+      figures.killed.push(name);
+      const fault = killed(shop.system.process(name));
+      await fault.begin();
+      await fault.end();
+    },
+    async verify() {
+      if ((await flag()).stage === 'monolith') return;
+      const rows = await compareSides(slice, command);
+      figures.compared += rows.compared;
+      figures.different += rows.different;
+      figures.deadLettered += await deadLetterCount(slice, command);
+      progress.say(`  verified: ${rows.compared} rows, ${rows.different} differ`);
+    },
+  };
+};
