@@ -32,6 +32,8 @@ export const environment = z.object({
   PORT: port().default(8080),
   ADMIN_HOST: z.string().default('127.0.0.1'),
   ADMIN_PORT: port().default(8081),
+  ADMIN_TOKENS_FILE: z.string().optional(),
+  ADMIN_SESSION: durationMs({ min: 1_000, max: 86_400_000 }).default(3_600_000),
   WORKERS: integer({ min: 1, max: 64 }).default(1),
   MONOLITH_URL: origins,
   STRANGLER_SLICES: z.string().optional(),
@@ -113,7 +115,7 @@ Stands in front of any HTTP server. Without slices a client cannot tell it from 
   --consul <url>                Consul's agent, for services and for this proxy's own registration ($CONSUL_URL)
   --port <port>                 8080 unless told; 0 takes a free one ($PORT)
   --host <address>              127.0.0.1 unless told ($HOST)
-  --admin-port <port>           metrics, health and status; 8081 unless told ($ADMIN_PORT)
+  --admin-port <port>           dashboard, metrics, health and status; 8081 unless told ($ADMIN_PORT)
   --admin-host <address>        127.0.0.1 unless told ($ADMIN_HOST)
   --workers <count>             processes that share the port; 1 unless told ($WORKERS)
   --data <folder>               last known flags and instances, for starts without Consul ($DATA_DIRECTORY)
@@ -166,6 +168,8 @@ export const readConfig = (env: NodeJS.ProcessEnv) => {
     port: told.PORT,
     adminHost: told.ADMIN_HOST,
     adminPort: told.ADMIN_PORT,
+    adminTokensFile: told.ADMIN_TOKENS_FILE ?? null,
+    adminSessionMs: told.ADMIN_SESSION,
     workers: told.WORKERS,
     monolithOrigins: told.MONOLITH_URL.map((origin) => new URL(origin).origin),
     slicesDirectory: told.STRANGLER_SLICES ?? null,

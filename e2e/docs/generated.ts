@@ -16,6 +16,7 @@ const documentedCommands = [
   ['verify'],
   ['repair'],
   ['writers'],
+  ['publish'],
   ['shadow', 'report'],
   ['shadow', 'show'],
   ['shadow', 'replay'],

@@ -1,6 +1,7 @@
 import { ConsulError, ConsulUnreachable } from '@strangler/platform/consul/errors.ts';
 import { FlagDocumentError } from '@strangler/platform/contracts/flag-document.ts';
 import { SliceFileError } from '@strangler/platform/contracts/slice-file.ts';
+import { FlagEditRefused } from '@strangler/platform/flags/edit-flag.ts';
 import { FlagConflictError } from '@strangler/platform/flags/store.ts';
 import { CommitOutcomeUnknown } from '@strangler/platform/mysql/transaction.ts';
 import { TopologyMismatch } from '@strangler/platform/outbox/declare.ts';
@@ -79,6 +80,10 @@ export const reportFailure = (error: unknown, { err }: Pick<Terminal, 'err'>): n
   if (error instanceof CliError) {
     err(`strangler: ${error.message}`);
     return error.exitCode;
+  }
+  if (error instanceof FlagEditRefused) {
+    err(`strangler: ${error.message}`);
+    return error.kind === 'senseless' ? exitCodes.usage : exitCodes.refused;
   }
   if (error instanceof ConsulUnreachable) {
     err(`strangler: ${error.message}. Is Consul running there? Name another with --flags consul://host:port.`);

@@ -2,10 +2,11 @@ import type { FlagDocument } from '@strangler/platform/contracts/flag-document.t
 import { readSliceDirectory } from '@strangler/platform/contracts/slice-directory.ts';
 import type { Slice } from '@strangler/platform/contracts/slice-file.ts';
 import { changeFlag } from '@strangler/platform/flags/change-flag.ts';
+import { editFlag, type FlagEdit, requireDataInStep } from '@strangler/platform/flags/edit-flag.ts';
 import type { FlagStore } from '@strangler/platform/flags/store.ts';
 import type { Command } from 'commander';
 import { CliError, exitCodes } from './exit-codes.ts';
-import { describeFlag, editFlag, type FlagEdit, parseCondition, parsePercent, requireDataInStep } from './flag-edit.ts';
+import { describeFlag, parseCondition, parsePercent } from './flag-edit.ts';
 import { formatTable } from './table.ts';
 import { authorOf, openStore, type StoreOptions, type Terminal, withStoreOption } from './terminal.ts';
 
@@ -125,6 +126,9 @@ const readEdit = ({ reads, shadow, addCohort, when, side, removeCohort }: SetOpt
     edit.addCohort = { name: addCohort, when: parseCondition(when), side };
   } else if (when !== undefined || side !== undefined) {
     throw new CliError('--when and --side: expected --add-cohort <name> with them', exitCodes.usage);
+  }
+  if (Object.keys(edit).length === 0) {
+    throw new CliError('nothing to change: say --reads, --shadow, --add-cohort or --remove-cohort', exitCodes.usage);
   }
   return edit;
 };

@@ -6,6 +6,7 @@ import { exitCodes } from './exit-codes.ts';
 import { addFlagCommands } from './flag-commands.ts';
 import { addParityCommands } from './fuzz-command.ts';
 import { addKeysCommands } from './keys-commands.ts';
+import { addPublishCommand } from './publish-command.ts';
 import { addRepairCommand } from './repair-command.ts';
 import { addShadowCommands } from './shadow-commands.ts';
 import { addStageCommands } from './stage-commands.ts';
@@ -34,6 +35,7 @@ export const runProgram = async (words: readonly string[], terminal: Terminal): 
   addDeadLetterCommands(program, terminal);
   addShadowCommands(program, terminal);
   addParityCommands(program, terminal);
+  addPublishCommand(program, terminal, runProgram);
   addKeysCommands(program, terminal);
   try {
     await program.parseAsync(words, { from: 'user' });

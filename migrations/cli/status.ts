@@ -1,8 +1,15 @@
 import type { FlagDocument } from '@strangler/platform/contracts/flag-document.ts';
 import type { WorkerStatus } from '@strangler/platform/contracts/proxy-status.ts';
 import type { FlagListing } from '@strangler/platform/flags/store.ts';
+import type { AskedProxy } from '@strangler/platform/proxy-status/ask-proxies.ts';
+import {
+  type Instances,
+  instancesOf,
+  obeyedBy,
+  type ShadowOfMinute,
+  shadowOf,
+} from '@strangler/platform/proxy-status/slice-standing.ts';
 import type { SliceProgress } from '../engine/stages/progress-board.ts';
-import type { AskedProxy } from './ask-proxies.ts';
 import { formatCount } from './progress-view.ts';
 import { formatTable } from './table.ts';
 
@@ -11,10 +18,8 @@ export type SliceStatus = {
   flag: FlagDocument;
   /** Workers of all proxies that obey the flag document as it stands, and how many there are. */
   workers: { obeying: number; all: number };
-  /** Instances of the slice's service that a proxy would send requests to now; null where no proxy knows the service. */
-  instances: { healthy: number; known: number } | null;
-  /** Answers of both sides in the last minute, over all proxies; null where no proxy compares them. */
-  shadow: { compared: number; different: number; dropped: Record<string, number> } | null;
+  instances: Instances | null;
+  shadow: ShadowOfMinute | null;
 };
 
 export type Status = {
@@ -37,45 +42,13 @@ export const summarise = (
   const answered = proxies.flatMap((proxy) => ('status' in proxy ? [proxy.status] : []));
   const workers = answered.flatMap((proxy) => proxy.workers);
 
-  const instancesOf = (slice: string): SliceStatus['instances'] => {
-    const service = answered.flatMap((proxy) => proxy.slices).find((one) => one.slice === slice)?.service;
-    const seen = new Map<string, boolean>();
-    for (const { upstreams } of workers) {
-      for (const { id, state } of upstreams.find((upstream) => upstream.name === service)?.instances ?? []) {
-        // Healthy is what every worker calls healthy: one that has ejected the instance sends nothing there.
-        seen.set(id, (seen.get(id) ?? true) && state === 'healthy');
-      }
-    }
-    if (service === undefined) return null;
-    return { healthy: [...seen.values()].filter(Boolean).length, known: seen.size };
-  };
-
-  const shadowOf = (slice: string): SliceStatus['shadow'] => {
-    const minutes = workers.flatMap(({ shadow }) => shadow?.filter((one) => one.slice === slice) ?? []);
-    if (minutes.length === 0) return null;
-    const dropped: Record<string, number> = {};
-    for (const minute of minutes) {
-      for (const [why, count] of Object.entries(minute.dropped)) dropped[why] = (dropped[why] ?? 0) + count;
-    }
-    return {
-      compared: minutes.reduce((sum, { outcomes }) => sum + sumOf(outcomes), 0),
-      different: minutes.reduce((sum, { outcomes }) => sum + (outcomes.different ?? 0), 0),
-      dropped,
-    };
-  };
-
   return {
     slices: [...listing.flags].map(([slice, { document }]) => ({
       slice,
       flag: document,
-      workers: {
-        obeying: workers.filter(({ flags }) =>
-          flags.some((flag) => flag.slice === slice && flag.changeId === document.change.id),
-        ).length,
-        all: workers.length,
-      },
-      instances: instancesOf(slice),
-      shadow: shadowOf(slice),
+      workers: obeyedBy(answered, document),
+      instances: instancesOf(answered, slice),
+      shadow: shadowOf(answered, slice),
     })),
     progress: [...progress],
     lost: lostFlags(listing, workers),

@@ -61,6 +61,11 @@ const shadowMinute = z.object({
   dropped: z.record(z.string(), z.number()),
 });
 
+const requests = z.object({ monolith: z.number(), service: z.number(), failed: z.number() });
+
+/** Requests of one slice that are over, since the worker started, by the side asked last; `failed` is of either. */
+const sliceTraffic = z.object({ slice: z.string(), reads: requests, writes: requests });
+
 const worker = z.object({
   worker: z.number(),
   pid: z.number(),
@@ -72,6 +77,7 @@ const worker = z.object({
   writes: z.array(sliceWrites).optional(),
   /** Of the slices whose answers are compared. */
   shadow: z.array(shadowMinute).optional(),
+  traffic: z.array(sliceTraffic).optional(),
 });
 
 export const proxyStatusSchema = z.object({
@@ -92,4 +98,5 @@ export type ProxyStatus = z.infer<typeof proxyStatusSchema>;
 export type WorkerStatus = z.infer<typeof worker>;
 export type SliceWritesStatus = z.infer<typeof sliceWrites>;
 export type ShadowMinute = z.infer<typeof shadowMinute>;
+export type SliceTraffic = z.infer<typeof sliceTraffic>;
 export type ObeyedFlag = z.infer<typeof obeyedFlag>;

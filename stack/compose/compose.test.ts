@@ -194,6 +194,7 @@ describe('docker-compose.yml', () => {
     const counts = {
       ...{ proxies: 2, catalogInstances: 2, relays: 2, catalogRelays: 1, appliers: 2 },
       ...{ inventoryInstances: 2, notificationsInstances: 2, paymentsInstances: 2 },
+      publisher: false,
     };
     const definitions = processDefinitions({
       ...counts,
@@ -221,7 +222,7 @@ describe('docker-compose.yml', () => {
         },
       },
       rabbitmqUrl: 'amqp://127.0.0.1:1/strangler',
-      secrets: { webhookSecret: 'a'.repeat(16), operatorToken: 'b'.repeat(16) },
+      secrets: { webhookSecret: 'a'.repeat(16), operatorToken: 'b'.repeat(16), adminTokensFile: null },
       ports: portNames(counts),
       workersPerProxy: 2,
       slicesFolder: '/slices',

@@ -7,6 +7,8 @@ export type ProcessDefinition = {
   kind: ProcessKind;
   /** Relative to the repository. */
   entry: string;
+  /** What follows it on the command line. */
+  args?: string[];
   env: Record<string, string>;
   /** Where it answers requests. */
   url: string;
@@ -26,7 +28,8 @@ export type ProcessKind =
   | 'inventory'
   | 'notifications'
   | 'payments'
-  | 'proxy';
+  | 'proxy'
+  | 'publisher';
 
 /** The databases as each process reaches them, each by an account of its own. */
 export type SystemDatabases = {
@@ -57,6 +60,8 @@ export type SystemSecrets = {
   webhookSecret: string;
   /** Lets an operator change things on the proxies' admin ports. */
   operatorToken: string;
+  /** File of the tokens by which people sign in at the dashboard; null: there are none, and they may only look. */
+  adminTokensFile: string | null;
 };
 
 export type SystemPlan = {
@@ -77,6 +82,8 @@ export type SystemPlan = {
   appliers: number;
   /** Instances of the inventory, with one relay and one applier; 0: there is no such service. */
   inventoryInstances: number;
+  /** Measures slices for the dashboard, and carries out what is ordered there. */
+  publisher: boolean;
   /** Likewise; with a mailbox that takes their mails. */
   notificationsInstances: number;
   /** Likewise; the provider's webhooks then come through the first proxy. */
@@ -100,12 +107,13 @@ type Counts = Pick<
   | 'inventoryInstances'
   | 'notificationsInstances'
   | 'paymentsInstances'
+  | 'publisher'
 >;
 
 /** Every port that the system needs, and the one that is taken for it when people start it and it is free. */
 export function portNames(counts: Counts): Record<string, number> {
   const { proxies, catalogInstances, relays, catalogRelays, appliers } = counts;
-  const { inventoryInstances, notificationsInstances, paymentsInstances } = counts;
+  const { inventoryInstances, notificationsInstances, paymentsInstances, publisher } = counts;
   const names: Record<string, number> = { 'payment-provider': 3900, monolith: 3000 };
   for (let n = 1; n <= relays; n++) names[`relay-${n}`] = 3950 + n;
   for (let n = 1; n <= catalogRelays; n++) names[`relay-catalog-${n}`] = 3970 + n;
@@ -122,6 +130,7 @@ export function portNames(counts: Counts): Record<string, number> {
     names['relay-inventory-1'] = 3981;
     names['applier-inventory-1'] = 3986;
   }
+  if (publisher) names.publisher = 3990;
   for (let n = 1; n <= notificationsInstances; n++) names[`notifications-${n}`] = 3130 + n;
   if (notificationsInstances > 0) {
     names.mailbox = 3113;
@@ -363,6 +372,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
         STRANGLER_SLICES: plan.slicesFolder,
         DATA_DIRECTORY: plan.dataFolder(name),
         OPERATOR_TOKEN: secrets.operatorToken,
+        ...(secrets.adminTokensFile === null ? {} : { ADMIN_TOKENS_FILE: secrets.adminTokensFile }),
         SERVICE_KEY_FILE: plan.keys.keyFile('proxy'),
       },
       url: at(name),
@@ -370,6 +380,33 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
       readyUrl: ready(at(`${name}-admin`)),
     };
   });
+  const publishers: ProcessDefinition[] = plan.publisher
+    ? [
+        {
+          name: 'publisher',
+          kind: 'publisher',
+          entry: 'migrations/cli/main.ts',
+          args: [
+            ...['publish', 'catalog', ...(plan.inventoryInstances > 0 ? ['inventory'] : [])],
+            ...['--orders', '--port', String(ports.publisher)],
+          ],
+          env: {
+            NODE_ENV: 'production',
+            NODE_OPTIONS: '',
+            LOG_LEVEL: 'warn',
+            STRANGLER_SOURCE: databases.mover.shopUrl,
+            STRANGLER_TARGET: databases.mover.catalogUrl,
+            ...(plan.inventoryInstances > 0 ? { STRANGLER_TARGET_INVENTORY: databases.mover.inventoryUrl } : {}),
+            STRANGLER_SLICES: plan.slicesFolder,
+            STRANGLER_FLAGS: flags,
+            RABBITMQ_URL: plan.rabbitmqUrl,
+            REDIS_URL: stack.redisUrl,
+          },
+          url: at('publisher'),
+          readyUrl: ready(at('publisher')),
+        },
+      ]
+    : [];
   return [
     provider,
     ...(plan.notificationsInstances > 0 ? [mailbox()] : []),
@@ -381,6 +418,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
     ...notifications,
     ...payments,
     ...proxies,
+    ...publishers,
   ].map((definition) => ({
     ...definition,
     env: { ...definition.env, ...plan.env?.[definition.kind], ...plan.env?.[definition.name] },

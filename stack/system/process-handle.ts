@@ -106,9 +106,13 @@ export function pinnedNode(): string {
   return existsSync(pinned) ? pinned : process.execPath;
 }
 
-function nodeArguments({ entry, env }: ProcessDefinition): string[] {
+function nodeArguments({ entry, args = [], env }: ProcessDefinition): string[] {
   const traced = env.OTEL_EXPORTER_OTLP_ENDPOINT ?? process.env.OTEL_EXPORTER_OTLP_ENDPOINT;
-  return [...(traced ? ['--import', '@strangler/platform/telemetry/register.ts'] : []), join(repositoryRoot, entry)];
+  return [
+    ...(traced ? ['--import', '@strangler/platform/telemetry/register.ts'] : []),
+    join(repositoryRoot, entry),
+    ...args,
+  ];
 }
 
 async function waitReady(

@@ -46,6 +46,7 @@ function show(addresses: SystemAddresses, pids: Pids): void {
     const variables = {
       CONSUL_URL: addresses.stack.consulUrl,
       OPERATOR_TOKEN: addresses.operatorToken,
+      ...(addresses.adminToken ? { ADMIN_TOKEN: addresses.adminToken } : {}),
       SERVICE_KEYS: addresses.keysFolder,
       ...operator,
     };
@@ -63,7 +64,16 @@ function show(addresses: SystemAddresses, pids: Pids): void {
   for (const url of addresses.proxyAdminUrls) console.log(`proxy administration        ${url}`);
   console.log(`monolith                    ${addresses.monolithUrl}`);
   for (const url of addresses.catalogUrls) console.log(`catalog                     ${url}`);
+  const [admin] = addresses.proxyAdminUrls;
   console.log(`Consul                      ${addresses.stack.consulUrl}`);
+  if (admin !== undefined) {
+    const token = addresses.adminToken;
+    console.log(`\ndashboard                   ${admin}/dashboard/`);
+    if (token) {
+      console.log(`sign in with the token      ${token}`);
+      console.log(`or open                     ${admin}/dashboard/#token=${token}`);
+    }
+  }
   console.log(`\nnpm run strangler -- --help moves slices; npm stop takes everything down`);
 }
 
@@ -112,6 +122,7 @@ async function main(): Promise<number> {
     fresh,
     stage,
     seedSize: Number(size),
+    dashboard: true,
     ports: 'default',
     log: tell,
     signal: controller.signal,

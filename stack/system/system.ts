@@ -1,6 +1,6 @@
 /** The whole example system as processes on this machine: what `npm start`, the demo and the end-to-end tests stand on. */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ProcessIdentity, StackAddresses } from '../addresses.ts';
 import { repositoryRoot, stackHome, writeWhole } from '../home/paths.ts';
@@ -59,6 +59,11 @@ export type SystemOptions = {
   paymentsInstances?: number;
   /** What the catalogue is brought to when it is not there yet. Default `shadow`: its data is kept in step. */
   stage?: StartStage;
+  /**
+   * With a token by which somebody signs in at the dashboard as admin, and a process that measures slices for it and carries
+   * out what is ordered there. Default false: whoever is on this machine may look.
+   */
+  dashboard?: boolean;
   /** Products to make up when the shop is empty; the other tables follow from it. Default 200; 0: no seed at all. */
   seedSize?: number;
   /** Starts from empty databases, flags, queues and caches. Default false: what is there is kept. */
@@ -96,6 +101,8 @@ export type SystemAddresses = {
   applierUrls: string[];
   /** For the proxies' admin ports. */
   operatorToken: string;
+  /** For the dashboard; null where the system was started without. */
+  adminToken: string | null;
 };
 
 /** Services that a system has only where it is told to. */
@@ -285,7 +292,7 @@ async function inOrder<P extends { kind: string }>(
   end: (process: P) => Promise<unknown>,
 ): Promise<void> {
   for (const kinds of [
-    ['proxy'],
+    ['publisher', 'proxy'],
     ['catalog', 'inventory', 'notifications', 'payments', 'monolith'],
     ['applier'],
     ['relay'],
@@ -307,6 +314,7 @@ async function makePlan(
     catalogRelays: options.catalogRelays ?? 1,
     appliers: options.appliers ?? 2,
     inventoryInstances: options.inventoryInstances ?? 0,
+    publisher: options.dashboard ?? false,
     notificationsInstances: options.notificationsInstances ?? 0,
     paymentsInstances: options.paymentsInstances ?? 0,
   };
@@ -319,7 +327,11 @@ async function makePlan(
   }
   return {
     ...servers,
-    secrets: { webhookSecret: randomBytes(24).toString('hex'), operatorToken: randomBytes(24).toString('hex') },
+    secrets: {
+      webhookSecret: randomBytes(24).toString('hex'),
+      operatorToken: randomBytes(24).toString('hex'),
+      adminTokensFile: options.dashboard ? adminTokensFile(folder) : null,
+    },
     ports,
     ...counts,
     workersPerProxy: options.workersPerProxy ?? 2,
@@ -366,8 +378,21 @@ function addressesOf(
     relayUrls: urls('relay'),
     applierUrls: urls('applier'),
     operatorToken: proxies[0]?.env.OPERATOR_TOKEN ?? '',
+    adminToken: adminTokenIn(proxies[0]?.env.ADMIN_TOKENS_FILE),
   };
 }
+
+/** Written anew by each start, for its owner alone: a token of a system that has ended opens nothing. */
+function adminTokensFile(folder: string): string {
+  const file = join(folder, 'admin-tokens.json');
+  rmSync(file, { force: true });
+  const holders = [{ name: 'admin', role: 'admin', token: randomBytes(18).toString('base64url') }];
+  writeFileSync(file, `${JSON.stringify(holders, undefined, 2)}\n`, { mode: 0o600 });
+  return file;
+}
+
+const adminTokenIn = (file: string | undefined): string | null =>
+  file === undefined ? null : (JSON.parse(readFileSync(file, 'utf8')) as { token: string }[])[0]!.token;
 
 const systemFilePath = (instance: string): string => join(stackHome().instance(instance), 'system.json');
 

@@ -3,7 +3,7 @@ import { proxyStatusPath } from '@strangler/platform/contracts/proxy-status.ts';
 import { healthRouter } from '@strangler/platform/http/health.ts';
 import { noSuchRoute, problemResponder } from '@strangler/platform/http/problem.ts';
 import type { Log } from '@strangler/platform/log.ts';
-import express, { type Express } from 'express';
+import express, { type Express, type Router } from 'express';
 
 export type AdminOptions = {
   log: Log;
@@ -13,10 +13,12 @@ export type AdminOptions = {
   status: () => Promise<ProxyStatus>;
   /** The metrics of all workers together, in Prometheus's text format. */
   metrics: () => Promise<{ contentType: string; text: string }>;
+  /** What stands under `/dashboard`. */
+  dashboard: Router;
 };
 
-/** What the admin port answers: health, metrics and status. Bound to loopback unless told otherwise. */
-export const createAdminApp = ({ log, ready, draining, status, metrics }: AdminOptions): Express => {
+/** What the admin port answers: dashboard, health, metrics and status. Bound to loopback unless told otherwise. */
+export const createAdminApp = ({ log, ready, draining, status, metrics, dashboard }: AdminOptions): Express => {
   const app = express();
   app.disable('x-powered-by');
   app.use(healthRouter({ checks: { proxy: ready }, draining }));
@@ -27,6 +29,7 @@ export const createAdminApp = ({ log, ready, draining, status, metrics }: AdminO
   app.get(proxyStatusPath, async (_req, res) => {
     res.set('cache-control', 'no-store').json(await status());
   });
+  app.use('/dashboard', dashboard);
   app.use(noSuchRoute());
   app.use(problemResponder(log));
   return app;

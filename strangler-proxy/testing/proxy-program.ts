@@ -16,7 +16,7 @@ export type ProxyProgram = {
   stop(signal?: NodeJS.Signals): Promise<number | NodeJS.Signals | null>;
 };
 
-const readyWithinMs = 30_000;
+const readyWithinMs = 90_000;
 
 /**
  * Starts the proxy with these variables of the environment, on free ports, and waits until every worker listens.

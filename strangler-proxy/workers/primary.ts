@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { createConsul } from '@strangler/platform/consul/client.ts';
 import { register } from '@strangler/platform/consul/register.ts';
-import { proxyServiceName } from '@strangler/platform/contracts/proxy-status.ts';
+import { type ProxyStatus, proxyServiceName } from '@strangler/platform/contracts/proxy-status.ts';
 import { readSliceDirectory } from '@strangler/platform/contracts/slice-directory.ts';
 import { startHttpServer } from '@strangler/platform/http/server.ts';
 import { createLifecycle } from '@strangler/platform/lifecycle.ts';
@@ -9,6 +9,7 @@ import type { Log } from '@strangler/platform/log.ts';
 import promClient from 'prom-client';
 import { createAdminApp } from '../admin/admin-app.ts';
 import type { ProxyConfig } from '../config.ts';
+import { openDashboard } from '../dashboard/dashboard.ts';
 import { buildRouteTable } from '../routes/route-table.ts';
 import { followCanaries } from './canaries.ts';
 import { type Crew, startCrew } from './crew.ts';
@@ -28,6 +29,15 @@ export const runPrimary = async (config: ProxyConfig, log: Log, env: NodeJS.Proc
   let crew: Crew | null = null;
 
   const clusterMetrics = new promClient.AggregatorRegistry();
+  const status = async (): Promise<ProxyStatus> => ({
+    id: config.id,
+    slices: slices.map(({ slice, service }) => ({ slice, service })),
+    workers: (await crew?.statuses()) ?? [],
+    membership: holds.membership(),
+    acknowledged: holds.acknowledged(),
+    canaries: canaries.seen(),
+  });
+  const dashboard = await openDashboard({ config, slices, log, status, admin: () => admin.url });
   const admin = await startHttpServer({
     handler: createAdminApp({
       log,
@@ -36,14 +46,8 @@ export const runPrimary = async (config: ProxyConfig, log: Log, env: NodeJS.Proc
         const listening = crew?.size() ?? 0;
         if (listening < config.workers) throw new Error(`${listening} of ${config.workers} workers listen`);
       },
-      status: async () => ({
-        id: config.id,
-        slices: slices.map(({ slice, service }) => ({ slice, service })),
-        workers: (await crew?.statuses()) ?? [],
-        membership: holds.membership(),
-        acknowledged: holds.acknowledged(),
-        canaries: canaries.seen(),
-      }),
+      status,
+      dashboard: dashboard.router,
       metrics: async () => ({
         contentType: clusterMetrics.contentType,
         text: `${await clusterMetrics.clusterMetrics()}\n${await canaries.metrics()}`,
@@ -54,7 +58,10 @@ export const runPrimary = async (config: ProxyConfig, log: Log, env: NodeJS.Proc
     log,
     name: 'admin',
   });
-  lifecycle.onStop('close', 'admin port', () => admin.drain(500));
+  lifecycle.onStop('close', 'admin port', async () => {
+    await dashboard.stop();
+    await admin.drain(500);
+  });
 
   const holds = followHolds(slices.length === 0 ? null : config.flagStore, {
     id: config.id,

@@ -22,6 +22,7 @@ import { createFlagAccount, exposeFlags } from '../account/flag-metrics.ts';
 import { createHoldMetrics, exposeHolds } from '../account/hold-metrics.ts';
 import { createOwnWriteMetrics } from '../account/own-write-metrics.ts';
 import { createRequestMetrics } from '../account/request-metrics.ts';
+import { createTrafficCount } from '../account/traffic-count.ts';
 import { createUpstreamAccount, exposeUpstreams } from '../account/upstream-metrics.ts';
 import { createReadCounter, type ReadCounter } from '../canary/count-reads.ts';
 import { lookEveryMs } from '../canary/judge.ts';
@@ -86,6 +87,7 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
   const { shadow, status: shadowStatus } = startShadowing({
     ...{ trust, config, slices: routes.slices, flagOf, discovery, reads, number, registry, log, lifecycle },
   });
+  const traffic = createTrafficCount(routes.slices.map(({ slice }) => slice));
   const way = {
     accept: createAccept({
       limits,
@@ -100,7 +102,7 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
       ownWrites,
     }),
     upstreams,
-    account: tellAll([createRequestMetrics(registry), createAccessLog(log, config.accessLog), reads]),
+    account: tellAll([createRequestMetrics(registry), createAccessLog(log, config.accessLog), reads, traffic]),
   };
   const handler = createRequestHandler({ ...way, forward, gate, ownWrites, shadow, limits });
   const upgrades = createUpgradeHandler({ ...way, limits: { ...defaultUpgradeLimits, ...config.upgrades } });
@@ -118,6 +120,7 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
     inFlight: handler.inFlight() + upgrades.open(),
     writes: gate.status(),
     shadow: shadowStatus(),
+    traffic: traffic.counts(),
   });
   obeyPrimary(lifecycle, log, status);
   // Without flags a worker would guess who owns what; it takes no traffic until it knows.

@@ -1,7 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { type FlagDocument, initialFlagDocument } from '@strangler/platform/contracts/flag-document.ts';
-import { exitCodes } from './exit-codes.ts';
-import { requireDataInStep } from './flag-edit.ts';
+import { type FlagDocument, initialFlagDocument } from '../contracts/flag-document.ts';
+import { requireDataInStep } from './edit-flag.ts';
 
 const at = (stage: FlagDocument['stage'], percent: number, toService: string[] = []): FlagDocument => ({
   ...initialFlagDocument('catalog', { id: 'c', by: 'ada', at: '2026-01-01T00:00:00.000Z', reason: '' }),
@@ -16,7 +15,7 @@ describe('a slice that keeps data', () => {
     [at('sync', 0), at('sync', 0, ['testers'])],
   ])('does not send more users to a copy that is not proven', (before, after) => {
     expect(() => requireDataInStep(before, after)).toThrow(
-      expect.objectContaining({ exitCode: exitCodes.refused, message: expect.stringContaining('strangler advance') }),
+      expect.objectContaining({ kind: 'refused', message: expect.stringContaining('strangler advance') }),
     );
   });
 

@@ -1,4 +1,4 @@
-import { type ProxyStatus, proxyStatusPath, proxyStatusSchema } from '@strangler/platform/contracts/proxy-status.ts';
+import { type ProxyStatus, proxyStatusPath, proxyStatusSchema } from '../contracts/proxy-status.ts';
 
 /** What a proxy said of itself, or why it said nothing. */
 export type AskedProxy = { address: string; status: ProxyStatus } | { address: string; failure: string };
