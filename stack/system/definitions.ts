@@ -388,6 +388,8 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
           entry: 'migrations/cli/main.ts',
           args: [
             ...['publish', 'catalog', ...(plan.inventoryInstances > 0 ? ['inventory'] : [])],
+            ...(plan.notificationsInstances > 0 ? ['notifications'] : []),
+            ...(plan.paymentsInstances > 0 ? ['payments'] : []),
             ...['--orders', '--port', String(ports.publisher)],
           ],
           env: {
@@ -397,6 +399,10 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
             STRANGLER_SOURCE: databases.mover.shopUrl,
             STRANGLER_TARGET: databases.mover.catalogUrl,
             ...(plan.inventoryInstances > 0 ? { STRANGLER_TARGET_INVENTORY: databases.mover.inventoryUrl } : {}),
+            ...(plan.notificationsInstances > 0
+              ? { STRANGLER_TARGET_NOTIFICATIONS: databases.mover.notificationsUrl }
+              : {}),
+            ...(plan.paymentsInstances > 0 ? { STRANGLER_TARGET_PAYMENTS: databases.mover.paymentsUrl } : {}),
             STRANGLER_SLICES: plan.slicesFolder,
             STRANGLER_FLAGS: flags,
             RABBITMQ_URL: plan.rabbitmqUrl,
