@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createConsul } from '@strangler/platform/consul/client.ts';
+import { watchService } from '@strangler/platform/consul/watch.ts';
 import { createBalancedGrpcClient } from '@strangler/platform/grpc/balanced-client.ts';
-import { discoveredGrpcInstances, type GrpcInstances } from '@strangler/platform/grpc/instances.ts';
 import { createLog } from '@strangler/platform/log.ts';
 import { eventually, testServers } from '@strangler/platform/testing/servers.ts';
 import { startTcpProxy, type TcpProxy } from '@strangler/platform/testing/tcp-proxy.ts';
@@ -106,12 +106,18 @@ describe('an instance', () => {
       CONSUL_URL: consulUrl,
       SERVICE_ID: id,
     });
-    const instances: GrpcInstances = discoveredGrpcInstances({ consul, service: 'inventory', log });
-    await eventually(() => instances.now().includes(process_.address));
+    let present: string[] = [];
+    const watch = watchService(consul, 'inventory', {
+      onChange: (instances) => {
+        present = instances.map(({ address, meta }) => `${address}:${meta.grpc_port}`);
+      },
+    });
+    await eventually(() => present.includes(process_.address));
     process_.signal('SIGTERM');
     expect(await process_.exited).toBe(0);
-    await eventually(() => !instances.now().includes(process_.address));
-    await instances.stop();
+    await eventually(() => !present.includes(process_.address));
+    watch.stop();
+    await watch.stopped;
     await consul.close();
   });
 
