@@ -53,7 +53,7 @@ export type VisitorOptions = {
   nextAction: () => Action;
 };
 
-const answerWithinMs = 10_000;
+const answerWithinMs = 30_000;
 
 /** There was no connection. */
 const neverSent = new Set(['ECONNREFUSED', 'UND_ERR_CONNECT_TIMEOUT']);

@@ -390,7 +390,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
             ...['publish', 'catalog', ...(plan.inventoryInstances > 0 ? ['inventory'] : [])],
             ...(plan.notificationsInstances > 0 ? ['notifications'] : []),
             ...(plan.paymentsInstances > 0 ? ['payments'] : []),
-            ...['--orders', '--port', String(ports.publisher)],
+            ...['--orders', '--every', '2s', '--port', String(ports.publisher)],
           ],
           env: {
             NODE_ENV: 'production',

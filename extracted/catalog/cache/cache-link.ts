@@ -7,6 +7,8 @@ type RedisClient = Redis['client'];
 export type CacheLink = {
   /** Runs commands; undefined at once while the circuit is open, and after the time-out at the latest. */
   run<T>(command: (client: RedisClient) => Promise<T>): Promise<T | undefined>;
+  /** Whether there is a connection, however slow. */
+  connected(): boolean;
 };
 
 export type CacheLinkOptions = {
@@ -30,6 +32,7 @@ export function createCacheLink({
   let openUntil = 0;
 
   return {
+    connected: () => redis.ready(),
     async run(command) {
       // A connection that is known to be lost costs no time, and is taken up again the moment it is back.
       if (!redis.ready()) return undefined;

@@ -34,8 +34,12 @@ const MOST_OWED = 1_000;
 
 const RETRY_MS = 50;
 
-/** How often, and how far apart, Redis is told of a change before the change is owed. */
-const SETTLE_TRIES = 8;
+/**
+ * For how long Redis is told of a change before the change is owed. One that cannot be reached is away for the other instances
+ * as well, most likely, and they read past it; one that is merely slow to answer here serves them what was true before, and
+ * is waited for until after its circuit has let a command through again.
+ */
+const SETTLE_MS = { unreachable: 200, slow: 2_500 } as const;
 const SETTLE_PAUSE_MS = 25;
 
 /** Takes an announcement back, unless somebody else has written there since. */
@@ -86,10 +90,13 @@ export function createInvalidation({
 
   /** Other instances believe the cache until it is told: a write waits for that a while, where a read would not. */
   const putPatiently = async (scopes: readonly Scope[]): Promise<boolean> => {
+    const beganMs = performance.now();
     // Redis is known to be away while something is owed; waiting for it again would make each write slow.
-    for (let left = owed.size === 0 ? SETTLE_TRIES : 1; ; left -= 1) {
+    const isKnown = owed.size > 0;
+    for (;;) {
       if (await put(scopes)) return true;
-      if (left <= 1) return false;
+      const mostMs = link?.connected() ? SETTLE_MS.slow : SETTLE_MS.unreachable;
+      if (isKnown || performance.now() - beganMs >= mostMs) return false;
       await pause(SETTLE_PAUSE_MS);
     }
   };
