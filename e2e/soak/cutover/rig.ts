@@ -225,12 +225,12 @@ const renameChecked = async (monolith: Pool): Promise<void> => {
   ]);
 };
 
-/** The outbox is the shop's own: it records its events in it. */
+/** Outbox and inbox are the shop’s own: it records its events in the one, and hears of payments by the other. */
 const countLeftOver = async (monolith: Pool): Promise<number> => {
   const [rows] = await monolith.query<RowDataPacket[]>(
     `SELECT (SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE() AND TRIGGER_NAME LIKE 'strangler\\_%')
           + (SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME LIKE 'strangler\\_%'
-             AND TABLE_NAME NOT LIKE 'strangler\\_outbox%') AS n`,
+             AND TABLE_NAME NOT LIKE 'strangler\\_outbox%' AND TABLE_NAME <> 'strangler_inbox') AS n`,
   );
   return Number(rows[0]?.n);
 };
