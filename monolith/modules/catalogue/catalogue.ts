@@ -1,15 +1,15 @@
 import type { ConsulClient } from '@strangler/platform/consul/client.ts';
 import type { Log } from '@strangler/platform/log.ts';
-import { ownFence, type Select } from '@strangler/platform/ownership/own-fence.ts';
 import type { OwnerFollower } from '@strangler/platform/ownership/owner-follower.ts';
 import type { ServiceTrust } from '@strangler/platform/service-trust/service-trust.ts';
 import type { Registry } from 'prom-client';
-import { QueryTypes, type Sequelize } from 'sequelize';
+import type { Sequelize } from 'sequelize';
 import type { AccessTokens } from '../../auth/access-token.ts';
 import { createMachineToken } from '../../auth/machine-token.ts';
 import type { Clock } from '../../clock.ts';
 import { createEventRecorder } from '../../events/event-recorder.ts';
 import type { Models } from '../../models/index.ts';
+import { shopFence } from '../../shop-fence.ts';
 import { type CategoryService, createCategoryService } from './category-service.ts';
 import { type CatalogueClient, createCatalogueClient, noCatalogueClient } from './owner/catalogue-client.ts';
 import { type CatalogueWrites, writesOfOwner } from './owner/catalogue-writes.ts';
@@ -67,10 +67,9 @@ export function createCatalogue(parts: CatalogueParts): Catalogue {
   const reviews = createReviewService({ sequelize, models, events, clock });
   const { client, close } = openClient(parts);
   const machineToken = createMachineToken(parts.accessTokens);
-  const readFence: Select = (sql, slice) => sequelize.query(sql, { type: QueryTypes.SELECT, replacements: [slice] });
   const writes = writesOfOwner({
     owner,
-    fence: owner && ownFence(readFence, owner.slice),
+    fence: owner && shopFence(sequelize, owner.slice),
     local: localWrites({ sequelize, events, clock, products, categories, reviews }),
     remote: (epoch) => remoteWrites({ client, machineToken, epoch }),
     waitMs,

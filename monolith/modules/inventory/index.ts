@@ -1,7 +1,6 @@
 import { Problem } from '@strangler/platform/http/problem.ts';
-import { ownFence } from '@strangler/platform/ownership/own-fence.ts';
 import { withinFence } from '@strangler/platform/ownership/within-fence.ts';
-import { QueryTypes } from 'sequelize';
+import { shopFence } from '../../shop-fence.ts';
 import type { ModuleDeps, ShopModule } from '../module.ts';
 import { type Inventory, LocalInventory } from './inventory.ts';
 import { InventoryOfOwner } from './owner/inventory-of-owner.ts';
@@ -24,22 +23,17 @@ export function createInventoryModule(deps: ModuleDeps): InventoryModule {
   const parts = { ...deps, ...stockOwner, local };
   const errands = new StockErrands(parts);
   const { owner } = stockOwner;
+  const fence = shopFence(deps.sequelize, owner.slice);
   // Once the stock is the service's, these routes are too: a stray is told to try again. In the end there are no tables to read.
   const inventory: Pick<LocalInventory, 'find' | 'adjust'> = {
     find: async (productId) => {
       if (owner.now()?.stage === 'complete') throw movedAway();
       return local.find(productId);
     },
-    adjust: (request) => {
-      const fence = ownFence(
-        (sql, slice) => deps.sequelize.query(sql, { type: QueryTypes.SELECT, replacements: [slice] }),
-        owner.slice,
-      );
-      return withinFence(() => local.adjust(request), { owner, self: 'monolith', fence, waitMs });
-    },
+    adjust: (request) => withinFence(() => local.adjust(request), { owner, self: 'monolith', fence, waitMs }),
   };
   return {
-    inventory: new InventoryOfOwner({ ...parts, errands, waitMs }),
+    inventory: new InventoryOfOwner({ ...parts, fence, errands, waitMs }),
     stock: stockReaderOfStage(owner, { local: stock, remote: remoteStockReader(parts) }),
     routes: inventoryRoutes({ auth, models, inventory }),
     start: async () => errands.start(),

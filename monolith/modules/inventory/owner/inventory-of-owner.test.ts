@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { problems } from '@strangler/platform/http/problem.ts';
 import type { OwnerFollower } from '@strangler/platform/ownership/owner-follower.ts';
-import type { Sequelize, Transaction } from 'sequelize';
+import type { Transaction } from 'sequelize';
 import type { LocalInventory, StockLine, TakeStock } from '../inventory.ts';
 import { InventoryOfOwner } from './inventory-of-owner.ts';
 import type { StockClient } from './stock-client.ts';
@@ -36,7 +36,7 @@ function remoteSale({ carts, reserve = 'RESERVED' }: { carts: StockLine[][]; res
   } as unknown as StockErrands;
   const owner = { slice: 'inventory', now: () => ({ owner: 'service', holder: 'service', epoch: 3, stage: 'writes' }) };
   const inventory = new InventoryOfOwner({
-    sequelize: {} as Sequelize,
+    fence: async () => 'open',
     owner: owner as unknown as OwnerFollower,
     local: {} as LocalInventory,
     client,

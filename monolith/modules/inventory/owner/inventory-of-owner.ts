@@ -1,8 +1,8 @@
 import { Problem } from '@strangler/platform/http/problem.ts';
-import { type OwnFence, ownFence } from '@strangler/platform/ownership/own-fence.ts';
+import type { OwnFence } from '@strangler/platform/ownership/own-fence.ts';
 import type { OwnerFollower } from '@strangler/platform/ownership/owner-follower.ts';
 import { throughSeam } from '@strangler/platform/ownership/through-seam.ts';
-import { QueryTypes, type Sequelize, type Transaction } from 'sequelize';
+import type { Transaction } from 'sequelize';
 import type { Inventory, LocalInventory, Sale, StockCause, StockLine, TakeStock } from '../inventory.ts';
 import type { StockClient } from './stock-client.ts';
 import { reservationTtlMs, type StockErrands } from './stock-errands.ts';
@@ -23,7 +23,8 @@ class CartChanged extends Problem {
 const MOST_RESERVATIONS = 3;
 
 export type InventoryOfOwnerParts = {
-  sequelize: Sequelize;
+  /** Of the shop's own tables. */
+  fence: OwnFence;
   owner: OwnerFollower;
   local: LocalInventory;
   client: StockClient;
@@ -39,19 +40,13 @@ export type InventoryOfOwnerParts = {
  */
 export class InventoryOfOwner implements Inventory {
   readonly #parts: InventoryOfOwnerParts;
-  readonly #fence: OwnFence;
 
   constructor(parts: InventoryOfOwnerParts) {
     this.#parts = parts;
-    const { sequelize, owner } = parts;
-    this.#fence = ownFence(
-      (sql, slice) => sequelize.query(sql, { type: QueryTypes.SELECT, replacements: [slice] }),
-      owner.slice,
-    );
   }
 
   sell<T>(sale: Sale, place: (take: TakeStock) => Promise<T>): Promise<T> {
-    const { owner, local, waitMs } = this.#parts;
+    const { owner, fence, local, waitMs } = this.#parts;
     // Never one id twice: what one try has left behind is given up by itself, whatever the next one does.
     let reservations = 0;
     const nextReservationId = () => {
@@ -60,7 +55,7 @@ export class InventoryOfOwner implements Inventory {
     };
     return throughSeam({
       owner,
-      fence: this.#fence,
+      fence,
       local: () => local.sell(sale, place),
       remote: (epoch) => this.#sellReserved(sale, place, { epoch, nextReservationId }),
       waitMs,
