@@ -1,5 +1,4 @@
 import { durationMs, flag, integer, loadConfig, port, url } from '@strangler/platform/config.ts';
-import { fenceWaitMs } from '@strangler/platform/ownership/within-fence.ts';
 import {
   type ServiceTrustConfig,
   serviceTrustConfig,
@@ -86,8 +85,6 @@ const schema = z.object({
     .string()
     .regex(/^[a-z][a-z0-9-]{0,63}$/, 'must be the name of a slice: lower-case letters, digits and hyphens')
     .default('notifications'),
-  /** How long a write that meets a closed fence waits for it to open. */
-  FENCE_WAIT: durationMs({ min: 1, max: 60_000 }).default(fenceWaitMs),
   /** Folder in which the last known flags are kept; unset: a start without the flag store knows none. */
   DATA_DIRECTORY: z.string().min(1).optional(),
   DRAIN_GRACE: durationMs().default(10_000),
@@ -124,7 +121,6 @@ export type NotificationsConfig = {
   flags: string | undefined;
   consulToken: string | undefined;
   slice: string;
-  fenceWaitMs: number;
   dataDirectory: string | undefined;
   drainGraceMs: number;
   trust: ServiceTrustConfig;
@@ -173,7 +169,6 @@ export function notificationsConfig(env: NodeJS.ProcessEnv = process.env): Notif
     flags: c.STRANGLER_FLAGS,
     consulToken: c.CONSUL_HTTP_TOKEN,
     slice: c.SLICE,
-    fenceWaitMs: c.FENCE_WAIT,
     dataDirectory: c.DATA_DIRECTORY,
     drainGraceMs: c.DRAIN_GRACE,
     trust: serviceTrustConfig('notifications', c),

@@ -5,10 +5,7 @@ import { type RunningServer, startHttpServer } from '@strangler/platform/http/se
 import { createLifecycle, type Lifecycle } from '@strangler/platform/lifecycle.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
-import { select } from '@strangler/platform/mysql/statements.ts';
-import { ownFence } from '@strangler/platform/ownership/own-fence.ts';
 import { type OwnerFollower, openOwner, ownershipText } from '@strangler/platform/ownership/owner-follower.ts';
-import { withinFence } from '@strangler/platform/ownership/within-fence.ts';
 import { connect } from '@strangler/platform/rabbit.ts';
 import { createRedis } from '@strangler/platform/redis.ts';
 import { openServiceTrust } from '@strangler/platform/service-trust/service-trust.ts';
@@ -19,7 +16,6 @@ import { type Clock, systemClock } from './clock.ts';
 import type { NotificationsConfig } from './config.ts';
 import { migrateUp } from './database.ts';
 import { createHandovers } from './delivery/handovers.ts';
-import type { Fenced } from './fenced.ts';
 import { createInvoices } from './invoices/invoices.ts';
 import { createJobStore } from './jobs/job-store.ts';
 import { createNotifications } from './notifications/notifications.ts';
@@ -83,11 +79,8 @@ async function start({
   });
 
   const owner = await followWrites({ config, log, lifecycle });
-  const fence = owner && ownFence((sql, slice) => select(pool, sql, [slice]), config.slice);
-  const fenced: Fenced = (write) =>
-    dryRuns.inside() ? write() : withinFence(write, { owner, self: 'service', fence, waitMs: config.fenceWaitMs });
   const auth = shopAuth({ jwksUrl: config.jwksUrl, clock });
-  const notifications = createNotifications({ pool: db, clock, fenced });
+  const notifications = createNotifications({ pool: db, clock });
   const recipients = createRecipients({ pool });
   const invoices = createInvoices({ pool, clock });
   const jobs = createJobStore({ pool });

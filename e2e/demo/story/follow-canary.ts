@@ -16,7 +16,10 @@ export const followCanary = async (
   const deadline = performance.now() + canaryWithinMs;
   for (;;) {
     signal.throwIfAborted();
-    const { percent } = (await flag()).reads;
+    const { reads, change } = await flag();
+    const { percent } = reads;
+    // Lowered, it goes on only when somebody says so.
+    if (percent < (steps.at(-1) ?? 0)) throw new Error(`the canary stepped back: ${change.reason}`);
     if (steps.at(-1) !== percent) {
       steps.push(percent);
       progress.say(`  canary at ${percent} %`);

@@ -3,7 +3,6 @@ import { withTransaction } from '@strangler/platform/mysql/transaction.ts';
 import type { Pool } from 'mysql2/promise';
 import type { Clock } from '../clock.ts';
 import type { Side, Told } from '../delivery/deliverer.ts';
-import type { Fenced } from '../fenced.ts';
 import { type Notification, notificationColumns } from './notification.ts';
 import { type Happening, wordingOf } from './wording.ts';
 
@@ -22,15 +21,7 @@ export type Notifications = {
   markRead(accountId: number, id: number): Promise<Notification | undefined>;
 };
 
-export function createNotifications({
-  pool,
-  clock,
-  fenced,
-}: {
-  pool: Pool;
-  clock: Clock;
-  fenced: Fenced;
-}): Notifications {
+export function createNotifications({ pool, clock }: { pool: Pool; clock: Clock }): Notifications {
   const rowsOf = (where: string, values: unknown[]) =>
     select<Notification>(pool, `SELECT ${notificationColumns} FROM notifications WHERE ${where}`, values);
 
@@ -57,24 +48,23 @@ export function createNotifications({
       return mailbox?.unread ?? 0;
     },
 
+    // Each side marks its own, whoever owns the writes.
     markRead: (accountId, id) =>
-      fenced(() =>
-        withTransaction(pool, 'READ COMMITTED', async (transaction) => {
-          const locked = 'SELECT unread FROM notification_mailboxes WHERE account_id = ? FOR UPDATE';
-          const [mailbox] = await select<{ unread: number }>(transaction, locked, [accountId]);
-          const found = `SELECT ${notificationColumns} FROM notifications WHERE id = ? AND account_id = ? FOR UPDATE`;
-          const [notification] = await select<Notification>(transaction, found, [id, accountId]);
-          if (mailbox === undefined || notification === undefined) return undefined;
-          if (notification.read_at !== null) return notification;
-          const readAt = clock.now();
-          await change(transaction, 'UPDATE notifications SET read_at = ? WHERE id = ?', [readAt, id]);
-          await change(transaction, 'UPDATE notification_mailboxes SET unread = ? WHERE account_id = ?', [
-            Math.max(0, mailbox.unread - 1),
-            accountId,
-          ]);
-          return { ...notification, read_at: readAt };
-        }),
-      ),
+      withTransaction(pool, 'READ COMMITTED', async (transaction) => {
+        const locked = 'SELECT unread FROM notification_mailboxes WHERE account_id = ? FOR UPDATE';
+        const [mailbox] = await select<{ unread: number }>(transaction, locked, [accountId]);
+        const found = `SELECT ${notificationColumns} FROM notifications WHERE id = ? AND account_id = ? FOR UPDATE`;
+        const [notification] = await select<Notification>(transaction, found, [id, accountId]);
+        if (mailbox === undefined || notification === undefined) return undefined;
+        if (notification.read_at !== null) return notification;
+        const readAt = clock.now();
+        await change(transaction, 'UPDATE notifications SET read_at = ? WHERE id = ?', [readAt, id]);
+        await change(transaction, 'UPDATE notification_mailboxes SET unread = ? WHERE account_id = ?', [
+          Math.max(0, mailbox.unread - 1),
+          accountId,
+        ]);
+        return { ...notification, read_at: readAt };
+      }),
   };
 }
 
