@@ -5,7 +5,7 @@ import { decodeEffects, dryRunHeader, effectsHeader } from '@strangler/platform/
 import type { Asked, AskUnderWay } from './ask.ts';
 import type { AskSides } from './ask-sides.ts';
 import { comparedAnswer } from './compared-answer.ts';
-import { recheckAfterMs } from './examine-read.ts';
+import { confirmAfterMs, recheckAfterMs } from './examine-read.ts';
 import { judgeWrite, readDryRun } from './examine-write.ts';
 import { cameLate, createLateWrites } from './late-write.ts';
 import { rawLive, resultOf, type Sample, type ShadowAccount, type Telling } from './sample.ts';
@@ -107,7 +107,7 @@ export const createWriteComparison = (options: WriteComparisonOptions): WriteCom
     if (rechecks >= maxRechecks) return 'unsettled';
     rechecks += 1;
     try {
-      for (const afterMs of recheckAfterMs) {
+      for (const afterMs of [...recheckAfterMs, confirmAfterMs]) {
         await pause(afterMs);
         if (!isOn(sample)) return 'unsettled';
         const later = await dryRunAgain(sample);

@@ -49,12 +49,15 @@ export type ExamineReadParts = {
 
 /** When a read that differs is asked again, counted from the time before. What is merely late has arrived by then. */
 export const recheckAfterMs = [100, 400, 1_600] as const;
+/** One that differs still is asked a last time so much later: the pipe may have stood still for a moment, as where an applier died. */
+export const confirmAfterMs = 6_400;
 
 /**
  * Judges one read. Two answers that differ prove nothing yet: the service's data follows the monolith's by the pipe's lag. So
  * both sides are asked again after 100, 400 and 1,600 ms; where they agree in the end it was lag. The last time
  * the monolith is asked twice at once, and what differs between its own two answers is no fault of the service's; and where
- * its answer has changed in the 1,600 ms before, the service may not have heard of that yet, and nothing is proven.
+ * its answer has changed in the 1,600 ms before, the service may not have heard of that yet, and nothing is proven. What is
+ * left is looked at once more after 6,400 ms, and is different where it still differs in the same places.
  * Nothing is learnt of noise on the way: whoever is asked again here was chosen for having differed.
  */
 export const examineRead = async (parts: ExamineReadParts): Promise<ReadExamined> => {
@@ -65,42 +68,65 @@ export const examineRead = async (parts: ExamineReadParts): Promise<ReadExamined
   const settled = settle(first, noise);
   if (settled !== null) return { ...settled, monolith, service };
 
+  /** Looks at both sides anew, and twice at the monolith where it matters whether its answer stands still. */
+  const look = async (twice: boolean): Promise<Extract<ReadExamined, { kind: 'failed' }> | Look> => {
+    const [ours, theirs, oursTwice] = await Promise.all([
+      askAgain('monolith'),
+      askAgain('service'),
+      twice ? askAgain('monolith') : null,
+    ]);
+    if (ours.kind === 'failed') return { kind: 'failed', side: 'monolith', why: ours.why };
+    if (theirs.kind === 'failed') return { kind: 'failed', side: 'service', why: theirs.why };
+    if (oursTwice?.kind === 'failed') return { kind: 'failed', side: 'monolith', why: oursTwice.why };
+    const changed = pathsOf(compare(monolith, ours.answer));
+    monolith = ours.answer;
+    service = theirs.answer;
+    const unsteady = oursTwice === null ? [] : pathsOf(compare(monolith, oursTwice.answer));
+    return { kind: 'looked', comparison: compare(monolith, service), changed, unsteady };
+  };
+  const judged = (outcome: ReadVerdict['outcome'], { differences, ignored }: Comparison): ReadVerdict => ({
+    ...{ kind: 'judged', outcome, differences, ignored, monolith, service },
+  });
+
   const place = parts.takePlace();
   if (place === null) return { kind: 'unsettled' };
   try {
-    for (const [turn, afterMs] of recheckAfterMs.entries()) {
+    let suspected = null as readonly string[] | null;
+    for (const afterMs of [...recheckAfterMs, confirmAfterMs]) {
       await parts.pause(afterMs);
-      const isLast = turn === recheckAfterMs.length - 1;
-      const [ours, theirs, oursTwice] = await Promise.all([
-        askAgain('monolith'),
-        askAgain('service'),
-        isLast ? askAgain('monolith') : null,
-      ]);
-      if (ours.kind === 'failed') return { kind: 'failed', side: 'monolith', why: ours.why };
-      if (theirs.kind === 'failed') return { kind: 'failed', side: 'service', why: theirs.why };
-      if (oursTwice?.kind === 'failed') return { kind: 'failed', side: 'monolith', why: oursTwice.why };
-      const before = monolith;
-      monolith = ours.answer;
-      service = theirs.answer;
-      const comparison = compare(monolith, service);
+      const mayProve = afterMs === recheckAfterMs.at(-1) || suspected !== null;
+      const looked = await look(mayProve);
+      if (looked.kind === 'failed') return looked;
+      const { comparison, changed, unsteady } = looked;
       const again = settle(comparison, noise);
       if (again !== null) return { ...again, outcome: again.outcome === 'noise' ? 'noise' : 'lag', monolith, service };
-      if (oursTwice === null) continue;
+      if (!mayProve) continue;
 
-      const unsteady = pathsOf(compare(monolith, oursTwice.answer));
       const steady = (path: string) => !unsteady.includes(path) && !noise.isNoise(path);
-      // One that has just changed may be late anywhere: what was added or taken away shifts all the rest.
-      const moves = pathsOf(compare(before, monolith)).some(steady);
       const real = comparison.differences.filter(({ path }) => !noise.isNoise(path));
-      const proven = moves ? [] : real.filter(({ path }) => steady(path));
-      const outcome =
-        proven.length > 0 ? 'different' : real.every(({ path }) => unsteady.includes(path)) ? 'noise' : 'lag';
-      return { kind: 'judged', outcome, differences: proven, ignored: comparison.ignored, monolith, service };
+      // One that has just changed may be late anywhere: what was added or taken away shifts all the rest.
+      const moves = suspected === null && changed.some(steady);
+      const among = suspected ?? pathsOf(comparison);
+      const proven = moves ? [] : real.filter(({ path }) => steady(path) && among.includes(path));
+      if (proven.length === 0) {
+        const outcome = real.every(({ path }) => unsteady.includes(path)) ? 'noise' : 'lag';
+        return judged(outcome, { ...comparison, differences: [] });
+      }
+      if (suspected !== null) return judged('different', { ...comparison, differences: proven });
+      suspected = proven.map(({ path }) => path);
     }
-    throw new Error('not reached: the last turn returns');
+    throw new Error('not reached: the last look decides');
   } finally {
     place.leave();
   }
+};
+
+type Look = {
+  kind: 'looked';
+  comparison: Comparison;
+  /** Where the monolith's answer is another than at the look before, and than its own at the same time. */
+  changed: readonly string[];
+  unsteady: readonly string[];
 };
 
 /** The verdict where nothing is left that would have to be looked at again; null where something is. */

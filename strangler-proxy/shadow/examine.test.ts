@@ -5,7 +5,7 @@ import { compileRules } from '@strangler/platform/compare/rules.ts';
 import { defaultCompare } from '@strangler/platform/contracts/slice-compare.ts';
 import fc from 'fast-check';
 import { readProbe } from './dry-run-agent.ts';
-import { type ExamineReadParts, examineRead, recheckAfterMs } from './examine-read.ts';
+import { confirmAfterMs, type ExamineReadParts, examineRead, recheckAfterMs } from './examine-read.ts';
 import { judgeWrite, unheardMs } from './examine-write.ts';
 import { createSharedNoise } from './shared-noise.ts';
 
@@ -15,7 +15,10 @@ const answer = (value: unknown, status = 200): ComparedAnswer => ({
   body: { kind: 'json', value },
 });
 
-/** What each side answers at each of the four looks; the monolith's fifth is its second answer at the last look. */
+/**
+ * What each side answers at each of the five looks. At the last two the monolith is asked twice: its answers are 0, 1, 2, 3 and 4,
+ * 5 and 6; the service's 0 to 4. What is not told is as before.
+ */
 const examine = async (
   monolith: readonly unknown[],
   service: readonly unknown[],
@@ -70,12 +73,32 @@ describe('a read', () => {
   test('that differs to the end while the monolith stands still is different, in just those places', async () => {
     const { examined, asked } = await examine([{ a: 2, b: 1 }], [{ a: 1, b: 1 }]);
     expect(examined).toMatchObject({ outcome: 'different', differences: [{ path: '$.a', monolith: 2, service: 1 }] });
-    expect(asked).toEqual({ monolith: 4, service: 3 });
+    expect(asked).toEqual({ monolith: 6, service: 4 });
+  });
+
+  test('that agrees when it is looked at a last time, or differs elsewhere then, was lag: the pipe had stood still', async () => {
+    const stalled = (last: unknown) => [...Array(4).fill({ a: 1, b: 1 }), last];
+    for (const last of [
+      { a: 2, b: 1 },
+      { a: 2, b: 0 },
+    ]) {
+      const { examined, waited } = await examine([{ a: 2, b: 1 }], stalled(last));
+      expect(examined).toMatchObject({ outcome: 'lag', differences: [] });
+      expect(waited).toEqual([...recheckAfterMs, confirmAfterMs]);
+    }
+  });
+
+  test('that differs to the end is different though the monolith has gone on before the last look', async () => {
+    const { examined } = await examine(
+      [1, 1, 1, 1, 1, 5, 5].map((a) => ({ a })),
+      [0, 0, 0, 0, 4].map((a) => ({ a })),
+    );
+    expect(examined).toMatchObject({ outcome: 'different', differences: [{ path: '$.a', monolith: 5, service: 4 }] });
   });
 
   test('whose every difference is between two answers of the monolith too is noise, and any other is not', async () => {
-    const trace = (a: number) => [1, 2, 3, 4, 5].map((t) => ({ a, t }));
-    const service = [6, 7, 8, 9].map((t) => ({ a: 1, t }));
+    const trace = (a: number) => [1, 2, 3, 4, 5, 6, 7].map((t) => ({ a, t }));
+    const service = [11, 12, 13, 14, 15].map((t) => ({ a: 1, t }));
     expect((await examine(trace(1), service)).examined).toMatchObject({ outcome: 'noise', differences: [] });
     expect((await examine(trace(2), service)).examined).toMatchObject({
       outcome: 'different',
@@ -116,15 +139,15 @@ describe('a read', () => {
   });
 
   test('is different only where the service was wrong at every look and the monolith was steady', async () => {
-    const values = fc.array(fc.integer({ min: 0, max: 2 }), { minLength: 5, maxLength: 5 });
+    const values = fc.array(fc.integer({ min: 0, max: 2 }), { minLength: 7, maxLength: 7 });
     await fc.assert(
       fc.asyncProperty(values, values, async (monolith, service) => {
         const { examined } = await examine(
           monolith.map((a) => ({ a })),
           service.map((a) => ({ a })),
         );
-        const wrong = [0, 1, 2, 3].every((look) => monolith[look] !== service[look]);
-        const steady = monolith[2] === monolith[3] && monolith[3] === monolith[4];
+        const wrong = [0, 1, 2, 3].every((look) => monolith[look] !== service[look]) && monolith[5] !== service[4];
+        const steady = monolith[2] === monolith[3] && monolith[3] === monolith[4] && monolith[5] === monolith[6];
         expect(examined.kind === 'judged' && examined.outcome === 'different').toBe(wrong && steady);
       }),
     );

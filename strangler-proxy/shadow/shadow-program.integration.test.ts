@@ -49,11 +49,11 @@ describe('reads at stage shadow', () => {
     program.service.answerWith((_req, res) => json(res, { id: 7, name: 'Oak desk' }));
     await get();
     await eventually(async () => expect(await compared('different')).toBe(1), within);
-    expect(program.service.seen).toHaveLength(4);
-    expect(program.monolith.seen.filter(({ shadow }) => shadow)).toHaveLength(4);
+    expect(program.service.seen).toHaveLength(5);
+    expect(program.monolith.seen.filter(({ shadow }) => shadow)).toHaveLength(6);
 
     program.service.answerWith((_req, res) => {
-      const late = program.service.seen.length < 6;
+      const late = program.service.seen.length < 7;
       json(res, { id: 7, name: late ? 'Oak desk' : 'Walnut desk' });
     });
     await get();

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { exitCodes } from '@strangler/migrations/cli/exit-codes.ts';
 import { pause } from '@strangler/platform/backoff.ts';
-import type { ShadowGroup, ShadowSummary } from '@strangler/platform/shadow-report/entry.ts';
+import type { ShadowExample, ShadowGroup, ShadowSummary } from '@strangler/platform/shadow-report/entry.ts';
 import type { CutoverFindings } from '../../checker/check-cutovers.ts';
 import { pauseOf } from '../../checker/pauses.ts';
 import { compareSides, deadLetterCount } from '../../soak/cutover/compare-sides.ts';
@@ -141,7 +141,7 @@ const tell = async ({ rig, cuts, shoppers, random }: Stage, options: PipeOptions
         return void (await runStrangler(['advance', slice, '--reason', 'the demo'], command));
       } catch (error) {
         const report = await reportCompared();
-        for (const place of differingPlaces(report)) progress.say(`FOUND ${place}`);
+        await sayFound(report);
         const isShut = error instanceof StranglerError && error.status === exitCodes.refused;
         if (!isShut || report.unexplained > 0 || turn === turnsOfDriving) throw error;
       }
@@ -149,6 +149,16 @@ const tell = async ({ rig, cuts, shoppers, random }: Stage, options: PipeOptions
   };
   const compared = { samples: 0, noise: 0, lag: 0, unexplained: 0 };
   const differing: string[] = [];
+  const sayFound = async (report: Compared): Promise<void> => {
+    for (const { id } of unexplainedGroups(report)) {
+      const shown = await runStrangler(['shadow', 'show', slice, id], command);
+      for (const { group, example } of shown as { group: ShadowGroup; example: ShadowExample | null }[]) {
+        progress.say(`FOUND ${placeOf(group)}`);
+        for (const difference of example?.differences ?? []) progress.say(`  ${JSON.stringify(difference)}`);
+        if (example !== null) progress.say(`  ${example.request.method} ${example.request.path}`);
+      }
+    }
+  };
   const reportCompared = async (): Promise<Compared> =>
     (await runStrangler(['shadow', 'report', slice], command))[0] as Compared;
   const addCompared = async (): Promise<void> => {
@@ -157,8 +167,9 @@ const tell = async ({ rig, cuts, shoppers, random }: Stage, options: PipeOptions
     compared.samples += comparisons;
     compared.noise += outcomes.noise;
     compared.lag += outcomes.lag;
-    const found = differingPlaces(report);
+    const found = unexplainedGroups(report).map(placeOf);
     compared.unexplained += found.length;
+    await sayFound(report);
     differing.push(...found);
     progress.say(
       `  ${comparisons} answers compared: ${outcomes.lag} behind for a moment, ${outcomes.noise} noise, ${outcomes.different} different`,
@@ -299,10 +310,9 @@ const tell = async ({ rig, cuts, shoppers, random }: Stage, options: PipeOptions
 };
 
 /** What differs between the sides, of which nobody has said why. */
-const differingPlaces = ({ groups }: Compared): string[] =>
-  groups
-    .filter(({ accepted }) => accepted === null)
-    .map(({ endpoint, path, kind, count }) => `${endpoint} ${path}: ${kind}, ${count} times`);
+const unexplainedGroups = ({ groups }: Compared): ShadowGroup[] => groups.filter(({ accepted }) => accepted === null);
+const placeOf = ({ endpoint, path, kind, count }: ShadowGroup): string =>
+  `${endpoint} ${path}: ${kind}, ${count} times`;
 
 type Life = {
   findings: CountedFindings;
