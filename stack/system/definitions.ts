@@ -213,7 +213,6 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
       SERVICE_KEY_FILE: plan.keys.keyFile('shop'),
       ...(plan.inventoryInstances > 0 ? { INVENTORY_GRPC: 'consul' } : {}),
       ...(plan.paymentsInstances > 0 ? { PAYMENTS_GRPC: 'consul', RABBITMQ_URL: plan.rabbitmqUrl } : {}),
-      ...(plan.ordersInstances > 0 ? { ORDERS_SLICE: 'orders' } : {}),
     },
     url: at('monolith'),
     readyUrl: ready(at('monolith')),
