@@ -94,7 +94,7 @@ export type SystemPlan = {
   notificationsInstances: number;
   /** Likewise; the provider's webhooks then come through the first proxy. */
   paymentsInstances: number;
-  /** Likewise; needs inventory and payments. The shop then follows who has the orders. */
+  /** Likewise; they ask inventory and payments, and nobody else. */
   ordersInstances: number;
   slicesFolder: string;
   /** Folder in which a process may keep what must outlive it. */
@@ -213,7 +213,6 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
       SERVICE_KEY_FILE: plan.keys.keyFile('shop'),
       ...(plan.inventoryInstances > 0 ? { INVENTORY_GRPC: 'consul' } : {}),
       ...(plan.paymentsInstances > 0 ? { PAYMENTS_GRPC: 'consul', RABBITMQ_URL: plan.rabbitmqUrl } : {}),
-      ...(plan.ordersInstances > 0 ? { ORDERS_SLICE: 'orders' } : {}),
     },
     url: at('monolith'),
     readyUrl: ready(at('monolith')),
