@@ -81,13 +81,17 @@ describe('seed.ts', () => {
     const shopPool = createPool(shop.url, { connectionLimit: 1 });
     clean.unshift(() => shopPool.end());
     const accounts = () =>
-      select(shopPool, 'SELECT role, password_hash FROM accounts WHERE email = ?', [ordersAccountEmail]);
+      select<{ role: string; password_hash: string }>(
+        shopPool,
+        'SELECT role, password_hash FROM accounts WHERE email = ?',
+        [ordersAccountEmail],
+      );
     for (const password of ['the first of them', 'the second of them']) {
       const given = await run('orders-account.ts', [], { DATABASE_URL: shop.url, SERVICE_PASSWORD: password });
       expect([given.code, given.stdout + given.stderr]).toEqual([0, "the orders' account at the shop is there\n"]);
       const [account, ...others] = await accounts();
       expect([account?.role, others]).toEqual(['admin', []]);
-      expect(await verifyPassword(password, String(account?.password_hash))).toBe(true);
+      expect(await verifyPassword(password, account?.password_hash ?? '')).toBe(true);
     }
     await change(shopPool, "UPDATE accounts SET role = 'customer' WHERE email = ?", [ordersAccountEmail]);
     const before = await accounts();
