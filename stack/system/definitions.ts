@@ -94,7 +94,7 @@ export type SystemPlan = {
   notificationsInstances: number;
   /** Likewise; the provider's webhooks then come through the first proxy. */
   paymentsInstances: number;
-  /** Likewise; needs inventory and payments. The shop then follows who has the orders. */
+  /** Likewise; they ask inventory and payments, and nobody else. */
   ordersInstances: number;
   slicesFolder: string;
   /** Folder in which a process may keep what must outlive it. */
