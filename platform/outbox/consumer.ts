@@ -1,9 +1,10 @@
 import type { ConfirmChannel, ConsumeMessage } from 'amqplib';
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { pause } from '../backoff.ts';
-import { contextFromHeaders, runInRequest } from '../http/request-context.ts';
+import { runInRequest } from '../http/request-context.ts';
 import type { Log } from '../log.ts';
 import type { RabbitConnection } from '../rabbit.ts';
+import { contextOfDelivery, failureOf, spanOfDelivery } from '../tracing/messages.ts';
 import { keepChannel, publishConfirmed } from './channel.ts';
 import { delayFor } from './delays.ts';
 import {
@@ -14,11 +15,9 @@ import {
   laterHeaders,
   type Outcome,
   retryHeaders,
-  text,
   withTry,
 } from './delivery.ts';
 import { createLanes } from './lanes.ts';
-import { messageHeaders } from './message.ts';
 import { type ConsumerSpec, names, queuesOf, retryDelaysMs } from './topology.ts';
 
 export type ConsumerOptions = {
@@ -57,12 +56,16 @@ export function oneByOne(
   return async (batch) => {
     const outcomes: Outcome[] = [];
     for (const delivery of batch) {
-      const headers = {
-        traceparent: text(delivery.headers[messageHeaders.traceparent]),
-        tracestate: text(delivery.headers[messageHeaders.tracestate]),
-        'x-request-id': text(delivery.headers[messageHeaders.requestId]),
-      };
-      outcomes.push(await runInRequest(contextFromHeaders(headers), () => handle(delivery)));
+      const context = contextOfDelivery(delivery);
+      const span = spanOfDelivery(context, delivery);
+      try {
+        const outcome = await runInRequest(context, () => handle(delivery));
+        span?.end(failureOf(outcome));
+        outcomes.push(outcome);
+      } catch (error) {
+        span?.end('retry');
+        throw error;
+      }
     }
     return outcomes;
   };
