@@ -235,7 +235,11 @@ async function inCall(
     attributes: { 'rpc.system': 'grpc', 'rpc.service': service, 'rpc.method': name },
   });
   try {
-    const failure = await runInRequest(request, () => served(call, method, guard, serve));
+    const failure = await runInRequest(request, async () => {
+      const found = await served(call, method, guard, serve);
+      guard.log.debug({ method: method.path, code: status[found?.code ?? status.OK] }, 'gRPC call');
+      return found;
+    });
     const code = failure?.code ?? status.OK;
     span?.end(isFault(code) ? status[code] : undefined, { 'rpc.grpc.status_code': code });
     return failure;

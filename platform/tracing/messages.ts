@@ -6,14 +6,23 @@ import { messageHeaders, type OutgoingMessage } from '../outbox/message.ts';
 import { tracing } from './bridge.ts';
 import { childSpan, type OpenSpan, spanOf } from './span.ts';
 
-/** The request that a message was sent for, continued: its consumer is a span of its own. */
-export function contextOfDelivery({ headers }: Pick<Delivery, 'headers'>): RequestContext {
-  return contextFromHeaders({
+const contexts = new WeakMap<Delivery, RequestContext>();
+
+/** The request that a message was sent for, continued: its consumer is a span of its own, the same each time it is asked for. */
+export function contextOfDelivery(delivery: Delivery): RequestContext {
+  const known = contexts.get(delivery);
+  if (known !== undefined) return known;
+  const context = contextOf(delivery.headers);
+  contexts.set(delivery, context);
+  return context;
+}
+
+const contextOf = (headers: Readonly<Record<string, unknown>>): RequestContext =>
+  contextFromHeaders({
     traceparent: text(headers[messageHeaders.traceparent]),
     tracestate: text(headers[messageHeaders.tracestate]),
     'x-request-id': text(headers[messageHeaders.requestId]),
   });
-}
 
 /** The handling of a message as a span, in the context that its handler runs in. */
 export function spanOfDelivery(context: RequestContext, delivery: Delivery): OpenSpan | undefined {
@@ -83,11 +92,7 @@ export function spanOfSending({ routingKey, properties }: OutgoingMessage, excha
 
 /** The context that wrote the row: what is sent is a part of that, and of nothing that was done since. */
 function parentOf(headers: Record<string, unknown>): RequestContext | undefined {
-  const own = contextFromHeaders({
-    traceparent: text(headers[messageHeaders.traceparent]),
-    tracestate: text(headers[messageHeaders.tracestate]),
-    'x-request-id': text(headers[messageHeaders.requestId]),
-  });
+  const own = contextOf(headers);
   if (own.parentSpanId === undefined) return undefined;
   const traceparent = `00-${own.traceId}-${own.parentSpanId}-${own.traceparent.slice(-2)}`;
   return { requestId: own.requestId, traceparent, traceId: own.traceId, spanId: own.parentSpanId };
