@@ -4,10 +4,10 @@ import type { System } from '../system/system.ts';
 /** The headers that a request of a customer carries. */
 type Headers = Record<string, string>;
 
-/** Somebody at a proxy, logged in, with a product in the cart. */
-export type Customer = { checkOut(more: Headers): Promise<{ status: number; orderId: number }> };
+/** Somebody at a proxy, logged in. */
+export type Customer = { /** Buys one. */ checkOut(more?: Headers): Promise<{ status: number; orderId: number }> };
 
-/** Registers a customer and puts one of the product in the cart. */
+/** Registers a customer who buys this product. */
 export async function customerOf({ proxyUrls }: System, productId: number): Promise<Customer> {
   const send = async (method: string, path: string, body: object, headers: Headers = {}) => {
     const answer = await fetch(new URL(path, proxyUrls[0]), {
@@ -23,9 +23,9 @@ export async function customerOf({ proxyUrls }: System, productId: number): Prom
   await send('POST', '/api/accounts', { ...credentials, display_name: 'Traced' });
   const { body: session } = await send('POST', '/api/sessions', credentials);
   const authorization = `Bearer ${session.access_token}`;
-  await send('PUT', `/api/cart/items/${productId}`, { quantity: 1 }, { authorization });
   return {
-    async checkOut(more) {
+    async checkOut(more = {}) {
+      await send('PUT', `/api/cart/items/${productId}`, { quantity: 1 }, { authorization });
       const headers = { authorization, 'idempotency-key': crypto.randomUUID(), ...more };
       const { status, body } = await send('POST', '/api/checkout', { card_token: 'tok_visa' }, headers);
       return { status, orderId: body.order.id };
