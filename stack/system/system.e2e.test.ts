@@ -5,6 +5,7 @@ import { type Collector, startCollector } from '@strangler/platform/testing/coll
 import { eventually } from '@strangler/platform/testing/eventually.ts';
 import { createConnection } from 'mysql2/promise';
 import { repositoryRoot } from '../home/paths.ts';
+import { describeMetrics } from '../observability/describe-metrics.ts';
 import { describeTrace } from '../observability/describe-trace.ts';
 import { runCommand } from '../process/run.ts';
 import { downStack } from '../servers.ts';
@@ -29,7 +30,7 @@ beforeAll(async () => {
     fresh: true,
     inventoryInstances: 1,
     notificationsInstances: 1,
-    env: everyProcess({ TRACING_URL: collector.url, LOG_LEVEL: 'debug' }),
+    env: everyProcess({ TRACING_URL: collector.url, LOG_LEVEL: 'debug', ACCESS_LOG: 'all' }),
     log: (line) => said.push(line),
   });
 }, 300_000);
@@ -40,6 +41,7 @@ afterAll(async () => {
 }, 180_000);
 
 describeTrace(() => ({ system, collector }));
+describeMetrics(() => ({ system }));
 
 const program = (entry: string, args: string[] = []) =>
   runCommand(
