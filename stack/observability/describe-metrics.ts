@@ -9,7 +9,7 @@ import { fromPackages } from '../source/installation.ts';
 import type { System } from '../system/system.ts';
 import { missing, scrape } from './exposition.ts';
 import { readingsOf } from './promql.ts';
-import { alertRules, alertsFile, panelExpressions } from './rules.ts';
+import { alertRules, alertsFile, alertTestsFile, panelExpressions } from './rules.ts';
 
 const metricsOf = (system: System): string[] => [
   ...system.proxyAdminUrls,
@@ -64,7 +64,7 @@ export const describeMetrics = (the: () => { system: System }): void => {
       expect((await seriesNow()) - before).toBeLessThan(60);
     }, 60_000);
 
-    test('are read by rules that Prometheus itself takes', async () => {
+    test('are read by rules that Prometheus itself takes, and that are raised by what they are for', async () => {
       const unpacked = await ensureUnpacked(packageSets.prometheus, { home: stackHome(), say: () => {} });
       const { program, command } = fromPackages(unpacked);
       const { code, stdout, stderr } = await runCommand(command(program, ['check', 'rules', alertsFile]), {
@@ -72,6 +72,8 @@ export const describeMetrics = (the: () => { system: System }): void => {
       });
       expect([code, stderr]).toEqual([0, '']);
       expect(stdout).toContain(`SUCCESS: ${alertRules().length} rules found`);
+      const tested = await runCommand(command(program, ['test', 'rules', alertTestsFile]), { timeoutMs: 60_000 });
+      expect(tested).toMatchObject({ code: 0, stdout: expect.stringContaining('SUCCESS') });
     }, 180_000);
   });
 };

@@ -62,6 +62,7 @@ export const describeTrace = (the: () => { system: System; collector: Collector 
         // Routes, names and codes: nothing of who bought, and no values.
         expect(JSON.stringify(spans())).not.toMatch(/traced\.|@shop|Bearer|tok_visa|eyJ/);
         await expectLines(system, way);
+        await eventually(() => expectEveryLine(system));
       } finally {
         await giveBack();
       }
@@ -88,7 +89,24 @@ async function expectLines(system: System, way: readonly CollectedSpan[]): Promi
   });
 }
 
-type Line = { msg?: string; traceId?: string; spanId?: string; level?: string };
+/** What each kind of work is told of by, in any process, at `debug`. */
+const told = ['request', 'message', 'gRPC call', 'job done'];
+
+/** Every line that tells of a piece of work names its request, trace and span, wherever it was written. */
+export function expectEveryLine(system: System): void {
+  const lines = system.processes.flatMap(({ name, logFile }) => linesOf(logFile).map((line) => ({ name, ...line })));
+  for (const kind of told) {
+    const own = lines.filter(({ msg }) => msg === kind);
+    expect([kind, own.length > 0]).toEqual([kind, true]);
+    for (const { name, requestId, traceId, spanId } of own)
+      expect({ name, kind, requestId, traceId, spanId }).toEqual({
+        ...{ name, kind, requestId: expect.any(String) },
+        ...{ traceId: expect.stringMatching(/^[0-9a-f]{32}$/), spanId: expect.stringMatching(/^[0-9a-f]{16}$/) },
+      });
+  }
+}
+
+type Line = { msg?: string; requestId?: string; traceId?: string; spanId?: string; level?: string };
 
 /** The last line may still be being written. */
 export const linesOf = (file: string): Line[] =>

@@ -22,6 +22,9 @@ export type AlertRule = z.infer<typeof rulesSchema>['groups'][number]['rules'][n
 
 export const alertsFile: string = new URL('./alerts.yaml', import.meta.url).pathname;
 
+/** What `promtool test rules` is to find with them. */
+export const alertTestsFile: string = new URL('./alerts.tests.yaml', import.meta.url).pathname;
+
 export const alertRules = (): AlertRule[] =>
   rulesSchema.parse(parse(readFileSync(alertsFile, 'utf8'))).groups.flatMap(({ rules }) => rules);
 

@@ -73,6 +73,21 @@ describe('the example system', () => {
     expect(said.at(-1)).toMatch(/^slice catalog at stage shadow after/);
   });
 
+  test('is well, says strangler doctor: nothing of the slice that is under way is wrong', async () => {
+    const command = {
+      file: process.execPath,
+      args: [join(repositoryRoot, 'migrations/cli/main.ts'), 'doctor', 'catalog', '--json'],
+    };
+    const env = { NODE_OPTIONS: '', ...operatorEnvironment(system) };
+    const { code, stdout } = await runCommand({ ...command, env }, { timeoutMs: 60_000, outputLimit: 200_000 });
+    const { checks } = JSON.parse(stdout) as { checks: { check: string; outcome: string; found: string }[] };
+    // Of the machine that the test runs on.
+    const wrong = checks.filter(({ check, outcome }) => outcome === 'fail' && check !== 'disk-space');
+    expect([code, wrong]).toEqual([0, []]);
+    for (const check of ['outbox-relay', 'broker-queues', 'fences-agree', 'proxies-agree', 'flags-sessions'])
+      expect(checks).toContainEqual(expect.objectContaining({ check, outcome: 'ok' }));
+  });
+
   test('is known to Consul: every instance is healthy', async () => {
     await eventually(async () => {
       for (const [service, count] of [
@@ -182,7 +197,11 @@ describe('the example system', () => {
   test('is ended by npm stop, with its servers, and leaves no process behind', async () => {
     const { code, stderr } = await program('stack/system/stop.ts');
     // Those in front first, and those that carry changes after those that make them.
-    const order = [/^proxy-\d, proxy-\d, /, /monolith/, /applier-catalog-\d, applier-catalog-\d, (applier-[\w-]+, )*(relay-[\w-]+, ){5}/];
+    const order = [
+      /^proxy-\d, proxy-\d, /,
+      /monolith/,
+      /applier-catalog-\d, applier-catalog-\d, (applier-[\w-]+, )*(relay-[\w-]+, ){5}/,
+    ];
     for (const part of [...order, /payment-provider ended$/m]) expect(stderr).toMatch(part);
     expect(code).toBe(0);
     expect(system.processes.filter((handle) => handle.alive())).toEqual([]);
