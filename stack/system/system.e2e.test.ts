@@ -202,7 +202,7 @@ describe('the example system', () => {
       /monolith/,
       /applier-catalog-\d, applier-catalog-\d, (applier-[\w-]+, )*(relay-[\w-]+, ){5}/,
     ];
-    for (const part of [...order, /payment-provider ended$/m]) expect(stderr).toMatch(part);
+    for (const part of [...order, /(payment-provider|mailbox) ended$/m]) expect(stderr).toMatch(part);
     expect(code).toBe(0);
     expect(system.processes.filter((handle) => handle.alive())).toEqual([]);
     expect(findSystem(instance)).toBeUndefined();
