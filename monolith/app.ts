@@ -4,6 +4,7 @@ import { type HealthCheck, healthRouter } from '@strangler/platform/http/health.
 import { httpMetrics, metricsRoute } from '@strangler/platform/http/metrics.ts';
 import { noSuchRoute, problemResponder } from '@strangler/platform/http/problem.ts';
 import { requestContext } from '@strangler/platform/http/request-context.ts';
+import { requestLog } from '@strangler/platform/http/request-log.ts';
 import { tellEffects } from '@strangler/platform/http/tell-effects.ts';
 import express, { type Express } from 'express';
 import { databaseAway } from './http/database-away.ts';
@@ -31,6 +32,7 @@ export function createApp(
   app.set('query parser', 'simple');
 
   app.use(requestContext());
+  app.use(requestLog(deps.log));
   app.use(httpMetrics(deps.metrics));
   app.use(healthRouter({ checks, draining }));
   app.get('/metrics', metricsRoute(deps.metrics));

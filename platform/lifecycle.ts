@@ -1,5 +1,5 @@
 import type { Log } from './log.ts';
-import { telemetry } from './telemetry/bridge.ts';
+import { tracing } from './tracing/bridge.ts';
 
 /**
  * In this order: nobody is sent here any more; nothing new is taken, what came is answered; what runs behind is
@@ -80,7 +80,7 @@ export function createLifecycle({
     const outcome: StopOutcome = { exitCode: 0, cut: [], failed: [] };
     log.info({ reason }, 'stopping');
     for (const phase of stopPhases) await runPhase(phase, outcome);
-    await telemetry()?.flush();
+    await tracing()?.flush();
     if (outcome.cut.length + outcome.failed.length > 0) outcome.exitCode = 1;
     log.info({ reason, ...outcome }, 'stopped');
     return outcome;

@@ -1,4 +1,5 @@
 import amqplib, { type Channel, type ConfirmChannel, type RecoveringChannelModel } from 'amqplib';
+import { Gauge, type Registry } from 'prom-client';
 import { type Backoff, nextBackoffMs, pause } from './backoff.ts';
 import type { Log } from './log.ts';
 
@@ -29,6 +30,8 @@ export type RabbitOptions = {
   channelTimeoutMs?: number;
   /** How often both sides say that they live, 10 s unless told; twice unanswered, the connection is dropped. */
   heartbeatS?: number;
+  /** Registers `rabbitmq_ready`. */
+  metrics?: Registry;
 };
 
 /** RabbitMQ could not be reached in time; nothing was sent. */
@@ -44,7 +47,13 @@ const connectTimeoutMs = 5000;
 const closeTimeoutMs = 2000;
 
 /** Starts connecting and returns; RabbitMQ may be away. Each change between ready and away is logged once. */
-export function connect({ url, log, channelTimeoutMs = 5000, heartbeatS = 10 }: RabbitOptions): RabbitConnection {
+export function connect({
+  url,
+  log,
+  channelTimeoutMs = 5000,
+  heartbeatS = 10,
+  metrics,
+}: RabbitOptions): RabbitConnection {
   const address = withHeartbeat(url, heartbeatS);
   let state: 'starting' | 'ready' | 'blocked' | 'away' | 'closed' = 'starting';
   let delayMs: number | undefined;
@@ -53,6 +62,16 @@ export function connect({ url, log, channelTimeoutMs = 5000, heartbeatS = 10 }: 
   const setUps = new Set<SetUp>();
   let model: RecoveringChannelModel | undefined;
 
+  if (metrics !== undefined) {
+    new Gauge({
+      name: 'rabbitmq_ready',
+      help: '1 while RabbitMQ is connected and takes messages.',
+      registers: [metrics],
+      collect() {
+        this.set(state === 'ready' ? 1 : 0);
+      },
+    });
+  }
   const opening = amqplib
     .connect(address, {
       timeout: connectTimeoutMs,

@@ -21,11 +21,16 @@ export function repeat(name: string, intervalMs: number, log: Log, run: () => Pr
     timer.unref();
   };
   const once = async () => {
-    try {
-      await runAsJob(name, run);
-    } catch (error) {
-      log.error({ err: error, job: name }, 'a repeated job failed');
-    }
+    await runAsJob(name, async () => {
+      try {
+        await run();
+        log.debug({ job: name }, 'job done');
+      } catch (error) {
+        log.error({ err: error, job: name }, 'a repeated job failed');
+        throw error;
+      }
+      // Told of above, in the job's own context; the next run is a new one.
+    }).catch(() => {});
     if (!stopped) schedule();
   };
   schedule();

@@ -1,6 +1,7 @@
 import cluster from 'node:cluster';
 import { exitOnConfigError } from '@strangler/platform/config.ts';
 import { createLog } from '@strangler/platform/log.ts';
+import { startTracing } from '@strangler/platform/tracing/start.ts';
 import { CommandLineError, environmentWithArguments, readConfig, usage } from './config.ts';
 import { tellPrimary } from './workers/messages.ts';
 import { runPrimary } from './workers/primary.ts';
@@ -27,6 +28,7 @@ const config = exitOnConfigError(() => readConfig(env));
 const log = createLog({ name: 'strangler-proxy', level: config.logLevel });
 
 try {
+  if (!cluster.isPrimary) await startTracing('strangler-proxy', env);
   if (cluster.isPrimary) await runPrimary(config, log, env);
   else await runWorker(config, log, Number(process.env.WORKER_NUMBER ?? 1));
 } catch (error) {

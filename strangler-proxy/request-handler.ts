@@ -301,6 +301,7 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
       method: req.method ?? '',
       requestId: accepted?.requestId ?? null,
       traceparent: accepted?.traceparent ?? null,
+      parentSpanId: accepted?.parentSpanId,
       facts: accepted?.facts ?? null,
       decision,
       attempts,

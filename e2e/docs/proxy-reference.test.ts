@@ -4,9 +4,11 @@ import { describe, expect, test } from '@jest/globals';
 import * as headers from '@strangler/platform/contracts/headers.ts';
 import { createServerMetrics } from '@strangler/platform/http/server-metrics.ts';
 import { createLog } from '@strangler/platform/log.ts';
-import { createTrustMetrics } from '@strangler/platform/service-trust/metrics.ts';
+import { createTrustMetrics, exposeCertificate } from '@strangler/platform/service-trust/metrics.ts';
+import { createSpanBook, exposeSpanBook } from '@strangler/platform/tracing/bounded-spans.ts';
 import { repositoryRoot } from '@strangler/stack/home/paths.ts';
 import { createCanaryMetrics, exposeCanaries } from '@strangler/strangler-proxy/account/canary-metrics.ts';
+import { exposeDashboard } from '@strangler/strangler-proxy/account/dashboard-metrics.ts';
 import { createFlagAccount, exposeFlags } from '@strangler/strangler-proxy/account/flag-metrics.ts';
 import { createHoldMetrics, exposeHolds } from '@strangler/strangler-proxy/account/hold-metrics.ts';
 import { createOwnWriteMetrics } from '@strangler/strangler-proxy/account/own-write-metrics.ts';
@@ -84,6 +86,9 @@ describe('docs/reference/proxy.md', () => {
       () => true,
     );
     createTrustMetrics(registry);
+    exposeCertificate(registry, () => undefined);
+    exposeSpanBook(registry, createSpanBook({ maxWaiting: 1 }));
+    exposeDashboard(registry, () => 0);
     createServerMetrics(registry, 'proxy');
     type Described = { name: string; labelNames?: string[]; constructor: { name: string } };
     const actual = (registry.getMetricsAsArray() as unknown as Described[]).map((metric) => [

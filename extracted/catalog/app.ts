@@ -6,6 +6,7 @@ import { type HealthCheck, healthRouter } from '@strangler/platform/http/health.
 import { httpMetrics, metricsRoute } from '@strangler/platform/http/metrics.ts';
 import { noSuchRoute, problemResponder } from '@strangler/platform/http/problem.ts';
 import { requestContext } from '@strangler/platform/http/request-context.ts';
+import { requestLog } from '@strangler/platform/http/request-log.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { epochGuard, fencedWriteResponder } from '@strangler/platform/ownership/epoch-guard.ts';
 import type { OwnerFollower } from '@strangler/platform/ownership/owner-follower.ts';
@@ -57,6 +58,7 @@ export function createApp(
   app.set('query parser', 'simple');
 
   app.use(requestContext());
+  app.use(requestLog(log));
   app.use(httpMetrics(metrics));
   app.use(healthRouter({ checks, draining }));
   app.get('/metrics', metricsRoute(metrics));

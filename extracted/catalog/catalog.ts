@@ -217,7 +217,7 @@ function listenToPipe({
     log.info({ seenWithinMs }, 'RABBITMQ_URL is not set: what the pipe writes is seen when the cache forgets');
     return;
   }
-  const rabbit = connect({ url: rabbitmqUrl, log });
+  const rabbit = connect({ url: rabbitmqUrl, log, metrics });
   const listener = listenForChanges({
     rabbit,
     exchange: outboxExchange,

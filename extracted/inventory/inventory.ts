@@ -158,7 +158,7 @@ function listen({
     log.info({ sweepEveryMs: config.sweepEveryMs }, 'RABBITMQ_URL is not set: the sweeper alone expires reservations');
     return;
   }
-  const rabbit = connect({ url: config.rabbitmqUrl, log });
+  const rabbit = connect({ url: config.rabbitmqUrl, log, metrics: registry });
   const { outboxExchange: exchange, expiryQueue: queue, productsQueue } = config;
   const listening = { rabbit, exchange, log, registry };
   const expiring = expireInTime({ ...listening, queue, reservations, clock, counted });

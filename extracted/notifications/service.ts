@@ -86,7 +86,7 @@ async function start({
   const jobs = createJobStore({ pool });
   const settings = createSettings({ pool, clock, log });
   const handovers = createHandovers({ pool, clock });
-  const rabbit = rabbitmqUrl === undefined ? undefined : connect({ url: rabbitmqUrl, log });
+  const rabbit = rabbitmqUrl === undefined ? undefined : connect({ url: rabbitmqUrl, log, metrics });
   if (rabbit) lifecycle.onStop('close', 'rabbitmq', () => rabbit.close());
   const shared = { config, pool, recipients, invoices, jobs, settings, clock, log, metrics, lifecycle };
   const pipeline = rabbit && startPipeline({ ...shared, rabbit, wake: wakeUps.wake });

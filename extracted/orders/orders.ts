@@ -254,7 +254,7 @@ function hear({
     log.info('RABBITMQ_URL is not set: nobody here hears of payments by themselves, and read models stand still');
     return undefined;
   }
-  const rabbit = connect({ url: rabbitmqUrl, log });
+  const rabbit = connect({ url: rabbitmqUrl, log, metrics });
   // While the orders are the shop's, its own payments see to them.
   const onNews = async (orderId: number) => (isOwner() ? desk.paymentNews(orderId) : undefined);
   const heard = listenForPayments({ rabbit, exchange, queue, onNews, log, metrics });

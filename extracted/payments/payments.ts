@@ -243,7 +243,7 @@ function takeRefused({
     log.info('RABBITMQ_URL is not set: refused webhooks are not taken from their queue here');
     return;
   }
-  const rabbit = connect({ url: rabbitmqUrl, log });
+  const rabbit = connect({ url: rabbitmqUrl, log, metrics });
   const refused = takeRefusedWebhooks({ rabbit, exchange, queue, inbox, log, metrics });
   lifecycle.onStop('finish', 'refused webhooks', ({ graceMs }) => refused.stop(graceMs));
   lifecycle.onStop('close', 'rabbitmq', () => rabbit.close());

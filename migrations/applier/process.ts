@@ -40,7 +40,7 @@ export async function startApplierProcess(given: { config: ApplierConfig; log: L
 
 async function start(config: ApplierConfig, log: Log, lifecycle: Lifecycle): Promise<RunningApplier> {
   const registry = createMetrics({ service: 'applier' });
-  const rabbit = connect({ url: config.rabbitmqUrl, log: boundedLog(log) });
+  const rabbit = connect({ url: config.rabbitmqUrl, log: boundedLog(log), metrics: registry });
   lifecycle.onStop('close', 'rabbitmq', () => rabbit.close());
   // Under the pipe's name: who listens for what has come to the service hears nothing of the way back.
   const announcerOf = (direction: Direction): Announcer =>

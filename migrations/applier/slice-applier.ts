@@ -5,6 +5,7 @@ import type { Log } from '@strangler/platform/log.ts';
 import { consume } from '@strangler/platform/outbox/consumer.ts';
 import type { Delivery, Outcome } from '@strangler/platform/outbox/delivery.ts';
 import type { RabbitConnection } from '@strangler/platform/rabbit.ts';
+import { traceBatch } from '@strangler/platform/tracing/messages.ts';
 import type { Registry } from 'prom-client';
 import { type Applier, createApplier, type RefusedChange, type StreamBatch } from '../engine/apply/applier.ts';
 import type { MappedTable } from '../engine/apply/row-shape.ts';
@@ -145,7 +146,7 @@ export function startSliceApplier(options: SliceApplierOptions): SliceApplier {
     rabbit,
     exchange,
     consumer: { name: applyConsumerName(slice), order: 'by key' },
-    handle,
+    handle: traceBatch(handle),
     maxBatch,
     prefetch,
     concurrency: batchesInHand,

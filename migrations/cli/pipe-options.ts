@@ -52,6 +52,19 @@ export const withBrokerOptions = (command: Command): Command =>
 /** Where the database of one slice's service may be named, beside those of others: `order-history` → `STRANGLER_TARGET_ORDER_HISTORY`. */
 export const targetVariable = (slice: string): string => `STRANGLER_TARGET_${slice.toUpperCase().replaceAll('-', '_')}`;
 
+/** The addresses of a slice's databases. @throws CliError: usage, for one that is named nowhere or is none */
+export const databaseUrls = (
+  options: PipeOptions,
+  { environment }: Pick<Terminal, 'environment'>,
+  slice: string,
+): { sourceUrl: string; targetUrl: string } => ({
+  sourceUrl: databaseUrl(options.source ?? environment.STRANGLER_SOURCE, 'source'),
+  targetUrl: databaseUrl(
+    options.target ?? environment[targetVariable(slice)] ?? environment.STRANGLER_TARGET,
+    'target',
+  ),
+});
+
 /**
  * Opens both databases of a slice and sees that they answer; close it.
  * @throws CliError: usage for an option or slice that is not there, unreachable for a database that does not answer
@@ -62,12 +75,7 @@ export const openPipe = async (
   sliceName: string,
   direction: Direction = 'forward',
 ): Promise<OpenPipe> => {
-  const { environment } = terminal;
-  const sourceUrl = databaseUrl(options.source ?? environment.STRANGLER_SOURCE, 'source');
-  const targetUrl = databaseUrl(
-    options.target ?? environment[targetVariable(sliceName)] ?? environment.STRANGLER_TARGET,
-    'target',
-  );
+  const { sourceUrl, targetUrl } = databaseUrls(options, terminal, sliceName);
   const { slice, folder } = await readSliceNamed(sliceName, options, terminal);
   if (slice.tables.length === 0) {
     throw new CliError(
@@ -128,20 +136,24 @@ export const withOwnersPipe = async <T>(
 export const exchangeOf = ({ exchange }: BrokerOptions, { environment }: Terminal): string =>
   exchange ?? (environment.OUTBOX_EXCHANGE || defaultExchange);
 
+/** The broker's address. @throws CliError: usage, for one that is none */
+export const brokerUrl = ({ rabbitmq }: BrokerOptions, { environment }: Pick<Terminal, 'environment'>): string => {
+  const url = rabbitmq ?? (environment.RABBITMQ_URL || defaultBroker);
+  if (/^amqps?:$/.test(URL.parse(url)?.protocol ?? '')) return url;
+  throw new CliError(
+    `--rabbitmq: expected amqp://user:password@host:port/vhost, found ${addressOf(url)}`,
+    exitCodes.usage,
+  );
+};
+
 /** Connects to RabbitMQ for `work` and closes the connection, whatever comes. @throws CliError where it does not answer */
 export const withBroker = async <T>(
   options: BrokerOptions,
-  { environment, log }: Terminal,
+  terminal: Terminal,
   work: (rabbit: RabbitConnection) => Promise<T>,
 ): Promise<T> => {
-  const url = options.rabbitmq ?? (environment.RABBITMQ_URL || defaultBroker);
-  if (!/^amqps?:$/.test(URL.parse(url)?.protocol ?? '')) {
-    throw new CliError(
-      `--rabbitmq: expected amqp://user:password@host:port/vhost, found ${addressOf(url)}`,
-      exitCodes.usage,
-    );
-  }
-  const rabbit = connect({ url, log, channelTimeoutMs: 3000 });
+  const url = brokerUrl(options, terminal);
+  const rabbit = connect({ url, log: terminal.log, channelTimeoutMs: 3000 });
   try {
     return await work(rabbit);
   } catch (error) {

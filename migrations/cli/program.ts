@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { addBackfillCommand } from './backfill-command.ts';
 import { addDeadLetterCommands } from './dead-letter-commands.ts';
+import { addDoctorCommand } from './doctor-command.ts';
 import { reportFailure } from './errors.ts';
 import { exitCodes } from './exit-codes.ts';
 import { addFlagCommands } from './flag-commands.ts';
@@ -32,6 +33,7 @@ export const runProgram = async (words: readonly string[], terminal: Terminal): 
   addVerifyCommand(program, terminal);
   addRepairCommand(program, terminal);
   addWritersCommand(program, terminal);
+  addDoctorCommand(program, terminal);
   addDeadLetterCommands(program, terminal);
   addShadowCommands(program, terminal);
   addParityCommands(program, terminal);

@@ -42,19 +42,24 @@ export const authorizationsOf = ({ token }: CredentialOptions, { environment }: 
     .map((text) => text.replace(/^[A-Za-z][\w-]{0,30}=(?=[^=])/, ''))
     .map((text) => (/^\S+ \S/.test(text) ? text : `Bearer ${text}`));
 
+/** The address of Redis. @throws CliError: usage, for one that is none */
+export const redisUrl = ({ redis }: RedisOptions, { environment }: Pick<Terminal, 'environment'>): string => {
+  const url = redis ?? (environment.REDIS_URL || defaultRedis);
+  if (/^rediss?:$/.test(URL.parse(url)?.protocol ?? '')) return url;
+  throw new CliError(`--redis: expected redis://:password@host:port, found ${addressOf(url)}`, exitCodes.usage);
+};
+
 /**
  * Opens the report for `work` and closes it. `null` instead of it: Redis does not answer.
  * @throws CliError for an address that is none
  */
 export const withReportOrNone = async <T>(
-  { redis: given }: RedisOptions,
-  { environment, log, signal }: Terminal,
+  options: RedisOptions,
+  terminal: Terminal,
   work: (report: ReportReader | null) => Promise<T>,
 ): Promise<T> => {
-  const url = given ?? (environment.REDIS_URL || defaultRedis);
-  if (!/^rediss?:$/.test(URL.parse(url)?.protocol ?? '')) {
-    throw new CliError(`--redis: expected redis://:password@host:port, found ${addressOf(url)}`, exitCodes.usage);
-  }
+  const { environment, log, signal } = terminal;
+  const url = redisUrl(options, terminal);
   const redis = createRedis({ url, log, connectTimeoutMs: connectWithinMs, commandTimeoutMs: 5_000 });
   try {
     const isConnected = await redis.connected(connectWithinMs, signal);

@@ -106,12 +106,14 @@ const progressOf = async (store: FlagStore, consul: ConsulClient | null): Promis
   return found.filter((progress) => progress !== undefined);
 };
 
-const collectUrl = (value: string, all: string[]): string[] => {
+/** For an option that names admin addresses. */
+export const collectUrl = (value: string, all: string[]): string[] => {
   if (URL.canParse(value) && /^https?:/.test(value)) return [...all, value];
   throw new CliError(`--proxy: expected an address such as http://127.0.0.1:8081, found "${value}"`, exitCodes.usage);
 };
 
-const proxyAddresses = async (consul: ConsulClient | null, named: string[]): Promise<string[]> => {
+/** Those that are named, else those that are registered. */
+export const proxyAddresses = async (consul: ConsulClient | null, named: string[]): Promise<string[]> => {
   if (named.length > 0 || consul === null) return named;
   const proxies = await listInstances(consul, proxyServiceName);
   return proxies.flatMap(({ meta }) => (meta.admin === undefined ? [] : [meta.admin]));

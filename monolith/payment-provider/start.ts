@@ -1,6 +1,7 @@
 import { healthRouter } from '@strangler/platform/http/health.ts';
 import { noSuchRoute, problemResponder } from '@strangler/platform/http/problem.ts';
 import { requestContext } from '@strangler/platform/http/request-context.ts';
+import { requestLog } from '@strangler/platform/http/request-log.ts';
 import { startHttpServer } from '@strangler/platform/http/server.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import express from 'express';
@@ -29,6 +30,7 @@ export async function startProvider(
   const app = express();
   app.disable('x-powered-by');
   app.use(requestContext());
+  app.use(requestLog(log));
   app.use(healthRouter({ checks: {}, draining }));
   app.use(
     providerRoutes({ book: new ChargeBook(config.MAX_CHARGES), webhooks, webhookUrl: config.WEBHOOK_URL ?? null }),

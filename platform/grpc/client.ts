@@ -9,7 +9,8 @@ import {
 } from '@grpc/grpc-js';
 import { type Backoff, nextBackoffMs, pause } from '../backoff.ts';
 import { serviceTokenHeader } from '../contracts/headers.ts';
-import { currentRequest } from '../http/request-context.ts';
+import { currentRequest, type RequestContext } from '../http/request-context.ts';
+import { childSpan, faultName, type OpenSpan } from '../tracing/span.ts';
 import { GrpcCallError } from './errors.ts';
 import { loadProto, serviceOf } from './proto.ts';
 
@@ -85,9 +86,34 @@ export function createGrpcClient(options: GrpcClientOptions): GrpcClient {
     return definition;
   }
 
-  async function once<Response>(method: string, request: object, until: number, { metadata, signal }: GrpcCallOptions) {
+  const spanOfCall = (method: string): OpenSpan | undefined =>
+    childSpan({
+      name: `${packageName}.${serviceName}/${method}`,
+      kind: 'client',
+      attributes: { 'rpc.system': 'grpc', 'rpc.service': `${packageName}.${serviceName}`, 'rpc.method': method },
+    });
+
+  async function once<Response>(method: string, request: object, until: number, more: GrpcCallOptions) {
+    const span = spanOfCall(method);
+    try {
+      const response = await send<Response>(method, request, until, more, span?.context);
+      span?.end(undefined, { 'rpc.grpc.status_code': status.OK });
+      return response;
+    } catch (error) {
+      endFailed(span, error);
+      throw error;
+    }
+  }
+
+  async function send<Response>(
+    method: string,
+    request: object,
+    until: number,
+    { metadata, signal }: GrpcCallOptions,
+    context: RequestContext | undefined,
+  ) {
     const { path, requestSerialize, responseDeserialize } = definitionOf(method, 'unary');
-    const sent = await outgoing(metadata, trust);
+    const sent = await outgoing(metadata, trust, context);
     signal?.throwIfAborted();
     return await new Promise<Response>((resolve, reject) => {
       const call = client.makeUnaryRequest(
@@ -135,8 +161,9 @@ export function createGrpcClient(options: GrpcClientOptions): GrpcClient {
     { metadata, signal, deadlineMs: thisDeadlineMs = deadlineMs }: GrpcCallOptions = {},
   ): AsyncGenerator<Response> {
     const { path, requestSerialize, responseDeserialize } = definitionOf(method, 'stream');
-    const sent = await outgoing(metadata, trust);
     signal?.throwIfAborted();
+    const span = spanOfCall(method);
+    const sent = await outgoing(metadata, trust, span?.context);
     const answers: ClientReadableStream<unknown> = client.makeServerStreamRequest(
       path,
       requestSerialize,
@@ -149,7 +176,9 @@ export function createGrpcClient(options: GrpcClientOptions): GrpcClient {
     signal?.addEventListener('abort', cancel, { once: true });
     try {
       for await (const answer of answers) yield answer as Response;
+      span?.end(undefined, { 'rpc.grpc.status_code': status.OK });
     } catch (error) {
+      endFailed(span, error);
       signal?.throwIfAborted();
       if (!isServiceError(error)) throw error;
       throw new GrpcCallError({ method: `${serviceName}.${method}`, address, attempts: 1 }, error);
@@ -164,9 +193,17 @@ export function createGrpcClient(options: GrpcClientOptions): GrpcClient {
   return { address, call, stream, close: () => client.close() };
 }
 
-async function outgoing(more: Record<string, string> = {}, { token }: GrpcClientTrust): Promise<Metadata> {
+function endFailed(span: OpenSpan | undefined, error: unknown): void {
+  if (isServiceError(error)) span?.end(status[error.code], { 'rpc.grpc.status_code': error.code });
+  else span?.end(faultName(error));
+}
+
+async function outgoing(
+  more: Record<string, string> = {},
+  { token }: GrpcClientTrust,
+  request = currentRequest(),
+): Promise<Metadata> {
   const metadata = new Metadata();
-  const request = currentRequest();
   if (request) {
     metadata.set('x-request-id', request.requestId);
     metadata.set('traceparent', request.traceparent);

@@ -16,6 +16,7 @@ import {
 import { pause } from '../backoff.ts';
 import { contextFromHeaders, runInRequest } from '../http/request-context.ts';
 import type { Log } from '../log.ts';
+import { spanOf } from '../tracing/span.ts';
 import { GrpcError } from './errors.ts';
 import { addHealth, type GrpcHealth } from './health.ts';
 import { loadProto, type ProtoPackage, serviceOf } from './proto.ts';
@@ -213,40 +214,71 @@ type Failure = { code: status; details: string; metadata?: Metadata };
 async function inCall(
   call: ServerUnaryCall<object, object> | ServerWritableStream<object, object>,
   method: Method,
-  { gate, admit, log }: Guard,
+  guard: Guard,
   serve: (context: GrpcCallContext) => Promise<void>,
 ): Promise<Failure | undefined> {
+  const { gate } = guard;
   if (gate.inFlight >= gate.maxInFlight) {
     return { code: status.RESOURCE_EXHAUSTED, details: `${gate.maxInFlight} calls are under way; try again later` };
   }
   gate.inFlight += 1;
+  const { metadata } = call;
+  const request = contextFromHeaders(
+    Object.fromEntries(
+      ['x-request-id', 'traceparent', 'tracestate'].map((name) => [name, metadata.get(name)[0]?.toString()]),
+    ),
+  );
+  const [service = '', name = ''] = method.path.slice(1).split('/');
+  const span = spanOf(request, {
+    name: method.path.slice(1),
+    kind: 'server',
+    attributes: { 'rpc.system': 'grpc', 'rpc.service': service, 'rpc.method': name },
+  });
+  try {
+    const failure = await runInRequest(request, async () => {
+      const found = await served(call, method, guard, serve);
+      guard.log.debug({ method: method.path, code: status[found?.code ?? status.OK] }, 'gRPC call');
+      return found;
+    });
+    const code = failure?.code ?? status.OK;
+    span?.end(isFault(code) ? status[code] : undefined, { 'rpc.grpc.status_code': code });
+    return failure;
+  } finally {
+    gate.inFlight -= 1;
+  }
+}
+
+/** The others tell a client of what it asked for. */
+const isFault = (code: status): boolean =>
+  [status.UNKNOWN, status.DEADLINE_EXCEEDED, status.INTERNAL, status.UNAVAILABLE, status.DATA_LOSS].includes(code);
+
+async function served(
+  call: ServerUnaryCall<object, object> | ServerWritableStream<object, object>,
+  method: Method,
+  { admit, log }: Guard,
+  serve: (context: GrpcCallContext) => Promise<void>,
+): Promise<Failure | undefined> {
   const gone = new AbortController();
   call.on('cancelled', () => gone.abort(new GrpcError('CANCELLED', 'the client has gone, or its deadline is over')));
   const { metadata } = call;
-  const headers = Object.fromEntries(
-    ['x-request-id', 'traceparent', 'tracestate'].map((name) => [name, metadata.get(name)[0]?.toString()]),
-  );
   try {
     const peerCertificate = call.getAuthContext().sslPeerCertificate;
     const caller = await admit?.({ method: method.path, metadata, peerCertificate });
-    const context: GrpcCallContext = {
+    await serve({
       method: method.path,
       metadata,
       caller,
       deadline: new Date(call.getDeadline()),
       signal: gone.signal,
-    };
-    await runInRequest(contextFromHeaders(headers), () => serve(context));
+    });
     return undefined;
   } catch (error) {
     if (error instanceof GrpcError) {
       return { code: error.code, details: error.message, ...(error.metadata ? { metadata: error.metadata } : {}) };
     }
     if (gone.signal.aborted) return { code: status.CANCELLED, details: 'the client has gone, or its deadline is over' };
-    log.error({ err: error, method: method.path, requestId: headers['x-request-id'] }, 'a gRPC call failed');
+    log.error({ err: error, method: method.path }, 'a gRPC call failed');
     return { code: status.INTERNAL, details: 'internal error' };
-  } finally {
-    gate.inFlight -= 1;
   }
 }
 

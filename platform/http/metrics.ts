@@ -1,5 +1,7 @@
-import type { Request, RequestHandler } from 'express';
+import type { RequestHandler } from 'express';
 import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { tracing } from '../tracing/bridge.ts';
+import { routeTemplateOf } from './route-template.ts';
 
 const knownMethods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
@@ -11,6 +13,7 @@ export function createMetrics({ service }: { service: string }): Registry {
   const registry = new Registry();
   registry.setDefaultLabels({ service });
   collectDefaultMetrics({ register: registry });
+  tracing()?.expose(registry);
   return registry;
 }
 
@@ -41,49 +44,17 @@ export function httpMetrics(registry: Registry): RequestHandler {
 
   return (req, res, next) => {
     const startedAt = process.hrtime.bigint();
-    const routeOf = watchRoute(req);
+    const routeOf = routeTemplateOf(req);
     inFlight.inc();
     res.once('close', () => {
       inFlight.dec();
       const seconds = Number(process.hrtime.bigint() - startedAt) / 1e9;
       const method = knownMethods.has(req.method) ? req.method : 'other';
       const statusClass = res.writableFinished ? `${Math.floor(res.statusCode / 100)}xx` : 'aborted';
-      duration.observe({ method, route: bounded(routeOf()), status_class: statusClass }, seconds);
+      duration.observe({ method, route: bounded(routeOf() ?? 'none'), status_class: statusClass }, seconds);
     });
     next();
   };
-}
-
-/**
- * Notes the route's template at the moment Express sets it: when a handler fails, Express has put `baseUrl` back by the
- * time the answer ends.
- */
-function watchRoute(req: Request): () => string {
-  let template = 'none';
-  let route: Request['route'];
-  Object.defineProperty(req, 'route', {
-    configurable: true,
-    enumerable: true,
-    get: () => route,
-    set: (value: Request['route']) => {
-      route = value;
-      template = `${mountTemplate(req.baseUrl)}${pathTemplate(value?.path)}`;
-    },
-  });
-  return () => template;
-}
-
-function pathTemplate(path: unknown): string {
-  if (typeof path === 'string') return path === '/' ? '' : path;
-  return Array.isArray(path) ? path.map(String).join('|') : String(path);
-}
-
-/** Express keeps the path that a router was mounted under as it was requested: what is not a plain word in it goes. */
-function mountTemplate(baseUrl: string): string {
-  return baseUrl
-    .split('/')
-    .map((step) => (step === '' || /^([a-z][a-z_.-]*|v\d{1,2})$/i.test(step) ? step : ':param'))
-    .join('/');
 }
 
 /** Handler for `GET /metrics`: the registry in Prometheus's text format. */

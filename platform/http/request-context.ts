@@ -3,7 +3,9 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { RequestHandler } from 'express';
 import { requestIdHeader } from '../contracts/headers.ts';
-import { telemetry } from '../telemetry/bridge.ts';
+import { tracing } from '../tracing/bridge.ts';
+import { traceRequest } from '../tracing/http-server.ts';
+import { traceJob } from '../tracing/job.ts';
 
 /** Who a log line, a message or an outgoing call belongs to. */
 export type RequestContext = {
@@ -16,6 +18,8 @@ export type RequestContext = {
   traceId: string;
   /** 16 hex digits: this request, within its trace. */
   spanId: string;
+  /** 16 hex digits: what this was done for; undefined where the trace begins here. */
+  parentSpanId?: string;
   /** What is being done: `POST /api/products/7/reviews`, without the query, or the name of a job. */
   operation?: string;
 };
@@ -39,7 +43,8 @@ export function runInRequest<T>(context: RequestContext, fn: () => T): T {
 
 /** Runs `fn`, and all that it starts, as a job of this name, with a request id and a trace of its own. */
 export function runAsJob<T>(name: string, fn: () => T): T {
-  return runInRequest({ ...contextFromHeaders({}), operation: name }, fn);
+  const context = { ...contextFromHeaders({}), operation: name };
+  return runInRequest(context, () => traceJob(context, name, fn));
 }
 
 /** Express middleware: continues or makes a request id and a trace context, and answers with the request id. */
@@ -47,6 +52,7 @@ export function requestContext(): RequestHandler {
   return (req, res, next) => {
     const context = { ...contextFromHeaders(req.headers), operation: operationOf(req) };
     res.setHeader(requestIdHeader, context.requestId);
+    traceRequest(req, res, context);
     storage.run(context, next);
   };
 }
@@ -58,15 +64,30 @@ function operationOf({ method = '', url = '' }: { method?: string; url?: string 
 /** The context of a request with these headers. What is not well-formed in them is replaced, never repaired. */
 export function contextFromHeaders(headers: IncomingHttpHeaders): RequestContext {
   const requestId = acceptedRequestId(headers[requestIdHeader]) ?? randomUUID();
-  const recorded = parseTraceparent(telemetry()?.activeTraceparent());
-  if (recorded !== undefined) return { requestId, ...recorded };
-
   const received = parseTraceparent(headers.traceparent);
   const traceId = received?.traceId ?? nonZeroHex(16);
   const spanId = nonZeroHex(8);
-  const traceparent = `00-${traceId}-${spanId}-${received?.flags ?? '01'}`;
-  const tracestate = received === undefined ? undefined : acceptedTracestate(headers.tracestate);
-  return { requestId, traceparent, traceId, spanId, ...(tracestate === undefined ? {} : { tracestate }) };
+  const flags = received?.flags ?? flagsOfNewTrace(traceId);
+  const traceparent = `00-${traceId}-${spanId}-${flags}`;
+  if (received === undefined) return { requestId, traceparent, traceId, spanId };
+  const tracestate = acceptedTracestate(headers.tracestate);
+  const parentSpanId = received.spanId;
+  return {
+    ...{ requestId, traceparent, traceId, spanId, parentSpanId },
+    ...(tracestate === undefined ? {} : { tracestate }),
+  };
+}
+
+/** A part of what is being done, as a span of its own in the same trace. */
+export function childOf(parent: RequestContext): RequestContext {
+  const spanId = nonZeroHex(8);
+  const traceparent = `00-${parent.traceId}-${spanId}-${parent.traceparent.slice(-2)}`;
+  return { ...parent, spanId, traceparent, parentSpanId: parent.spanId };
+}
+
+/** Where this process records no traces, whoever is called may. */
+export function flagsOfNewTrace(traceId: string): string {
+  return tracing()?.flagsOf(traceId) ?? '01';
 }
 
 /** A client's request id, if it is 1 to 128 characters that are safe in logs and headers. */

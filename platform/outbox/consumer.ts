@@ -1,9 +1,10 @@
 import type { ConfirmChannel, ConsumeMessage } from 'amqplib';
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { pause } from '../backoff.ts';
-import { contextFromHeaders, runInRequest } from '../http/request-context.ts';
+import { runInRequest } from '../http/request-context.ts';
 import type { Log } from '../log.ts';
 import type { RabbitConnection } from '../rabbit.ts';
+import { contextOfDelivery, failureOf, spanOfDelivery } from '../tracing/messages.ts';
 import { keepChannel, publishConfirmed } from './channel.ts';
 import { delayFor } from './delays.ts';
 import {
@@ -14,11 +15,9 @@ import {
   laterHeaders,
   type Outcome,
   retryHeaders,
-  text,
   withTry,
 } from './delivery.ts';
 import { createLanes } from './lanes.ts';
-import { messageHeaders } from './message.ts';
 import { type ConsumerSpec, names, queuesOf, retryDelaysMs } from './topology.ts';
 
 export type ConsumerOptions = {
@@ -57,12 +56,16 @@ export function oneByOne(
   return async (batch) => {
     const outcomes: Outcome[] = [];
     for (const delivery of batch) {
-      const headers = {
-        traceparent: text(delivery.headers[messageHeaders.traceparent]),
-        tracestate: text(delivery.headers[messageHeaders.tracestate]),
-        'x-request-id': text(delivery.headers[messageHeaders.requestId]),
-      };
-      outcomes.push(await runInRequest(contextFromHeaders(headers), () => handle(delivery)));
+      const context = contextOfDelivery(delivery);
+      const span = spanOfDelivery(context, delivery);
+      try {
+        const outcome = await runInRequest(context, () => handle(delivery));
+        span?.end(failureOf(outcome));
+        outcomes.push(outcome);
+      } catch (error) {
+        span?.end('retry');
+        throw error;
+      }
     }
     return outcomes;
   };
@@ -177,6 +180,7 @@ export function consume(options: ConsumerOptions): Consumer {
         if (outcome === 'done') {
           acknowledge(item);
           count.handled('done');
+          tellDebug(item.delivery, 'done');
           continue;
         }
         const told = toldOutcome(outcome, consumer);
@@ -184,24 +188,27 @@ export function consume(options: ConsumerOptions): Consumer {
           const headers = laterHeaders(item.delivery);
           if (!(await putBy(item, '', names.delayQueue(consumer.name, told.delayMs), headers))) return own.slice(at);
           count.handled('later');
+          tellDebug(item.delivery, 'later');
           continue;
         }
         const { kind, reason } = told;
         // Whoever takes it next tries it: that this one stops is no failed try.
         if (kind === 'retry' && stopping.signal.aborted) return own.slice(at);
         const tried = withTry(item.delivery, kind, reason, new Date());
+        const handled = item.delivery;
         item.delivery = tried;
         if (kind === 'poison' || tried.attempt > delays.length) {
           const headers = deadHeaders(tried, reason, new Date());
           if (!(await putBy(item, names.deadLetterExchange(exchange), consumer.name, headers))) return own.slice(at);
-          log.error(
-            { queue, messageId: tried.messageId, routingKey: tried.routingKey, reason },
-            'a message was dead-lettered',
+          const { messageId, routingKey } = tried;
+          runInRequest(contextOfDelivery(handled), () =>
+            log.error({ queue, messageId, routingKey, reason }, 'a message was dead-lettered'),
           );
           count.handled('dead-lettered');
           continue;
         }
         count.handled('retry');
+        tellDebug(handled, 'retry', reason);
         if (consumer.order === 'by key') {
           item.delivery = { ...tried, attempt: tried.attempt + 1 };
           return own.slice(at);
@@ -228,6 +235,13 @@ export function consume(options: ConsumerOptions): Consumer {
       }
       acknowledge(item);
       return true;
+    }
+
+    function tellDebug(delivery: Delivery, outcome: string, reason?: string): void {
+      if (!log.isLevelEnabled('debug')) return;
+      const { messageId, routingKey, attempt } = delivery;
+      const line = { queue, messageId, routingKey, attempt, outcome, ...(reason === undefined ? {} : { reason }) };
+      runInRequest(contextOfDelivery(delivery), () => log.debug(line, 'message'));
     }
 
     /** On a channel that has ended it is in vain, and the message comes again. */

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { RowVersion } from '../contracts/row-message.ts';
 import { currentRequest } from '../http/request-context.ts';
+import { withSpan } from '../tracing/span.ts';
 import type { Execute } from './execute.ts';
 import { outboxInsertSql } from './schema.ts';
 import { tellListener } from './told-events.ts';
@@ -78,8 +79,12 @@ export async function record(event: DomainEvent, execute: Execute): Promise<stri
   if (faults.length > 0) throw new EventError(`event ${JSON.stringify(type)}: ${faults.join('; ')}`);
   const op = type.slice(type.indexOf('.') + 1);
   const { marks } = event;
-  const headers = JSON.stringify({ ...headersOfRequest(), ...(marks === undefined ? {} : { marks }) });
-  await execute(insertSql, [aggregate, key, epoch, `${slice}.${type}`, aggregate, key, op, payload, headers]);
+  const topic = `${slice}.${type}`;
+  const attributes = { 'messaging.operation.type': 'create', 'messaging.rabbitmq.destination.routing_key': topic };
+  await withSpan({ name: `record ${topic}`, kind: 'producer', attributes }, async () => {
+    const headers = JSON.stringify({ ...headersOfRequest(), ...(marks === undefined ? {} : { marks }) });
+    await execute(insertSql, [aggregate, key, epoch, topic, aggregate, key, op, payload, headers]);
+  });
   tellListener({ type, key, payload: data });
   return id;
 }

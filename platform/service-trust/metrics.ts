@@ -1,6 +1,22 @@
-import { Counter, type Registry } from 'prom-client';
+import { Counter, Gauge, type Registry } from 'prom-client';
 import type { TrustMode } from './admission.ts';
 import type { RefusalReason } from './judge.ts';
+
+/** `atS` gives seconds since the epoch; undefined where there is no certificate. */
+export function exposeCertificate(registry: Registry, atS: () => number | undefined): void {
+  new Gauge({
+    name: 'service_trust_certificate_expires_at_seconds',
+    help: 'When the certificate in use is over, in seconds since the epoch; no value where there is none.',
+    aggregator: 'min',
+    registers: [registry],
+    collect() {
+      this.reset();
+      const at = atS();
+      if (at === undefined) this.remove();
+      else this.set(at);
+    },
+  });
+}
 
 export type TrustMetrics = {
   accepted(transport: 'http' | 'grpc', caller: string): void;

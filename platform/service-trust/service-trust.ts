@@ -12,7 +12,7 @@ import { createGrpcAdmit } from './grpc.ts';
 import { createHttpGuard, type HttpGuard } from './http.ts';
 import type { GrpcCallers } from './judge.ts';
 import { type KeyRing, parseKeyRing } from './key-ring.ts';
-import { createTrustMetrics, type TrustMetrics } from './metrics.ts';
+import { createTrustMetrics, exposeCertificate, type TrustMetrics } from './metrics.ts';
 import { createServiceTokens, type ServiceTokens } from './service-tokens.ts';
 import { followTls, type GrpcTls } from './tls.ts';
 import { createTokenVerifier } from './token-verifier.ts';
@@ -58,6 +58,7 @@ export async function openServiceTrust(options: ServiceTrustOptions): Promise<Se
   const tls =
     config.tls &&
     follow(await followTls(config.tls, { log, onOutcome: (outcome) => metrics.loaded('certificate', outcome) }));
+  exposeCertificate(options.metrics, () => tls?.expiresAtS());
   log.info({ mode: config.mode, signs: tokens !== undefined, tls: tls !== undefined }, 'trust between services');
   return assemble({ self, admission, tokens, tls });
 }

@@ -13,6 +13,8 @@ export type GrpcTls = {
   server: ServerCredentials;
   /** For clients of this service: its certificate must be in that name, at whatever address it is. */
   clientOf(service: string): ChannelCredentials;
+  /** When the certificate in use is over, in seconds since the epoch. */
+  expiresAtS(): number;
   stop(): void;
 };
 
@@ -52,6 +54,7 @@ export async function followTls(
             ? undefined
             : (checkServerIdentity(service, certificate) ?? new Error(`expected a certificate of ${service}`)),
       }),
+    expiresAtS: () => Date.parse(new X509Certificate(files.now().cert).validTo) / 1_000,
     stop: () => files.stop(),
   };
 }

@@ -11,10 +11,13 @@ export type CollectedSpan = {
   traceId: string;
   spanId: string;
   parentSpanId?: string;
+  attributes: Record<string, string | number | boolean>;
+  /** 2: it failed. */
+  status: { code?: number; message?: string };
 };
 
 export type Collector = {
-  /** For OTEL_EXPORTER_OTLP_ENDPOINT. */
+  /** For TRACING_URL. */
   url: string;
   spans(): CollectedSpan[];
   /** Paths that something was sent to. */
@@ -22,10 +25,14 @@ export type Collector = {
   close(): Promise<void>;
 };
 
+type ReportedSpan = Omit<CollectedSpan, 'service' | 'scope' | 'attributes'> & {
+  attributes: { key: string; value: Record<string, string | number | boolean> }[];
+};
+
 type Export = {
   resourceSpans?: {
     resource: { attributes: { key: string; value: { stringValue?: string } }[] };
-    scopeSpans: { scope: { name: string }; spans: Omit<CollectedSpan, 'service' | 'scope'>[] }[];
+    scopeSpans: { scope: { name: string }; spans: ReportedSpan[] }[];
   }[];
 };
 
@@ -48,7 +55,16 @@ export async function startCollector(): Promise<Collector> {
       .flatMap(({ body }) => body.resourceSpans ?? [])
       .flatMap(({ resource, scopeSpans }) => {
         const service = resource.attributes.find(({ key }) => key === 'service.name')?.value.stringValue ?? '';
-        return scopeSpans.flatMap((each) => each.spans.map((span) => ({ ...span, service, scope: each.scope.name })));
+        return scopeSpans.flatMap((each) =>
+          each.spans.map((span) => ({
+            ...span,
+            service,
+            scope: each.scope.name,
+            attributes: Object.fromEntries(
+              span.attributes.flatMap(({ key, value }) => Object.values(value).map((one) => [key, one])),
+            ),
+          })),
+        );
       });
   return {
     url: server.url,

@@ -1,6 +1,6 @@
 /** The packages that make up a server, and how what they hold is run. */
 
-export type PackageSetName = 'mysql' | 'mariadb' | 'rabbitmq' | 'redis' | 'consul';
+export type PackageSetName = 'mysql' | 'mariadb' | 'rabbitmq' | 'redis' | 'consul' | 'prometheus';
 
 /** One place where a set can be had. */
 export type PackageChoice = {
@@ -66,6 +66,13 @@ export const packageSets: Record<PackageSetName, PackageSet> = {
     ],
     program: 'usr/bin/consul',
     atMostMegabytes: 60,
+  },
+  // Its promtool alone is run, by tests.
+  prometheus: {
+    name: 'prometheus',
+    choices: [{ suite: 'native', root: /^prometheus$/, loader: 'system' }],
+    program: 'usr/bin/promtool',
+    atMostMegabytes: 150,
   },
 };
 

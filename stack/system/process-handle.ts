@@ -57,7 +57,12 @@ export async function startProcess(
   const owner = join(folder, definition.name);
   const launch = (): Promise<ProcessIdentity> =>
     startDetached(
-      { file: pinnedNode(), args: nodeArguments(definition), cwd: repositoryRoot, env: definition.env },
+      {
+        file: pinnedNode(),
+        args: [join(repositoryRoot, definition.entry), ...(definition.args ?? [])],
+        cwd: repositoryRoot,
+        env: definition.env,
+      },
       { log: logFile, owner },
     );
   let identity = await launch();
@@ -104,15 +109,6 @@ export function isRunning(record: ProcessRecord): boolean {
 export function pinnedNode(): string {
   const pinned = join(repositoryRoot, 'node_modules/node/bin/node');
   return existsSync(pinned) ? pinned : process.execPath;
-}
-
-function nodeArguments({ entry, args = [], env }: ProcessDefinition): string[] {
-  const traced = env.OTEL_EXPORTER_OTLP_ENDPOINT ?? process.env.OTEL_EXPORTER_OTLP_ENDPOINT;
-  return [
-    ...(traced ? ['--import', '@strangler/platform/telemetry/register.ts'] : []),
-    join(repositoryRoot, entry),
-    ...args,
-  ];
 }
 
 async function waitReady(

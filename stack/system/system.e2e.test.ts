@@ -1,9 +1,12 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
+import { type Collector, startCollector } from '@strangler/platform/testing/collector.ts';
 import { eventually } from '@strangler/platform/testing/eventually.ts';
 import { createConnection } from 'mysql2/promise';
 import { repositoryRoot } from '../home/paths.ts';
+import { describeMetrics } from '../observability/describe-metrics.ts';
+import { describeTrace } from '../observability/describe-trace.ts';
 import { runCommand } from '../process/run.ts';
 import { downStack } from '../servers.ts';
 import { bringToStage, startStages } from './stage.ts';
@@ -11,21 +14,34 @@ import { findSystem, operatorEnvironment, type System, startSystem } from './sys
 
 const instance = 'test-system';
 const said: string[] = [];
+const everyProcess = (env: Record<string, string>) =>
+  Object.fromEntries(
+    ['monolith', 'relay', 'applier', 'catalog', 'inventory', 'notifications', 'proxy'].map((kind) => [kind, env]),
+  );
 let system: System;
+let collector: Collector;
 
 beforeAll(async () => {
+  collector = await startCollector();
   system = await startSystem({
     instance,
     workersPerProxy: 1,
     seedSize: 20,
     fresh: true,
+    inventoryInstances: 1,
+    notificationsInstances: 1,
+    env: everyProcess({ TRACING_URL: collector.url, LOG_LEVEL: 'debug', ACCESS_LOG: 'all' }),
     log: (line) => said.push(line),
   });
 }, 300_000);
 afterAll(async () => {
   await system?.stop();
   await downStack(instance, { purge: true });
+  await collector?.close();
 }, 180_000);
+
+describeTrace(() => ({ system, collector }));
+describeMetrics(() => ({ system }));
 
 const program = (entry: string, args: string[] = []) =>
   runCommand(
@@ -51,10 +67,25 @@ describe('the example system', () => {
       expect([origin, await products(origin)]).toEqual([origin, 5]);
     expect(said).toContainEqual(
       expect.stringMatching(
-        /^relay-1, relay-2, relay-catalog-1, applier-catalog-1, applier-catalog-2, catalog-1, catalog-2, proxy-1, proxy-2 ready/,
+        /^relay-1, relay-2, relay-catalog-1,.* applier-catalog-1, applier-catalog-2,.* catalog-1, catalog-2,.* proxy-1, proxy-2 ready/,
       ),
     );
     expect(said.at(-1)).toMatch(/^slice catalog at stage shadow after/);
+  });
+
+  test('is well, says strangler doctor: nothing of the slice that is under way is wrong', async () => {
+    const command = {
+      file: process.execPath,
+      args: [join(repositoryRoot, 'migrations/cli/main.ts'), 'doctor', 'catalog', '--json'],
+    };
+    const env = { NODE_OPTIONS: '', ...operatorEnvironment(system) };
+    const { code, stdout } = await runCommand({ ...command, env }, { timeoutMs: 60_000, outputLimit: 200_000 });
+    const { checks } = JSON.parse(stdout) as { checks: { check: string; outcome: string; found: string }[] };
+    // Of the machine that the test runs on.
+    const wrong = checks.filter(({ check, outcome }) => outcome === 'fail' && check !== 'disk-space');
+    expect([code, wrong]).toEqual([0, []]);
+    for (const check of ['outbox-relay', 'broker-queues', 'fences-agree', 'proxies-agree', 'flags-sessions'])
+      expect(checks).toContainEqual(expect.objectContaining({ check, outcome: 'ok' }));
   });
 
   test('is known to Consul: every instance is healthy', async () => {
@@ -138,7 +169,7 @@ describe('the example system', () => {
 
   test('names the processes that it has when it is asked for another', () => {
     expect(() => system.process('orders-1')).toThrow(
-      /orders-1.*payment-provider, monolith, relay-1, relay-2, relay-catalog-1, applier-catalog-1, applier-catalog-2, catalog-1, catalog-2, proxy-1, proxy-2/,
+      /orders-1.*payment-provider,.* monolith, relay-1, relay-2, relay-catalog-1,.* applier-catalog-1, applier-catalog-2,.* catalog-1, catalog-2,.* proxy-1, proxy-2/,
     );
   });
 
@@ -166,8 +197,12 @@ describe('the example system', () => {
   test('is ended by npm stop, with its servers, and leaves no process behind', async () => {
     const { code, stderr } = await program('stack/system/stop.ts');
     // Those in front first, and those that carry changes after those that make them.
-    const order = [/^proxy-\d, proxy-\d, /, /monolith/, /applier-catalog-\d, applier-catalog-\d, (relay-[\w-]+, ){3}/];
-    for (const part of [...order, /payment-provider ended$/m]) expect(stderr).toMatch(part);
+    const order = [
+      /^proxy-\d, proxy-\d, /,
+      /monolith/,
+      /applier-catalog-\d, applier-catalog-\d, (applier-[\w-]+, )*(relay-[\w-]+, ){5}/,
+    ];
+    for (const part of [...order, /(payment-provider|mailbox) ended$/m]) expect(stderr).toMatch(part);
     expect(code).toBe(0);
     expect(system.processes.filter((handle) => handle.alive())).toEqual([]);
     expect(findSystem(instance)).toBeUndefined();

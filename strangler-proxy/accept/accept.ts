@@ -19,6 +19,7 @@ export type Accepted = {
   outgoing: OutgoingRequest;
   requestId: string;
   traceparent: string;
+  parentSpanId?: string | undefined;
 };
 
 /** Looks at the head of a request and reads nothing of its body. */
@@ -49,7 +50,7 @@ export function createAccept({ limits, trusts, isOperatorToken }: AcceptOptions)
 
     const wish = operatorWish(head, isOperatorToken);
     const identity = clientIdentity(req.socket, head, trusts);
-    const { requestId, traceparent, tracestate } = continueTrace(req.headers);
+    const { requestId, traceparent, tracestate, parentSpanId } = continueTrace(req.headers);
     return {
       kind: 'accepted',
       facts: {
@@ -71,6 +72,7 @@ export function createAccept({ limits, trusts, isOperatorToken }: AcceptOptions)
       },
       requestId,
       traceparent,
+      parentSpanId,
     };
   };
 }

@@ -1,11 +1,16 @@
 import { randomFillSync, randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { requestIdHeader } from '@strangler/platform/contracts/headers.ts';
-import { acceptedRequestId, parseTraceparent } from '@strangler/platform/http/request-context.ts';
-import { telemetry } from '@strangler/platform/telemetry/bridge.ts';
+import { acceptedRequestId, flagsOfNewTrace, parseTraceparent } from '@strangler/platform/http/request-context.ts';
 
 /** Under which names a request is known to logs and traces from here on. */
-export type TraceContext = { requestId: string; traceparent: string; tracestate: string | undefined };
+export type TraceContext = {
+  requestId: string;
+  traceparent: string;
+  tracestate: string | undefined;
+  /** What the client did it for; undefined where the trace begins here. */
+  parentSpanId: string | undefined;
+};
 
 /** Continues the client's request id and W3C trace where they are well-formed, or makes new ones. */
 export type ContinueTrace = (headers: IncomingHttpHeaders) => TraceContext;
@@ -20,16 +25,17 @@ export function createContinueTrace(): ContinueTrace {
   const randomHex = createRandomHex();
   return (headers) => {
     const requestId = acceptedRequestId(headers[requestIdHeader]) ?? randomUUID();
-    const recorded = parseTraceparent(telemetry()?.activeTraceparent());
-    if (recorded !== undefined) return { requestId, traceparent: recorded.traceparent, tracestate: undefined };
     if (headers.traceparent !== undefined) {
       const received = parseTraceparent(headers.traceparent);
       if (received !== undefined) {
         const traceparent = `00-${received.traceId}-${randomHex(8)}-${received.flags}`;
-        return { requestId, traceparent, tracestate: acceptedTracestate(headers.tracestate) };
+        const tracestate = acceptedTracestate(headers.tracestate);
+        return { requestId, traceparent, tracestate, parentSpanId: received.spanId };
       }
     }
-    return { requestId, traceparent: `00-${randomHex(16)}-${randomHex(8)}-01`, tracestate: undefined };
+    const traceId = randomHex(16);
+    const traceparent = `00-${traceId}-${randomHex(8)}-${flagsOfNewTrace(traceId)}`;
+    return { requestId, traceparent, tracestate: undefined, parentSpanId: undefined };
   };
 }
 

@@ -14,7 +14,9 @@ export const createAccessLog = (log: Log, detail: AccessLogDetail): Account => (
     const { decision, attempts, durationMs, requestId, traceparent, method, facts } = request;
     const line = {
       requestId,
-      traceparent,
+      // As the logs of everything behind the proxy name them.
+      traceId: traceparent?.slice(3, 35) ?? null,
+      spanId: traceparent?.slice(36, 52) ?? null,
       method,
       path: facts?.path ?? null,
       slice: decision?.slice ?? null,

@@ -32,6 +32,8 @@ export type Finished = {
   method: string;
   requestId: string | null;
   traceparent: string | null;
+  /** 16 hex digits: the span that the client named; undefined where the trace begins here. */
+  parentSpanId?: string | undefined;
   /** Null where the request was refused before. */
   facts: RequestFacts | null;
   decision: Decision | null;

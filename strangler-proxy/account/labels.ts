@@ -1,6 +1,11 @@
 import type { DecisionReason } from '../decide/decision.ts';
 import type { Finished, RequestOutcome } from './account.ts';
 
+const knownMethods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+
+/** A method from a closed set; `other` for what else clients send. */
+export const boundedMethod = (method: string): string => (knownMethods.has(method) ? method : 'other');
+
 /** The side that was asked last, which is the one that answered if any did; `none` where nobody was asked. */
 export const sideOf = ({ attempts }: Pick<Finished, 'attempts'>): 'monolith' | 'service' | 'none' =>
   attempts.at(-1)?.instance.side ?? 'none';

@@ -1,8 +1,6 @@
 import { Counter, Histogram, type Registry } from 'prom-client';
 import type { Account } from './account.ts';
-import { outcomeLabel, reasonOf, sideOf } from './labels.ts';
-
-const knownMethods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+import { boundedMethod, outcomeLabel, reasonOf, sideOf } from './labels.ts';
 
 /**
  * Counts every request by slice, route template, method, side that answered, reason and outcome. All labels come from closed
@@ -48,7 +46,7 @@ export const createRequestMetrics = (registry: Registry): Account => {
       const labels = {
         slice,
         route: decision?.route ?? 'none',
-        method: protocol === 'websocket' ? 'websocket' : knownMethods.has(request.method) ? request.method : 'other',
+        method: protocol === 'websocket' ? 'websocket' : boundedMethod(request.method),
         access,
         side,
         reason: reasonOf(request),

@@ -7,6 +7,8 @@ import { createRedis } from '@strangler/platform/redis.ts';
 import { createReportReader } from '@strangler/platform/shadow-report/read-report.ts';
 import { defaultReportPrefix } from '@strangler/platform/shadow-report/report.ts';
 import type { Router } from 'express';
+import { Registry } from 'prom-client';
+import { exposeDashboard } from '../account/dashboard-metrics.ts';
 import type { ProxyConfig } from '../config.ts';
 import { dashboardRoutes } from './dashboard-routes.ts';
 import { createEventStreams } from './events.ts';
@@ -26,7 +28,12 @@ export type DashboardOptions = {
   status: () => Promise<ProxyStatus>;
 };
 
-export type Dashboard = { router: Router; stop(): Promise<void> };
+export type Dashboard = {
+  router: Router;
+  /** Its own, in Prometheus's text format. */
+  metrics(): Promise<string>;
+  stop(): Promise<void>;
+};
 
 const redisTimeoutMs = 500;
 const feedBounds = { maxEvents: 500, maxBytes: 4 * 1024 ** 2 };
@@ -56,6 +63,9 @@ export const openDashboard = async ({ config, slices, log, admin, status }: Dash
           own: { id: config.id, admin, status },
         });
   const streams = createEventStreams({ feed, snapshot: () => watching?.snapshot() ?? nothing });
+  const registry = new Registry();
+  registry.setDefaultLabels({ service: 'strangler-proxy' });
+  exposeDashboard(registry, streams.size);
   const router = dashboardRoutes({
     ...{ slices, store: opened?.store ?? null, report, holders, sessions, cookieName, streams },
     orders: consul === null ? null : createOrders(consul),
@@ -67,6 +77,7 @@ export const openDashboard = async ({ config, slices, log, admin, status }: Dash
   });
   return {
     router,
+    metrics: () => registry.metrics(),
     async stop() {
       streams.closeAll();
       await watching?.stop();

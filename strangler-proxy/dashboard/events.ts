@@ -18,6 +18,8 @@ export type EventStreams = {
   /** Answers with `text/event-stream` until the caller's session is over, or either side ends it. */
   open(req: Request, res: Response, caller: Caller): void;
   closeAll(): void;
+  /** Dashboards that look on now. */
+  size(): number;
 };
 
 export const createEventStreams = (options: EventStreamOptions): EventStreams => {
@@ -57,6 +59,7 @@ export const createEventStreams = (options: EventStreamOptions): EventStreams =>
         open.delete(res);
       });
     },
+    size: () => open.size,
     closeAll() {
       for (const res of open) res.end();
     },

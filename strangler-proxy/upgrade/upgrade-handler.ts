@@ -60,6 +60,7 @@ export function createUpgradeHandler(parts: UpgradeHandlerParts): UpgradeHandler
         method: req.method ?? '',
         requestId: known?.requestId ?? null,
         traceparent: known?.traceparent ?? null,
+        parentSpanId: known?.parentSpanId,
         facts: known?.facts ?? null,
         decision,
         attempts,

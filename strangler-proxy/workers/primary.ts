@@ -50,7 +50,7 @@ export const runPrimary = async (config: ProxyConfig, log: Log, env: NodeJS.Proc
       dashboard: dashboard.router,
       metrics: async () => ({
         contentType: clusterMetrics.contentType,
-        text: `${await clusterMetrics.clusterMetrics()}\n${await canaries.metrics()}`,
+        text: `${await clusterMetrics.clusterMetrics()}\n${await canaries.metrics()}\n${await dashboard.metrics()}`,
       }),
     }),
     host: config.adminHost,

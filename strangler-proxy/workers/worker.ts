@@ -22,6 +22,7 @@ import { createFlagAccount, exposeFlags } from '../account/flag-metrics.ts';
 import { createHoldMetrics, exposeHolds } from '../account/hold-metrics.ts';
 import { createOwnWriteMetrics } from '../account/own-write-metrics.ts';
 import { createRequestMetrics } from '../account/request-metrics.ts';
+import { createTraceAccount } from '../account/trace-account.ts';
 import { createTrafficCount } from '../account/traffic-count.ts';
 import { createUpstreamAccount, exposeUpstreams } from '../account/upstream-metrics.ts';
 import { createReadCounter, type ReadCounter } from '../canary/count-reads.ts';
@@ -35,6 +36,7 @@ import { type LastKnown, openLastKnown } from '../discovery/last-known.ts';
 import { shareDiscovery } from '../discovery/share-discovery.ts';
 import { staticDiscovery } from '../discovery/static-discovery.ts';
 import { createForward } from '../forward/hpm-forward.ts';
+import { traceAttempts } from '../forward/trace-attempts.ts';
 import { createWriteGate, type WriteGate } from '../hold/write-gate.ts';
 import { createRequestHandler } from '../request-handler.ts';
 import { buildRouteTable, type RouteTable } from '../routes/route-table.ts';
@@ -88,6 +90,7 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
     ...{ trust, config, slices: routes.slices, flagOf, discovery, reads, number, registry, log, lifecycle },
   });
   const traffic = createTrafficCount(routes.slices.map(({ slice }) => slice));
+  const traces = createTraceAccount();
   const way = {
     accept: createAccept({
       limits,
@@ -102,9 +105,12 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
       ownWrites,
     }),
     upstreams,
-    account: tellAll([createRequestMetrics(registry), createAccessLog(log, config.accessLog), reads, traffic]),
+    account: tellAll([
+      ...[createRequestMetrics(registry), createAccessLog(log, config.accessLog), reads, traffic],
+      ...(traces === null ? [] : [traces]),
+    ]),
   };
-  const handler = createRequestHandler({ ...way, forward, gate, ownWrites, shadow, limits });
+  const handler = createRequestHandler({ ...way, forward: traceAttempts(forward), gate, ownWrites, shadow, limits });
   const upgrades = createUpgradeHandler({ ...way, limits: { ...defaultUpgradeLimits, ...config.upgrades } });
 
   const status = (): WorkerStatus => ({

@@ -1,4 +1,5 @@
 import { problems } from '@strangler/platform/http/problem.ts';
+import { tracedFetch } from '@strangler/platform/http/traced-fetch.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { change, type Executor, select } from '@strangler/platform/mysql/statements.ts';
 import type { Pool } from 'mysql2/promise';
@@ -28,11 +29,15 @@ export function createAuthorNames({
   log: Log;
 }): AuthorNames {
   const ask = async (accountId: number, authorization: string): Promise<string | undefined> => {
-    const answer = await fetch(new URL('/api/accounts/me', accountsUrl), {
-      headers: { authorization, accept: 'application/json' },
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-      redirect: 'error',
-    });
+    const answer = await tracedFetch(
+      { peer: 'monolith', route: '/api/accounts/me' },
+      new URL('/api/accounts/me', accountsUrl),
+      {
+        headers: { authorization, accept: 'application/json' },
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+        redirect: 'error',
+      },
+    );
     if (answer.status === 401) {
       throw problems.unauthorized(
         'The account of this access token does not exist',

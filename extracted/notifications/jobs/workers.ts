@@ -1,3 +1,4 @@
+import { runAsJob } from '@strangler/platform/http/request-context.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { type Job as BullJob, DelayedError, UnrecoverableError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
@@ -71,7 +72,11 @@ export function startWorkers({
       const { job, locale } = bullJob.data as QueuedJob;
       const last = bullJob.attemptsMade + 1 >= (bullJob.opts.attempts ?? 1);
       const progress = (percent: number) => bullJob.updateProgress(percent);
-      const ran = await runJob(job, { locale, last, progress });
+      const ran = await runAsJob(`notifications ${kind}`, async () => {
+        const result = await runJob(job, { locale, last, progress });
+        log.debug({ queue: kind, job: bullJob.id, outcome: result.outcome }, 'job');
+        return result;
+      });
       switch (ran.outcome) {
         case 'over':
           return ran.result;

@@ -1,3 +1,4 @@
+import { tracedFetch } from '@strangler/platform/http/traced-fetch.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { change, select } from '@strangler/platform/mysql/statements.ts';
 import type { Pool } from 'mysql2/promise';
@@ -19,11 +20,15 @@ export function createAccounts({ shopUrl, pool, log }: { shopUrl: string; pool: 
       const known = await select(pool, 'SELECT id FROM accounts WHERE id = ?', [accountId]);
       if (known.length > 0) return;
       try {
-        const answer = await fetch(new URL('/api/accounts/me', shopUrl), {
-          headers: { authorization, accept: 'application/json' },
-          signal: AbortSignal.timeout(TIMEOUT_MS),
-          redirect: 'error',
-        });
+        const answer = await tracedFetch(
+          { peer: 'monolith', route: '/api/accounts/me' },
+          new URL('/api/accounts/me', shopUrl),
+          {
+            headers: { authorization, accept: 'application/json' },
+            signal: AbortSignal.timeout(TIMEOUT_MS),
+            redirect: 'error',
+          },
+        );
         if (!answer.ok) throw new Error(`GET /api/accounts/me: expected 200, found ${answer.status}`);
         const { id, email, display_name } = account.parse(await answer.json());
         // What the pipe has brought in the meantime stays: it may be newer.

@@ -1,3 +1,4 @@
+import { tracedFetch } from '@strangler/platform/http/traced-fetch.ts';
 import { z } from 'zod';
 import { NoAnswer } from './no-answer.ts';
 import type { ServiceToken } from './service-token.ts';
@@ -40,11 +41,14 @@ const cart = z.object({
   ),
 });
 
+const routeOf = (path: string): string =>
+  path.includes('/sales/') ? '/internal/carts/:account/sales/:sale' : '/internal/carts/:account';
+
 /** The shop's carts over HTTP: `/internal/carts`. */
 export function createCarts({ shopUrl, serviceToken }: { shopUrl: string; serviceToken: ServiceToken }): Carts {
   const send = async (method: string, path: string, authorization: string, json?: object): Promise<Response> => {
     try {
-      return await fetch(new URL(path, shopUrl), {
+      return await tracedFetch({ peer: 'monolith', route: routeOf(path) }, new URL(path, shopUrl), {
         method,
         headers: { authorization, ...(json === undefined ? {} : { 'content-type': 'application/json' }) },
         ...(json === undefined ? {} : { body: JSON.stringify(json) }),

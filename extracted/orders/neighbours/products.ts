@@ -1,3 +1,4 @@
+import { tracedFetch } from '@strangler/platform/http/traced-fetch.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { select } from '@strangler/platform/mysql/statements.ts';
 import type { Pool } from 'mysql2/promise';
@@ -78,11 +79,15 @@ export function cataloguedProducts({
   log: Log;
 }): Products {
   const ask = async (ids: readonly number[]) => {
-    const found = await fetch(new URL(`/internal/products?ids=${ids.join(',')}`, catalogUrl), {
-      headers: { authorization: await serviceToken(), accept: 'application/json', ...(await trustHeaders()) },
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-      redirect: 'error',
-    });
+    const found = await tracedFetch(
+      { peer: 'catalog', route: '/internal/products' },
+      new URL(`/internal/products?ids=${ids.join(',')}`, catalogUrl),
+      {
+        headers: { authorization: await serviceToken(), accept: 'application/json', ...(await trustHeaders()) },
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+        redirect: 'error',
+      },
+    );
     if (found.ok) return answer.parse(await found.json()).items;
     await found.body?.cancel();
     throw new Error(`GET /internal/products: expected 200, found ${found.status}`);

@@ -1,3 +1,4 @@
+import { tracedFetch } from '@strangler/platform/http/traced-fetch.ts';
 import { z } from 'zod';
 
 /** The Authorization header of this service itself, for what it does without a person's asking. */
@@ -23,7 +24,7 @@ export function createServiceToken({
   let asking: Promise<string> | undefined;
 
   const logIn = async (): Promise<string> => {
-    const answer = await fetch(new URL('/api/sessions', shopUrl), {
+    const answer = await tracedFetch({ peer: 'monolith', route: '/api/sessions' }, new URL('/api/sessions', shopUrl), {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ email, password }),

@@ -1,4 +1,5 @@
 import { types } from 'node:util';
+import { type CallName, tracedFetch } from '@strangler/platform/http/traced-fetch.ts';
 import { z } from 'zod';
 import { type Compartment, NotSent } from './compartment.ts';
 
@@ -50,6 +51,13 @@ class Unanswered extends Error {}
 
 const maxAnswerBytes = 256 * 1024;
 
+/** The provider's own affair what it records; ours is how long it took. */
+const callTo = (path: string): CallName => ({
+  peer: 'payment-provider',
+  route: (path.split('?', 1)[0] ?? path).replace(/(?<=\/charges\/)[^/]+/, ':id'),
+  to: 'elsewhere',
+});
+
 /** The payment provider over HTTP; every call is made in the compartment and ends after `timeoutMs`. */
 export function createProviderClient({
   url,
@@ -61,7 +69,7 @@ export function createProviderClient({
   compartment: Pick<Compartment, 'run'>;
 }): ProviderClient {
   const send = async (method: 'GET' | 'POST', path: string, key?: string, body?: object): Promise<Answer> => {
-    const response = await fetch(new URL(path, url), {
+    const response = await tracedFetch(callTo(path), new URL(path, url), {
       method,
       headers: {
         accept: 'application/json',

@@ -48,7 +48,8 @@ async function knownToPipe(target: Pool, { tables }: Slice): Promise<Set<string>
   return known;
 }
 
-async function oldestUnpublishedMs(source: Pool): Promise<number | null> {
+/** Age of the oldest of the first thousand rows that wait; 0 where none does, null where there is no outbox. */
+export async function oldestUnpublishedMs(source: Pool): Promise<number | null> {
   if ((await outboxInstaller(source)) === undefined) return null;
   const [oldest] = await rowsOf<{ age: number | null }>(
     source,

@@ -1,3 +1,4 @@
+import { type CallName, tracedFetch } from '@strangler/platform/http/traced-fetch.ts';
 import { z } from 'zod';
 
 /** A charge as the provider tells of it. */
@@ -52,11 +53,18 @@ type Answer = { kind: 'answered'; status: number; body: unknown } | { kind: 'una
 
 const maxAnswerBytes = 256 * 1024;
 
+/** The provider's own affair what it records; ours is how long it took. */
+const callTo = (path: string): CallName => ({
+  peer: 'payment-provider',
+  route: (path.split('?', 1)[0] ?? path).replace(/(?<=\/charges\/)[^/]+/, ':id'),
+  to: 'elsewhere',
+});
+
 /** The payment provider over HTTP; every call ends after `timeoutMs`. */
 export function createProviderClient({ url, timeoutMs }: { url: string; timeoutMs: number }): ProviderClient {
   const call = async (method: 'GET' | 'POST', path: string, key?: string, body?: object): Promise<Answer> => {
     try {
-      const response = await fetch(new URL(path, url), {
+      const response = await tracedFetch(callTo(path), new URL(path, url), {
         method,
         headers: {
           accept: 'application/json',

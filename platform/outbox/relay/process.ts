@@ -37,7 +37,7 @@ async function start(config: RelayConfig, log: Log, lifecycle: Lifecycle): Promi
   lifecycle.onStop('close', 'database', () => db.end());
   // While a server is away each part of the relay tries on, and each would tell of it each time.
   const quiet = boundedLog(log);
-  const rabbit = connect({ url: config.rabbitmqUrl, log: quiet });
+  const rabbit = connect({ url: config.rabbitmqUrl, log: quiet, metrics });
   lifecycle.onStop('close', 'rabbitmq', () => rabbit.close());
   const { exchange } = config;
   const declared = declaredConnection(rabbit, { exchange, consumers: [], stream: {} }, quiet);

@@ -1,6 +1,8 @@
 import { type ConfirmChannel, IllegalOperationError, type Message } from 'amqplib';
 import type { Log } from '../../log.ts';
 import type { RabbitConnection } from '../../rabbit.ts';
+import { spanOfSending } from '../../tracing/messages.ts';
+import type { OpenSpan } from '../../tracing/span.ts';
 import { keepChannel } from '../channel.ts';
 import { type OutgoingMessage, weightOf } from '../message.ts';
 import type { HeldRow } from './window.ts';
@@ -54,7 +56,7 @@ export function createPublisher({
   log: Log;
   nowMs?: () => number;
 }): Publisher {
-  type Sent = { row: HeldRow; sentAtMs: number; returned: boolean };
+  type Sent = { row: HeldRow; sentAtMs: number; returned: boolean; span: OpenSpan | undefined };
   let channel: ConfirmChannel | undefined;
   // By the row's id, in the order of sending.
   let sent = new Map<string, Sent>();
@@ -64,6 +66,7 @@ export function createPublisher({
   function settle(on: ConfirmChannel, id: string, entry: Sent, nacked: boolean): void {
     if (on !== channel || !sent.delete(id)) return;
     bytes -= weightOf(entry.row);
+    entry.span?.end(nacked ? 'nacked' : entry.returned ? 'returned' : undefined);
     if (nacked) events.onRefused(entry.row, 'nacked');
     else if (entry.returned) events.onRefused(entry.row, 'returned');
     else events.onConfirmed(entry.row);
@@ -94,6 +97,7 @@ export function createPublisher({
     opened.once('close', () => {
       if (channel !== opened) return;
       channel = undefined;
+      for (const { span } of sent.values()) span?.end('lost');
       sent = new Map();
       bytes = 0;
       events.onLost();
@@ -107,12 +111,13 @@ export function createPublisher({
     hasRoom: () =>
       channel !== undefined && drained && sent.size < bounds.maxUnconfirmed && bytes < bounds.maxUnconfirmedBytes,
     isOpen: () => channel !== undefined,
-    send(row, { routingKey, body, properties }) {
+    send(row, message) {
       const on = channel;
       if (on === undefined) return;
+      const { routingKey, body, properties } = message;
       if (body.length > bounds.maxMessageBytes) return refuseLater(row, `${body.length} bytes`);
       const { id } = row;
-      const entry: Sent = { row, sentAtMs: nowMs(), returned: false };
+      const entry: Sent = { row, sentAtMs: nowMs(), returned: false, span: spanOfSending(message, exchange) };
       sent.set(id, entry);
       bytes += weightOf(row);
       try {
@@ -126,6 +131,7 @@ export function createPublisher({
         if (error instanceof IllegalOperationError) return;
         sent.delete(id);
         bytes -= weightOf(row);
+        entry.span?.end('unsendable');
         refuseLater(row, error instanceof Error ? error.message : String(error));
       }
     },

@@ -1,6 +1,5 @@
-import { requestIdHeader, traceparentHeader } from '@strangler/platform/contracts/headers.ts';
 import { Problem, problems } from '@strangler/platform/http/problem.ts';
-import { currentRequest } from '@strangler/platform/http/request-context.ts';
+import { beginCall } from '@strangler/platform/http/traced-fetch.ts';
 import { Counter, type Registry } from 'prom-client';
 import { Agent, request } from 'undici';
 import type { Instances } from './instances.ts';
@@ -89,18 +88,23 @@ export function createCatalogueClient({
   });
 
   const once = async (origin: string, { method, path, headers = {}, body }: CatalogueRequest) => {
+    const call = beginCall({ peer: 'catalog', route: templateOf(path) }, method);
     const answer = await request(`${origin}${path}`, {
       method,
       headers: {
         accept: 'application/json',
-        ...ofThisRequest(),
+        ...call.headers,
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         ...headers,
         ...(await trustHeaders()),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       dispatcher: method === 'GET' ? reads : writes,
+    }).catch((error: unknown) => {
+      call.failed(error);
+      throw error;
     });
+    call.answered(answer.statusCode);
     return { status: answer.statusCode, headers: answer.headers, text: await answer.body.text() };
   };
 
@@ -164,9 +168,9 @@ function parseObject(text: string): Record<string, unknown> | undefined {
   }
 }
 
-function ofThisRequest(): Record<string, string> {
-  const context = currentRequest();
-  return context ? { [requestIdHeader]: context.requestId, [traceparentHeader]: context.traceparent } : {};
+/** `/api/products/7?fields=name` is `/api/products/:id`: what is recorded names no single thing. */
+function templateOf(path: string): string {
+  return path.split('?', 1)[0]?.replace(/\/\d+(?=\/|$)/g, '/:id') ?? path;
 }
 
 /** What there is no service for: neither CATALOG_URL nor Consul say where it is. */
