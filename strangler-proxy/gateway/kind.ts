@@ -14,6 +14,8 @@ export type PolicyDeps = {
   workers: number;
   metrics: GatewayMetrics;
   log: Log;
+  /** The slice that claims a request; null where none does. */
+  sliceOf(method: string, path: string): string | null;
   /** Milliseconds that only grow. */
   nowMs(): number;
 };

@@ -91,7 +91,7 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
     ...{ trust, config, slices: routes.slices, flagOf, discovery, reads, number, registry, log, lifecycle },
   });
   const traffic = createTrafficCount(routes.slices.map(({ slice }) => slice));
-  const gateway = await startGateway(config, registry, log, lifecycle);
+  const gateway = await startGateway(config, routes, registry, log, lifecycle);
   const way = {
     gateway,
     accept: createAccept({
@@ -274,6 +274,7 @@ const nothingKept: LastKnown = { read: async () => undefined, write: async () =>
 
 const startGateway = async (
   config: ProxyConfig,
+  routes: RouteTable,
   registry: Registry,
   log: Log,
   lifecycle: Lifecycle,
@@ -290,6 +291,7 @@ const startGateway = async (
     workers: config.workers,
     metrics: createGatewayMetrics(registry),
     log,
+    sliceOf: (method, path) => routes.match(method, path)?.slice ?? null,
     nowMs: () => performance.now(),
   });
   lifecycle.onStop('close', 'gateway', async () => {
