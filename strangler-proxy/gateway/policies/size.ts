@@ -22,6 +22,9 @@ const schema = z
 export const size = policyKind({
   schema,
   create(name, { request: mostOfRequest, answer: mostOfAnswer }): Policy {
+    if (mostOfRequest === undefined && mostOfAnswer === undefined) {
+      throw new Error('expected `request` or `answer`, found neither; say what is bounded');
+    }
     const policy: Policy = { name };
     if (mostOfRequest !== undefined) {
       const bounded: Pass = { kind: 'pass', maxBodyBytes: mostOfRequest };
