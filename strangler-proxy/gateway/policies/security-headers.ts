@@ -1,7 +1,7 @@
-import { durationMs } from '@strangler/platform/config.ts';
 import { z } from 'zod';
 import { policyKind } from '../kind.ts';
 import type { Policy } from '../policy.ts';
+import { span } from '../settings.ts';
 
 const headerName = z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$/, 'must be the name of a header');
 const headerValue = z
@@ -14,7 +14,7 @@ const schema = z
       .union([
         z.literal(false),
         z.strictObject({
-          maxAge: durationMs({ max: 4 * 365 * 86_400_000 })
+          maxAge: span({ max: 4 * 365 * 86_400_000 })
             .default(180 * 86_400_000)
             .describe('Default: 180 days.'),
           includeSubDomains: z.boolean().default(false),
