@@ -19,17 +19,20 @@ const schema = z
       )
       .min(1)
       .max(200)
-      .describe('Whose pages may read answers, to the letter; `*` alone: everybody’s, without credentials.'),
+      .describe("Whose pages may read answers, to the letter; `*` alone: everybody's, without credentials."),
     methods: z
       .array(token)
+      .max(100)
       .default(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'])
       .describe('Methods that they may use. Default: GET, HEAD, POST, PUT, PATCH, DELETE.'),
     headers: z
       .array(token)
+      .max(100)
       .default(['content-type', 'authorization'])
       .describe('Headers that they may send. Default: content-type, authorization.'),
     expose: z
       .array(token)
+      .max(100)
       .default([])
       .describe('Headers of answers that they may read beside the usual ones. Default: none.'),
     credentials: z.boolean().default(false).describe('Whether cookies may come along. Default: false.'),

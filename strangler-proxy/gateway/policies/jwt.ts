@@ -35,6 +35,7 @@ const schema = z
     algorithms: z
       .array(z.enum(algorithms))
       .min(1)
+      .max(algorithms.length)
       .describe('Signatures that are accepted; no other is, whatever a token says.'),
     mode: z
       .enum(['required', 'optional'])

@@ -27,7 +27,7 @@ const schema = z
       .describe('One count for all routes on which the policy stands, or one for each. Default: policy.'),
     localShare: z
       .number()
-      .gt(0)
+      .min(0.001)
       .max(1)
       .optional()
       .describe(

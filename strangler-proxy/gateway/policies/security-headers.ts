@@ -17,8 +17,8 @@ const schema = z
           maxAge: span({ max: 4 * 365 * 86_400_000 })
             .default(180 * 86_400_000)
             .describe('Default: 180 days.'),
-          includeSubDomains: z.boolean().default(false),
-          preload: z.boolean().default(false),
+          includeSubDomains: z.boolean().default(false).describe('Default: false.'),
+          preload: z.boolean().default(false).describe('Default: false.'),
         }),
       ])
       .prefault({})
@@ -35,6 +35,7 @@ const schema = z
     set: z.record(headerName, headerValue).default({}).describe('Further headers, names and values. Default: none.'),
     remove: z
       .array(headerName)
+      .max(100)
       .default(['Server', 'X-Powered-By'])
       .describe('Headers that no answer may have. Default: Server, X-Powered-By.'),
   })
