@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
-import { bytes, durationMs, integer, list, loadConfig, port } from '@strangler/platform/config.ts';
+import { bytes, ConfigError, durationMs, integer, list, loadConfig, port } from '@strangler/platform/config.ts';
 import { noServiceTrust, serviceKeyOf, serviceKeyVariables } from '@strangler/platform/service-trust/config.ts';
 import { z } from 'zod';
 import { allowNetworks, privateNetworks } from './discovery/allowed-networks.ts';
@@ -34,10 +34,13 @@ export const environment = z.object({
   ADMIN_PORT: port().default(8081),
   ADMIN_TOKENS_FILE: z.string().optional(),
   ADMIN_SESSION: durationMs({ min: 1_000, max: 86_400_000 }).default(3_600_000),
+  TLS_CERT_FILE: z.string().optional(),
+  TLS_KEY_FILE: z.string().optional(),
   WORKERS: integer({ min: 1, max: 64 }).default(1),
   MONOLITH_URL: origins,
   STRANGLER_SLICES: z.string().optional(),
   STRANGLER_FLAGS: z.string().optional(),
+  GATEWAY_FILE: z.string().optional(),
   SERVICES: readBy(parseStaticInstances).optional(),
   CONSUL_URL: z.url().optional(),
   CONSUL_HTTP_TOKEN: z.string().optional(),
@@ -93,6 +96,7 @@ export const options = {
   monolith: 'MONOLITH_URL',
   slices: 'STRANGLER_SLICES',
   flags: 'STRANGLER_FLAGS',
+  gateway: 'GATEWAY_FILE',
   services: 'SERVICES',
   host: 'HOST',
   port: 'PORT',
@@ -111,6 +115,7 @@ Stands in front of any HTTP server. Without slices a client cannot tell it from 
   --monolith <origin[,origin]>  the server in front of which it stands ($MONOLITH_URL)
   --slices <folder>             folder of <slice>/slice.yaml ($STRANGLER_SLICES)
   --flags <address>             consul://host:port or file://flags.json ($STRANGLER_FLAGS)
+  --gateway <file>              policies by route: tokens, limits, headers ($GATEWAY_FILE)
   --services <list>             "catalog=http://127.0.0.1:3101,http://127.0.0.1:3102; …", where there is no Consul ($SERVICES)
   --consul <url>                Consul's agent, for services and for this proxy's own registration ($CONSUL_URL)
   --port <port>                 8080 unless told; 0 takes a free one ($PORT)
@@ -170,8 +175,10 @@ export const readConfig = (env: NodeJS.ProcessEnv) => {
     adminPort: told.ADMIN_PORT,
     adminTokensFile: told.ADMIN_TOKENS_FILE ?? null,
     adminSessionMs: told.ADMIN_SESSION,
+    tls: tlsOf(told.TLS_CERT_FILE, told.TLS_KEY_FILE),
     workers: told.WORKERS,
     monolithOrigins: told.MONOLITH_URL.map((origin) => new URL(origin).origin),
+    gatewayFile: told.GATEWAY_FILE ?? null,
     slicesDirectory: told.STRANGLER_SLICES ?? null,
     flagStore: told.STRANGLER_FLAGS ?? consulUrl?.replace(/^http/, 'consul') ?? null,
     staticInstances: told.SERVICES === undefined ? null : parseStaticInstances(told.SERVICES),
@@ -235,6 +242,15 @@ export const readConfig = (env: NodeJS.ProcessEnv) => {
       monolithConcurrency: told.MONOLITH_CONCURRENCY,
     },
   };
+};
+
+/** @throws ConfigError where one of the two is told without the other. */
+const tlsOf = (certFile: string | undefined, keyFile: string | undefined) => {
+  if (certFile !== undefined && keyFile !== undefined) return { certFile, keyFile };
+  if (certFile === undefined && keyFile === undefined) return null;
+  const [variable, other] =
+    keyFile === undefined ? ['TLS_KEY_FILE', 'TLS_CERT_FILE'] : ['TLS_CERT_FILE', 'TLS_KEY_FILE'];
+  throw new ConfigError('strangler-proxy', [{ variable, message: `is required beside ${other}` }]);
 };
 
 /** Flags in Consul name the Consul in which the services are, unless another one is told. */

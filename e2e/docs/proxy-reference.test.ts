@@ -10,6 +10,7 @@ import { repositoryRoot } from '@strangler/stack/home/paths.ts';
 import { createCanaryMetrics, exposeCanaries } from '@strangler/strangler-proxy/account/canary-metrics.ts';
 import { exposeDashboard } from '@strangler/strangler-proxy/account/dashboard-metrics.ts';
 import { createFlagAccount, exposeFlags } from '@strangler/strangler-proxy/account/flag-metrics.ts';
+import { createGatewayMetrics } from '@strangler/strangler-proxy/account/gateway-metrics.ts';
 import { createHoldMetrics, exposeHolds } from '@strangler/strangler-proxy/account/hold-metrics.ts';
 import { createOwnWriteMetrics } from '@strangler/strangler-proxy/account/own-write-metrics.ts';
 import { createRequestMetrics } from '@strangler/strangler-proxy/account/request-metrics.ts';
@@ -68,6 +69,7 @@ describe('docs/reference/proxy.md', () => {
       () => [],
       () => [],
     );
+    createGatewayMetrics(registry);
     createHoldMetrics(registry);
     exposeHolds(registry, { waiting: () => [], status: () => [] });
     createOwnWriteMetrics(registry, () => 0);

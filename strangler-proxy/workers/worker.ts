@@ -9,6 +9,7 @@ import { createMetrics } from '@strangler/platform/http/metrics.ts';
 import { startHttpServer } from '@strangler/platform/http/server.ts';
 import { createLifecycle, type Lifecycle } from '@strangler/platform/lifecycle.ts';
 import type { Log } from '@strangler/platform/log.ts';
+import { createRedis, type Redis } from '@strangler/platform/redis.ts';
 import { openServiceTrust } from '@strangler/platform/service-trust/service-trust.ts';
 import promClient, { type Registry } from 'prom-client';
 import { createAccept } from '../accept/accept.ts';
@@ -19,6 +20,7 @@ import { operatorTokens } from '../accept/operator.ts';
 import { createAccessLog } from '../account/access-log.ts';
 import type { Account } from '../account/account.ts';
 import { createFlagAccount, exposeFlags } from '../account/flag-metrics.ts';
+import { createGatewayMetrics, type GatewayMetrics } from '../account/gateway-metrics.ts';
 import { createHoldMetrics, exposeHolds } from '../account/hold-metrics.ts';
 import { createOwnWriteMetrics } from '../account/own-write-metrics.ts';
 import { createRequestMetrics } from '../account/request-metrics.ts';
@@ -37,9 +39,15 @@ import { shareDiscovery } from '../discovery/share-discovery.ts';
 import { staticDiscovery } from '../discovery/static-discovery.ts';
 import { createForward } from '../forward/hpm-forward.ts';
 import { traceAttempts } from '../forward/trace-attempts.ts';
+import { openGateway, type RunningGateway } from '../gateway/gateway.ts';
 import { createWriteGate, type WriteGate } from '../hold/write-gate.ts';
 import { createRequestHandler } from '../request-handler.ts';
 import { buildRouteTable, type RouteTable } from '../routes/route-table.ts';
+import {
+  followServerCertificate,
+  type ServerCertificate,
+  type ServerCertificateFiles,
+} from '../tls/server-certificate.ts';
 import { createUpgradeHandler, defaultUpgradeLimits } from '../upgrade/upgrade-handler.ts';
 import { monolithPolicy, servicePolicy } from '../upstream/policy.ts';
 import { createUpstreams } from '../upstream/upstreams.ts';
@@ -91,7 +99,11 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
   });
   const traffic = createTrafficCount(routes.slices.map(({ slice }) => slice));
   const traces = createTraceAccount();
+  const gatewayMetrics = createGatewayMetrics(registry);
+  const gateway = await startGateway(config, routes, gatewayMetrics, registry, log, lifecycle);
+  const certificate = config.tls && (await startCertificate(config.tls, gatewayMetrics, log, lifecycle));
   const way = {
+    gateway,
     accept: createAccept({
       limits,
       trusts: trustPeers(config.trustedPeers),
@@ -101,7 +113,7 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
       routes,
       flagOf,
       newStickyId: () => crypto.randomUUID(),
-      secureCookie: false,
+      secureCookie: config.tls !== null,
       ownWrites,
     }),
     upstreams,
@@ -128,11 +140,15 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
     shadow: shadowStatus(),
     traffic: traffic.counts(),
   });
-  obeyPrimary(lifecycle, log, status);
+  obeyPrimary(lifecycle, log, status, () => {
+    void gateway?.reload();
+    void certificate?.reload();
+  });
   // Without flags a worker would guess who owns what; it takes no traffic until it knows.
   if (flags !== null) await knowFlags(flags.follower, gate, log);
   const server = await startHttpServer({
     handler: handler.handle,
+    ...(certificate === null ? {} : { tls: certificate.now() }),
     onCheckContinue: handler.handleExpectingContinue,
     onUpgrade: upgrades.upgrade,
     host: config.host,
@@ -149,6 +165,7 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
     name: 'proxy',
   });
   refuseConnect(server.server);
+  certificate?.onChange(server.replaceCertificate);
   lifecycle.onStop('drain', 'requests in flight', ({ graceMs }) => {
     upgrades.endAll(graceMs / 2);
     gate.stop(graceMs / 2);
@@ -273,6 +290,59 @@ const openDiscovery = (config: ProxyConfig, log: Log, lifecycle: Lifecycle): Dis
 
 const nothingKept: LastKnown = { read: async () => undefined, write: async () => {}, written: async () => {} };
 
+const startGateway = async (
+  config: ProxyConfig,
+  routes: RouteTable,
+  metrics: GatewayMetrics,
+  registry: Registry,
+  log: Log,
+  lifecycle: Lifecycle,
+): Promise<RunningGateway | null> => {
+  const { gatewayFile, redisUrl } = config;
+  if (gatewayFile === null) return null;
+  let redis: Redis | null = null;
+  const gateway = await openGateway({
+    file: gatewayFile,
+    redis() {
+      if (redisUrl !== null) redis ??= createRedis({ url: redisUrl, log, registry, commandTimeoutMs: 25 });
+      return redis;
+    },
+    workers: config.workers,
+    metrics,
+    log,
+    sliceOf: (method, path) => routes.match(method, path)?.slice ?? null,
+    nowMs: () => performance.now(),
+  });
+  lifecycle.onStop('close', 'gateway', async () => {
+    gateway.stop();
+    await redis?.close();
+  });
+  return gateway;
+};
+
+const startCertificate = async (
+  files: ServerCertificateFiles,
+  metrics: GatewayMetrics,
+  log: Log,
+  lifecycle: Lifecycle,
+) => {
+  let tell: (certificate: ServerCertificate) => void = () => {};
+  const followed = await followServerCertificate(files, {
+    log,
+    onChange: (certificate) => tell(certificate),
+    onOutcome: (outcome) => metrics.loaded('certificate', outcome),
+  });
+  lifecycle.onStop('close', 'certificate', async () => followed.stop());
+  return {
+    ...followed,
+    /** From now on, and at once with the present one: it may have changed since it was asked for. */
+    onChange(listener: typeof tell) {
+      tell = listener;
+      listener(followed.now());
+    },
+  };
+};
+
 const tellAll = (accounts: readonly Account[]): Account => ({
   finished(request) {
     for (const account of accounts) account.finished(request);
@@ -282,11 +352,11 @@ const tellAll = (accounts: readonly Account[]): Account => ({
 /** Users that one worker remembers beside the cookie. */
 const mostRemembered = 10_000;
 
-const rememberOwnWrites = ({ readYourWritesMs }: ProxyConfig, registry: Registry): OwnWrites | null => {
+const rememberOwnWrites = ({ readYourWritesMs, tls }: ProxyConfig, registry: Registry): OwnWrites | null => {
   const ownWrites = createOwnWrites({
     windowMs: readYourWritesMs,
     maxUsers: mostRemembered,
-    secureCookie: false,
+    secureCookie: tls !== null,
     nowMs: Date.now,
     onForgotten: () => metrics.forgotten(),
   });
@@ -303,11 +373,12 @@ const tellReads = (counter: ReadCounter, lifecycle: Lifecycle): void => {
   lifecycle.onStop('close', 'figures of canaries', () => clearInterval(telling));
 };
 
-const obeyPrimary = (lifecycle: Lifecycle, log: Log, status: () => WorkerStatus): void => {
+const obeyPrimary = (lifecycle: Lifecycle, log: Log, status: () => WorkerStatus, reload: () => void): void => {
   const stop = (reason: string): void => void lifecycle.stop(reason).then(({ exitCode }) => process.exit(exitCode));
   process.on('message', (message: unknown) => {
     if (!isToWorker(message)) return;
     if (message.kind === 'stop') stop(message.reason);
+    else if (message.kind === 'reload') reload();
     else if (message.kind === 'tell-status')
       tellPrimary({ kind: 'status', question: message.question, status: status() });
   });
@@ -316,6 +387,7 @@ const obeyPrimary = (lifecycle: Lifecycle, log: Log, status: () => WorkerStatus)
   // Signals from a terminal reach the whole process group; the primary says when to stop.
   process.on('SIGINT', () => {});
   process.on('SIGTERM', () => {});
+  process.on('SIGHUP', reload);
   for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
     process.on(event, (error: unknown) => {
       log.fatal({ err: error }, event);
