@@ -42,5 +42,10 @@ export const selects = (stored: Pick<StoredAnswer, 'selectedBy'>, request: Cache
 /** White space between the members of a list says nothing. */
 function selecting(name: string, request: CacheRequest): string | null {
   const value = requestHeader(request, name);
-  return value === undefined ? null : value.trim().replace(/\s*,\s*/g, ',').replace(/\s+/g, ' ');
+  return value === undefined
+    ? null
+    : value
+        .trim()
+        .replace(/\s*,\s*/g, ',')
+        .replace(/\s+/g, ' ');
 }

@@ -59,7 +59,7 @@ export function formatCacheStatus({ outcome, ttlS, forwardedStatus, stored, deta
   if (ttlS !== undefined) parts.push(`ttl=${Math.floor(ttlS)}`);
   if (stored === true) parts.push('stored');
   if (outcome === 'collapsed') parts.push('collapsed');
-  const said = detail ?? (because === undefined || because === outcome ? undefined : outcome);
+  const said = detail ?? (outcome === 'hit' || outcome === 'collapsed' || outcome === because ? undefined : outcome);
   if (said !== undefined) parts.push(`detail=${said}`);
   return parts.join('; ');
 }

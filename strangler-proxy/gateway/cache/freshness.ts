@@ -64,7 +64,8 @@ export type Standing = {
 export function standingOf(answer: AnswerHead, fallback: FallbackTimes, nowMs: number): Standing {
   const directives = parseCacheControl(headerOf(answer.headers, 'cache-control'));
   const { seconds, from } = freshnessLifetime(answer, directives, fallback);
-  const forbidden = directives.has('must-revalidate') || directives.has('proxy-revalidate') || directives.has('no-cache');
+  const forbidden =
+    directives.has('must-revalidate') || directives.has('proxy-revalidate') || directives.has('no-cache');
   const allowed = (name: string, routeS: number | null): number => {
     if (forbidden) return 0;
     return secondsOf(directives, name) ?? (from === 's-maxage' ? 0 : (routeS ?? 0));

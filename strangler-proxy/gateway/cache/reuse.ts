@@ -46,8 +46,8 @@ export function reuse(request: CacheRequest, stored: StoredAnswer, nowMs: number
   // With `max-stale` beside it a request's `max-age` may be exceeded by that much (RFC 9111 §5.2.1.1).
   if (oldest !== undefined && ageS > oldest && !(mayBeStale && ageS <= oldest + mostStaleS)) return ask('request');
   const wantedS = secondsOf(asked, 'min-fresh');
-  if (leftS > 0) return wantedS !== undefined && leftS < wantedS ? ask('request') : { kind: 'fresh', ...found };
-  if (wantedS !== undefined) return ask('request');
+  if (wantedS !== undefined && leftS < wantedS) return ask('request');
+  if (leftS > 0) return { kind: 'fresh', ...found };
   if (asked.has('max-stale') && mayBeStale) return { kind: 'stale', ...found };
   if (staleS < standing.staleWhileRevalidateS && !asked.has('only-if-cached'))
     return { kind: 'stale-while-revalidate', ...found };

@@ -38,7 +38,8 @@ export function notStorable(request: CacheRequest, answer: AnswerHead, rules: St
   if (!keptStatuses.has(answer.status)) return 'status';
   if (asked.has('no-store') || told.has('no-store')) return 'no-store';
   if (told.has('private')) return 'private';
-  if (request.headers.authorization !== undefined && !(rules.authorized && isForEverybody(told))) return 'authorization';
+  if (request.headers.authorization !== undefined && !(rules.authorized && isForEverybody(told)))
+    return 'authorization';
   if (headerOf(answer.headers, 'set-cookie') !== undefined) return 'set-cookie';
   if (varyNames(answer) === null) return 'vary';
   if (headerOf(answer.headers, 'content-type')?.toLowerCase().startsWith('text/event-stream')) return 'event-stream';

@@ -35,7 +35,10 @@ export const conditionNames = [
  * Whether the client has this answer already, by the conditions of its request (RFC 9110 §13.2.2): then it is told 304. A
  * `Last-Modified` counts only where there is no `If-None-Match`, and only for an answer of 200.
  */
-export function clientHasIt(request: CacheRequest, { status, headers }: Pick<AnswerHead, 'status' | 'headers'>): boolean {
+export function clientHasIt(
+  request: CacheRequest,
+  { status, headers }: Pick<AnswerHead, 'status' | 'headers'>,
+): boolean {
   if (status !== 200) return false;
   const tags = requestHeader(request, 'if-none-match');
   if (tags !== undefined) {
