@@ -38,6 +38,7 @@ export const environment = z.object({
   MONOLITH_URL: origins,
   STRANGLER_SLICES: z.string().optional(),
   STRANGLER_FLAGS: z.string().optional(),
+  GATEWAY_FILE: z.string().optional(),
   SERVICES: readBy(parseStaticInstances).optional(),
   CONSUL_URL: z.url().optional(),
   CONSUL_HTTP_TOKEN: z.string().optional(),
@@ -93,6 +94,7 @@ export const options = {
   monolith: 'MONOLITH_URL',
   slices: 'STRANGLER_SLICES',
   flags: 'STRANGLER_FLAGS',
+  gateway: 'GATEWAY_FILE',
   services: 'SERVICES',
   host: 'HOST',
   port: 'PORT',
@@ -111,6 +113,7 @@ Stands in front of any HTTP server. Without slices a client cannot tell it from 
   --monolith <origin[,origin]>  the server in front of which it stands ($MONOLITH_URL)
   --slices <folder>             folder of <slice>/slice.yaml ($STRANGLER_SLICES)
   --flags <address>             consul://host:port or file://flags.json ($STRANGLER_FLAGS)
+  --gateway <file>              policies by route: tokens, limits, headers ($GATEWAY_FILE)
   --services <list>             "catalog=http://127.0.0.1:3101,http://127.0.0.1:3102; …", where there is no Consul ($SERVICES)
   --consul <url>                Consul's agent, for services and for this proxy's own registration ($CONSUL_URL)
   --port <port>                 8080 unless told; 0 takes a free one ($PORT)
@@ -172,6 +175,7 @@ export const readConfig = (env: NodeJS.ProcessEnv) => {
     adminSessionMs: told.ADMIN_SESSION,
     workers: told.WORKERS,
     monolithOrigins: told.MONOLITH_URL.map((origin) => new URL(origin).origin),
+    gatewayFile: told.GATEWAY_FILE ?? null,
     slicesDirectory: told.STRANGLER_SLICES ?? null,
     flagStore: told.STRANGLER_FLAGS ?? consulUrl?.replace(/^http/, 'consul') ?? null,
     staticInstances: told.SERVICES === undefined ? null : parseStaticInstances(told.SERVICES),

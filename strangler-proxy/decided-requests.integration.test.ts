@@ -206,6 +206,7 @@ describe('facts', () => {
         clientAddress: '127.0.0.1',
         operator: false,
         forcedSide: null,
+        verifiedClaims: null,
       },
       {
         method: 'GET',
@@ -214,6 +215,7 @@ describe('facts', () => {
         clientAddress: '127.0.0.1',
         operator: true,
         forcedSide: 'service',
+        verifiedClaims: null,
       },
     ]);
     // What httpxy adds to the headers that it is given must not turn up in the facts.

@@ -3,12 +3,15 @@ import { epochHeader } from '@strangler/platform/contracts/headers.ts';
 import type { Accept, Accepted } from './accept/accept.ts';
 import { type Limits, tooManyInFlight } from './accept/limits.ts';
 import type { Account, AttemptRecord, RequestOutcome } from './account/account.ts';
-import { answerProblem, answerRefusal } from './answer-problem.ts';
+import { answerProblem, answerRefusal, type OwnAnswer } from './answer-problem.ts';
 import type { Decide, Decision } from './decide/decision.ts';
 import type { OwnWrites } from './decide/own-writes.ts';
 import { addToAnswer } from './forward/disclosed-headers.ts';
 import type { Forward } from './forward/forwarder.ts';
 import { KeptBody } from './forward/kept-body.ts';
+import type { Gateway } from './gateway/gateway.ts';
+import type { Entry, Passage } from './gateway/passage.ts';
+import { writeAnswer } from './gateway/write-answer.ts';
 import { heldAnswers } from './hold/held-answers.ts';
 import type { HoldRefusal, WaitingWrite, WriteGate } from './hold/write-gate.ts';
 import type { WriteTicket } from './hold/writes-in-flight.ts';
@@ -19,6 +22,8 @@ import type { Upstreams } from './upstream/upstream.ts';
 
 export type RequestHandlerParts = {
   accept: Accept;
+  /** Null where no policies are configured. */
+  gateway: Pick<Gateway, 'enter'> | null;
   decide: Decide;
   upstreams: Upstreams;
   forward: Forward;
@@ -48,6 +53,8 @@ type Way = {
   res: ServerResponse;
   startedMs: number;
   accepted: Accepted | null;
+  /** Past the policies of its route; null where none stand on it. */
+  passage: Passage | null;
   decision: Decision | null;
   attempts: AttemptRecord[];
   /** A write of a slice that had to wait, as the gate knows it. */
@@ -61,12 +68,13 @@ type Way = {
 };
 
 /**
- * The way of a request: accept, decide, wait for its turn, wait while its slice is held, forward to one instance or
+ * The way of a request: accept, ask the policies, decide, wait for its turn, wait while its slice is held, forward to one instance or
  * another, answer, account.
  */
 export function createRequestHandler(parts: RequestHandlerParts): RequestHandler {
   const {
     accept,
+    gateway,
     decide,
     upstreams,
     forward,
@@ -85,6 +93,7 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
       res,
       startedMs: nowMs(),
       accepted: null,
+      passage: null,
       decision: null,
       attempts: [],
       waited: null,
@@ -102,11 +111,44 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
       }
       accepted.outgoing.clientAwaitsContinue = clientAwaitsContinue;
       way.accepted = accepted;
-      way.decision = decide(accepted.facts);
-      inTurn(way, () => pass(way, accepted));
+      const passage = gateway === null ? null : gateway.enter(accepted);
+      if (passage === null) proceed(way, accepted);
+      else if (passage.kind === 'misread') refuseAtGateway(way, passage.policy, passage.refusal);
+      else askPolicies(way, accepted, passage);
     } catch (error) {
       defect(way, error);
     }
+  }
+
+  function askPolicies(way: Way, accepted: Accepted, passage: Passage): void {
+    way.passage = passage;
+    const entry = passage.check();
+    if (entry instanceof Promise) {
+      entry.then((told) => enter(way, accepted, told)).catch((error: unknown) => defect(way, error));
+    } else enter(way, accepted, entry);
+  }
+
+  function enter(way: Way, accepted: Accepted, entry: Entry): void {
+    const { req, res } = way;
+    if (res.destroyed || req.socket.destroyed) {
+      end(way, { kind: 'client-aborted', error: req.complete ? 'client-aborted-response' : 'client-aborted-request' });
+    } else if (entry.kind === 'refused') refuseAtGateway(way, entry.policy, entry.refusal);
+    else proceed(way, accepted);
+  }
+
+  function refuseAtGateway(way: Way, policy: string, refusal: OwnAnswer): void {
+    tell(way, refusal);
+    end(way, { kind: 'gateway', policy, status: refusal.status });
+  }
+
+  /** An answer of the proxy's own. */
+  function tell({ req, res, passage }: Way, answer: OwnAnswer): void {
+    answerProblem(req, res, answer, passage === null ? null : (head) => passage.answering(head));
+  }
+
+  function proceed(way: Way, accepted: Accepted): void {
+    way.decision = decide(accepted.facts);
+    inTurn(way, () => pass(way, accepted));
   }
 
   /** RFC 9112 §9.3.2: a pipelined request waits for the one before it, which may be a write that it builds on. */
@@ -167,7 +209,7 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
 
   function refuseHeld(way: Way, why: HoldRefusal | 'stale-epoch'): void {
     const answer = heldAnswers[why];
-    answerProblem(way.req, way.res, answer);
+    tell(way, answer);
     end(way, { kind: 'held', why, status: answer.status });
   }
 
@@ -189,6 +231,10 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
     const { outgoing } = accepted;
     if (decision.access === 'write' && decision.epoch !== null) outgoing.headers[epochHeader] = `${decision.epoch}`;
     else if (way.sentAnew) delete outgoing.headers[epochHeader];
+    if (way.passage?.intercepts && !way.sentAnew) {
+      const answered = await intercept(way, way.passage, decision);
+      if (answered) return;
+    }
     // What is sent anew has no body left to be copied.
     if (shadow !== null && !way.sentAnew) watch(way, shadow, accepted, decision);
     const hasBody = outgoing.body.kind !== 'none';
@@ -214,6 +260,19 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
     unwatch(way, accepted, tried.kind === 'answered' && tried.staleEpoch === undefined);
     if (tried.kind === 'answered' && tried.staleEpoch !== undefined) sendAnew(way, accepted, decision);
     else end(way, conclude(way, decision, tried), tried.kind === 'answered' ? tried.over : undefined);
+  }
+
+  /** Whether a policy has answered in place of an upstream. */
+  async function intercept(way: Way, passage: Passage, decision: Decision): Promise<boolean> {
+    const { req, res } = way;
+    const met = await passage.intercept({ req, res, decision });
+    if (met.kind === 'forward') return false;
+    const written = await writeAnswer(req, res, met.answer, met.filter);
+    const { status } = met.answer.head;
+    if (written === 'answered') end(way, { kind: 'gateway', policy: met.policy, status });
+    else if (written === 'broken') end(way, { kind: 'broken', error: 'upstream-body-broken', status });
+    else end(way, { kind: 'client-aborted', error: 'client-aborted-response' });
+    return true;
   }
 
   function watch(way: Way, { watch }: Pick<Shadow, 'watch'>, accepted: Accepted, decision: Decision): void {
@@ -258,20 +317,20 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
   }
 
   /** Answers where no upstream has, and says how the request ended. */
-  function conclude({ req, res }: Way, decision: Decision, tried: Tried): RequestOutcome {
+  function conclude(way: Way, decision: Decision, tried: Tried): RequestOutcome {
     switch (tried.kind) {
       case 'answered':
         return { kind: 'answered', status: tried.status };
       case 'client-aborted':
         return { kind: 'client-aborted', error: tried.error };
       case 'no-instance':
-        answerProblem(req, res, noInstanceAnswer);
+        tell(way, noInstanceAnswer);
         return { kind: 'no-instance', why: tried.why, status: noInstanceAnswer.status };
       case 'gave-up': {
         const { error, phase } = tried.failure;
-        if (phase === 'answering') return { kind: 'broken', error, status: res.statusCode };
+        if (phase === 'answering') return { kind: 'broken', error, status: way.res.statusCode };
         const answer = giveUpAnswer(decision.access, error, phase);
-        answerProblem(req, res, answer);
+        tell(way, answer);
         return { kind: 'failed', error, status: answer.status };
       }
     }
@@ -279,10 +338,10 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
 
   /** No request may take the others down with it. */
   function defect(way: Way, error: unknown): void {
-    const { req, res, accepted } = way;
+    const { res, accepted } = way;
     if (accepted !== null) unwatch(way, accepted, false);
     if (res.headersSent) res.destroy();
-    else answerProblem(req, res, defectAnswer);
+    else tell(way, defectAnswer);
     end(way, {
       kind: 'defect',
       message: error instanceof Error ? (error.stack ?? error.message) : `${error}`,
@@ -293,6 +352,7 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
   /** `over`: the answer is whole, but what the client sent is still on its way to the upstream until then. */
   function end(way: Way, outcome: RequestOutcome, over?: Promise<void>): void {
     inFlight -= 1;
+    way.passage?.over();
     if (over === undefined) letOthersGo(way);
     else void over.then(() => letOthersGo(way));
     const { req, accepted, decision, attempts } = way;

@@ -4,6 +4,7 @@ import { runProgram } from '@strangler/migrations/cli/program.ts';
 import { sliceFileJsonSchema } from '@strangler/platform/contracts/slice-file.ts';
 import { createLog } from '@strangler/platform/log.ts';
 import { repositoryRoot } from '@strangler/stack/home/paths.ts';
+import { gatewayFileJsonSchema } from '@strangler/strangler-proxy/gateway/gateway-file.ts';
 
 /** The commands whose `--help` stands in docs/reference/strangler.md. */
 const documentedCommands = [
@@ -40,6 +41,7 @@ const documentedCommands = [
 ];
 
 const schemaPath = 'migrations/slices/slice.schema.json';
+const gatewaySchemaPath = 'strangler-proxy/gateway/gateway.schema.json';
 const examplePath = 'migrations/slices/catalog/slice.yaml';
 
 /** Files that are made from code, in whole or in part: path in the repository → what should stand there. */
@@ -47,6 +49,7 @@ export async function generatedFiles(): Promise<Map<string, string>> {
   const help = await Promise.all(documentedCommands.map(helpOf));
   return new Map([
     [schemaPath, formatJson(sliceFileJsonSchema())],
+    [gatewaySchemaPath, formatJson(gatewayFileJsonSchema())],
     withParts('docs/reference/strangler.md', { help: help.join('\n\n') }),
     withParts('docs/reference/slice-file.md', {
       options: optionsTable(sliceFileJsonSchema() as ObjectSchema),

@@ -8,6 +8,7 @@ import { createTrustMetrics } from '@strangler/platform/service-trust/metrics.ts
 import { repositoryRoot } from '@strangler/stack/home/paths.ts';
 import { createCanaryMetrics, exposeCanaries } from '@strangler/strangler-proxy/account/canary-metrics.ts';
 import { createFlagAccount, exposeFlags } from '@strangler/strangler-proxy/account/flag-metrics.ts';
+import { createGatewayMetrics } from '@strangler/strangler-proxy/account/gateway-metrics.ts';
 import { createHoldMetrics, exposeHolds } from '@strangler/strangler-proxy/account/hold-metrics.ts';
 import { createOwnWriteMetrics } from '@strangler/strangler-proxy/account/own-write-metrics.ts';
 import { createRequestMetrics } from '@strangler/strangler-proxy/account/request-metrics.ts';
@@ -66,6 +67,7 @@ describe('docs/reference/proxy.md', () => {
       () => [],
       () => [],
     );
+    createGatewayMetrics(registry);
     createHoldMetrics(registry);
     exposeHolds(registry, { waiting: () => [], status: () => [] });
     createOwnWriteMetrics(registry, () => 0);

@@ -1,4 +1,3 @@
-import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { parseDurationMs } from '../config.ts';
 import { percentage } from './flag-document.ts';
@@ -13,6 +12,7 @@ import {
   shadowGate,
   shadowSection,
 } from './slice-compare.ts';
+import { readYaml, type YamlFault } from './yaml-file.ts';
 
 const methods = ['GET', 'HEAD', 'OPTIONS', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 export type RouteMethod = (typeof methods)[number];
@@ -260,7 +260,7 @@ export type Slice = {
 export const defaultCanaryBounds: CanaryBounds = readCanaryBounds(canaryGate.parse({}), null);
 
 /** One thing wrong with a slice file: where it stands and what was expected. */
-export type SliceFileFault = { file: string; line: number; path: string; message: string };
+export type SliceFileFault = YamlFault;
 
 /** One or more slice files are unusable; the message holds one line a fault, `file:line path: what was expected`. */
 export class SliceFileError extends Error {
@@ -277,45 +277,10 @@ export type SliceFileResult = { slice: Slice; faults: [] } | { slice: null; faul
 
 /** Reads one slice file from its YAML text and tells all its faults at once; `file` is named in each of them. */
 export const parseSliceFile = (text: string, file: string): SliceFileResult => {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  if (document.errors.length > 0) {
-    const faults = document.errors.map((error) => ({
-      file,
-      line: lines.linePos(error.pos[0]).line,
-      path: 'YAML',
-      message: error.message,
-    }));
-    return { slice: null, faults };
-  }
-
-  const lineOf = (path: readonly PropertyKey[]): number => {
-    // A missing key has no place of its own: its parent's line is the nearest one to look at.
-    for (let depth = path.length; depth >= 0; depth -= 1) {
-      const node = document.getIn(path.slice(0, depth), true) as { range?: [number, number, number] } | undefined;
-      if (node?.range) return lines.linePos(node.range[0]).line;
-    }
-    return 1;
-  };
-
-  const parsed = sliceFileSchema.safeParse(document.toJS());
-  if (!parsed.success) {
-    const faults = parsed.error.issues.flatMap((issue) => {
-      const unknown = issue.code === 'unrecognized_keys' ? issue.keys : null;
-      const fault = (path: readonly PropertyKey[], message: string): SliceFileFault => ({
-        file,
-        line: lineOf(path),
-        path: path.join('.') || 'slice file',
-        message,
-      });
-      return unknown === null
-        ? [fault(issue.path, issue.message)]
-        : unknown.map((key) => fault([...issue.path, key], 'is not an option of a slice file'));
-    });
-    return { slice: null, faults };
-  }
-  const { slice, service, routes, stickyBy, tables, compare, gates } = parsed.data;
-  const shadow = readShadow(parsed.data.shadow);
+  const { value, faults } = readYaml(sliceFileSchema, text, { file, what: 'slice file' });
+  if (value === null) return { slice: null, faults };
+  const { slice, service, routes, stickyBy, tables, compare, gates } = value;
+  const shadow = readShadow(value.shadow);
   return {
     slice: {
       slice,
@@ -323,7 +288,7 @@ export const parseSliceFile = (text: string, file: string): SliceFileResult => {
       routes: routes.map(readRoute),
       stickyBy,
       tables: tables.map(readSliceTable),
-      openapi: parsed.data.openapi ?? null,
+      openapi: value.openapi ?? null,
       shadow,
       compare: readCompare(compare),
       gates: { canary: readCanaryBounds(gates.canary, shadow), shadow: readShadowBounds(shadow, gates.shadow) },

@@ -59,6 +59,7 @@ export function createAccept({ limits, trusts, isOperatorToken }: AcceptOptions)
         clientAddress: identity.clientAddress,
         operator: wish.operator,
         forcedSide: wish.forcedSide,
+        verifiedClaims: null,
       },
       outgoing: {
         method: head.method,
@@ -68,6 +69,8 @@ export function createAccept({ limits, trusts, isOperatorToken }: AcceptOptions)
         clientAwaitsContinue: false,
         kept: null,
         tap: null,
+        filter: null,
+        maxBodyBytes: null,
       },
       requestId,
       traceparent,

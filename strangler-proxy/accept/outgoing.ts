@@ -1,4 +1,5 @@
 import { serviceTokenHeader, stranglerHeaderPrefix } from '@strangler/platform/contracts/headers.ts';
+import type { AnswerFilter } from '../forward/answer-filter.ts';
 import type { KeptBody } from '../forward/kept-body.ts';
 import type { Tap } from '../shadow/tap.ts';
 import { type ClientIdentity, identityHeaderNames, identityHeaderPrefix } from './client-identity.ts';
@@ -27,6 +28,10 @@ export type OutgoingRequest = {
   kept: KeptBody | null;
   /** Copies the request and its answer as they go by; null where nothing is compared. */
   tap: Tap | null;
+  /** What the answer goes through on its way to the client; null: it stays as it is. */
+  filter: AnswerFilter | null;
+  /** The most that the body may have where that is less than the proxy's own limit; null where it is not. */
+  maxBodyBytes: number | null;
 };
 
 /** The headers of this request that the proxy itself says, and nobody else may. */

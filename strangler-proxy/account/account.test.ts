@@ -39,6 +39,7 @@ const finished = (over: Partial<Finished> = {}): Finished => ({
     clientAddress: '127.0.0.1',
     operator: false,
     forcedSide: null,
+    verifiedClaims: null,
   },
   decision,
   attempts: [{ instance: instance('service'), result: { kind: 'answered', status: 200, latencyMs: 2 } }],

@@ -13,6 +13,8 @@ export type RequestOutcome =
   | { kind: 'answered'; status: number }
   /** Refused before anything was decided about it. */
   | { kind: 'refused'; rule: RefusalRule; status: number }
+  /** A policy of the gateway refused it, or answered in place of an upstream. */
+  | { kind: 'gateway'; policy: string; status: number }
   /** A write to a slice whose ownership is being moved: answered 503 by the proxy; nothing of it was done. */
   | { kind: 'held'; why: HoldRefusal | 'stale-epoch'; status: number }
   /** Every attempt failed before an answer began, and the client got an error from the proxy. */

@@ -22,6 +22,8 @@ export const outcomeLabel = (outcome: RequestOutcome): string => {
       return `refused-${outcome.rule}`;
     case 'no-instance':
       return `no-instance-${outcome.why}`;
+    case 'gateway':
+      return `gateway-${outcome.policy}`;
     case 'held':
       return `held-${outcome.why}`;
     case 'defect':

@@ -16,7 +16,10 @@ export const createTrafficCount = (slices: readonly string[]): Account & { count
       if (count === undefined) return;
       const of = decision?.access === 'write' ? count.writes : count.reads;
       if (side !== 'none') of[side] += 1;
-      const isFailed = outcome.kind === 'answered' ? outcome.status >= 500 : outcome.kind !== 'client-aborted';
+      const isFailed =
+        outcome.kind === 'answered' || outcome.kind === 'gateway'
+          ? outcome.status >= 500
+          : outcome.kind !== 'client-aborted';
       if (isFailed) of.failed += 1;
     },
     counts: () =>

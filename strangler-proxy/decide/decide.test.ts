@@ -44,6 +44,7 @@ const request = (over: Partial<RequestFacts> = {}): RequestFacts => ({
   clientAddress: '127.0.0.1',
   operator: false,
   forcedSide: null,
+  verifiedClaims: null,
   ...over,
 });
 const bearer = (claims: object): string =>

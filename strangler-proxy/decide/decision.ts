@@ -41,6 +41,9 @@ export type Decision = {
   disclose: boolean;
 };
 
+/** The claims of a token whose signature and times have been checked. */
+export type VerifiedClaims = Readonly<Record<string, unknown>>;
+
 /** What a decision may look at: facts of the request, already freed of what a client must not say. */
 export type RequestFacts = {
   method: string;
@@ -53,6 +56,8 @@ export type RequestFacts = {
   operator: boolean;
   /** The side an operator asks for, or null. */
   forcedSide: Side | null;
+  /** Of the token that a policy of the gateway has verified; null where none has. */
+  verifiedClaims: VerifiedClaims | null;
 };
 
 export type Decide = (facts: RequestFacts) => Decision;

@@ -36,6 +36,7 @@ const facts = (headers: RequestFacts['headers'] = {}, over: Partial<RequestFacts
   clientAddress: '127.0.0.1',
   operator: false,
   forcedSide: null,
+  verifiedClaims: null,
   ...over,
 });
 const stickyBy = ['header.x-user'];

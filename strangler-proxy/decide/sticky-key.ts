@@ -38,7 +38,7 @@ export const cookieValue = (header: string | string[] | undefined, name: string)
   return null;
 };
 
-const keyFrom = (source: string, { headers, clientAddress }: RequestFacts): string | null => {
+const keyFrom = (source: string, { headers, clientAddress, verifiedClaims }: RequestFacts): string | null => {
   if (source === 'ip') return clientAddress;
   const dot = source.indexOf('.');
   const name = source.slice(dot + 1);
@@ -50,14 +50,14 @@ const keyFrom = (source: string, { headers, clientAddress }: RequestFacts): stri
       return typeof value === 'string' && value !== '' ? value : null;
     }
     case 'jwt':
-      return tokenClaim(headers.authorization, name);
+      return verifiedClaims === null ? tokenClaim(headers.authorization, name) : claimText(verifiedClaims[name]);
     default:
       return null;
   }
 };
 
 /**
- * A claim of the bearer token, unverified: it only chooses which of two equal sides answers, and whoever answers verifies
+ * A claim of the bearer token, unverified where no policy of the gateway has verified it: it only chooses which of two equal sides answers, and whoever answers verifies
  * the token itself. A forged token can move its sender to the other side and gains nothing there.
  */
 const tokenClaim = (authorization: string | string[] | undefined, claim: string): string | null => {
@@ -65,9 +65,11 @@ const tokenClaim = (authorization: string | string[] | undefined, claim: string)
   const payload = authorization.slice(7).split('.', 2)[1];
   if (payload === undefined) return null;
   try {
-    const value: unknown = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8'))[claim];
-    return typeof value === 'string' || typeof value === 'number' ? String(value) : null;
+    return claimText(JSON.parse(Buffer.from(payload, 'base64url').toString('utf8'))[claim]);
   } catch {
     return null;
   }
 };
+
+const claimText = (value: unknown): string | null =>
+  typeof value === 'string' || typeof value === 'number' ? String(value) : null;

@@ -23,11 +23,17 @@ export function answerHop({ rawHeaders }: IncomingMessage): AnswerHop {
 
 /**
  * Sends the head of an upstream's answer on: status, reason and headers in their order and case, without what belongs
- * to the upstream's connection, and with nothing invented. Throws where Node will not send what the upstream sent,
+ * to the upstream's connection, and with nothing invented; `rawHeaders` are the answer's own, or what
+ * stands in their place. Throws where Node will not send what the upstream sent,
  * such as a status of 099; nothing has been sent then.
  */
-export function sendAnswerHead(answer: IncomingMessage, hop: AnswerHop, res: ServerResponse, add: AnswerHeaders): void {
-  const { rawHeaders } = answer;
+export function sendAnswerHead(
+  answer: IncomingMessage,
+  rawHeaders: readonly string[],
+  hop: AnswerHop,
+  res: ServerResponse,
+  add: AnswerHeaders,
+): void {
   const status = answer.statusCode!;
   const named = namedByConnection(hop.connection);
   const chunked = hop.chunked && mayBeChunked(res, status);

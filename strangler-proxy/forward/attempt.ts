@@ -1,5 +1,6 @@
 import type { ClientRequest, IncomingMessage, InformationEvent, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex, Readable } from 'node:stream';
 import { epochHeader } from '@strangler/platform/contracts/headers.ts';
 import { staleEpochHeader, staleEpochOf } from '@strangler/platform/contracts/stale-epoch.ts';
 import { lingerOverBody } from '../accept/linger.ts';
@@ -73,6 +74,7 @@ export class Attempt implements Timed {
   #tellOver: (() => void) | null = null;
   #request: ClientRequest | null = null;
   #answer: IncomingMessage | null = null;
+  #through: readonly Duplex[] = nothing;
   #latencyMs = 0;
   #bodyBytes = 0;
   #movedBytes = -1;
@@ -137,8 +139,16 @@ export class Attempt implements Timed {
     if (hop.keepAlive !== null) limitIdleTime(answer.socket, hop.keepAlive);
     try {
       const add = typeof addToAnswer === 'function' ? addToAnswer(answer.statusCode!) : addToAnswer;
-      sendAnswerHead(answer, hop, res, add);
-      this.#parts.outgoing.tap?.answering(answer.statusCode!, answer.rawHeaders, this.#latencyMs);
+      const { filter, tap } = this.#parts.outgoing;
+      const { rawHeaders } = answer;
+      if (filter === null) {
+        sendAnswerHead(answer, rawHeaders, hop, res, add);
+      } else {
+        const filtered = filter({ status: answer.statusCode!, rawHeaders });
+        this.#through = filtered.through;
+        sendAnswerHead(answer, filtered.rawHeaders, hop, res, add);
+      }
+      tap?.answering(answer.statusCode!, rawHeaders, this.#latencyMs);
     } catch (error) {
       queueMicrotask(() => this.#refuseAnswer(answer, error as Error));
       return;
@@ -150,7 +160,7 @@ export class Attempt implements Timed {
     (answer as unknown as WithAttempt)[attemptKey] = this;
     answer.on('error', onAnswerError);
     // What came with the head is in the answer's buffer when this tick is over.
-    process.nextTick(sendBody, this, answer, res, this.#parts.outgoing.tap);
+    process.nextTick(sendBody, this, answer, res, this.#parts.outgoing.tap, this.#through);
   }
 
   /** The answer cannot be sent on. Called once httpxy has put its listeners on it, by which it would cut the client off. */
@@ -316,8 +326,9 @@ export class Attempt implements Timed {
     this.#parts.outgoing.kept?.add(chunk);
     this.#parts.outgoing.tap?.requestBytes(chunk);
     this.#bodyBytes += chunk.length;
-    if (this.#bodyBytes <= this.#parts.maxBodyBytes) return;
-    this.fail('client-body-too-large', `the body is larger than ${this.#parts.maxBodyBytes} bytes`);
+    const most = Math.min(this.#parts.maxBodyBytes, this.#parts.outgoing.maxBodyBytes ?? Number.POSITIVE_INFINITY);
+    if (this.#bodyBytes <= most) return;
+    this.fail('client-body-too-large', `the body is larger than ${most} bytes`);
   }
 
   bodyRead(): void {
@@ -348,6 +359,7 @@ export class Attempt implements Timed {
 
   #end(result: ForwardResult): void {
     this.#ended = true;
+    if (result.kind !== 'answered') for (const one of this.#through) one.destroy();
     // An upstream that has answered may still be reading; its connection's end, not the answer's, ends the body.
     const request = this.#request;
     const stillSending =
@@ -391,11 +403,30 @@ function letGo(answer: Answer): void {
 }
 
 const noBytes = Buffer.alloc(0);
+const nothing: readonly Duplex[] = [];
 const mostBytesAsString = 16 * 1024;
 
 /** Sends an answer that is here in one go, and the beginning of another at once, though no more may follow for long. */
-function sendBody(attempt: Attempt, answer: Answer, res: ServerResponse, tap: Tap | null): void {
+function sendBody(
+  attempt: Attempt,
+  answer: Answer,
+  res: ServerResponse,
+  tap: Tap | null,
+  through: readonly Duplex[],
+): void {
   if (attempt.ended) return;
+  if (through.length > 0) {
+    if (res.chunkedEncoding) answer.on('end', onAnswerEnd);
+    if (tap !== null) answer.on('data', (chunk: Buffer) => tap.answerBytes(chunk));
+    let from: Readable = answer;
+    for (const one of through) {
+      one.on('error', (error) => attempt.fail('upstream-body-broken', error.message));
+      from = from.pipe(one);
+    }
+    from.pipe(res);
+    res.write(noBytes);
+    return;
+  }
   if (answer.complete) {
     const body: Buffer | null = answer.read();
     if (tap !== null && body !== null) tap.answerBytes(body);

@@ -11,6 +11,7 @@ import type { OwnWrites } from '../decide/own-writes.ts';
 import type { ForwardTimes } from '../forward/attempt.ts';
 import { createForward } from '../forward/hpm-forward.ts';
 import { defaultAgentLimits } from '../forward/upstream-agent.ts';
+import type { Gateway } from '../gateway/gateway.ts';
 import { createWriteGate, type WriteGate } from '../hold/write-gate.ts';
 import { createRequestHandler } from '../request-handler.ts';
 import type { Shadow } from '../shadow/shadow.ts';
@@ -41,6 +42,8 @@ export type StartProxy = (wishes: ProxyWishes) => Promise<StartedProxy>;
 export type InProcessWishes = ProxyWishes & {
   service?: readonly string[];
   decide?: Decide;
+  /** Default: no policies. */
+  gateway?: Pick<Gateway, 'enter'>;
   /** Default: one that is always open. */
   gate?: WriteGate;
   /** Default: nobody is kept to where they wrote. */
@@ -125,8 +128,10 @@ export async function startTransparentProxy(wishes: InProcessWishes): Promise<In
       account: { held() {}, ended() {} },
       onQuiet() {},
     });
+  const gateway = wishes.gateway ?? null;
   const handler = createRequestHandler({
     accept,
+    gateway,
     decide,
     upstreams,
     forward,
@@ -138,6 +143,7 @@ export async function startTransparentProxy(wishes: InProcessWishes): Promise<In
   });
   const upgrades = createUpgradeHandler({
     accept,
+    gateway,
     decide,
     upstreams,
     account,

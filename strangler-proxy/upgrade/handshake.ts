@@ -92,7 +92,7 @@ export function shakeHands(parts: HandshakeParts, instance: Instance): Promise<H
       const res = responseOn(req, socket);
       res.on('finish', () => settle({ kind: 'answered', status, latencyMs: latency }, null));
       try {
-        sendAnswerHead(answer, answerHop(answer), res, addToAnswer);
+        sendAnswerHead(answer, answer.rawHeaders, answerHop(answer), res, addToAnswer);
         answer.pipe(res);
       } catch (error) {
         answered = false;

@@ -3,9 +3,12 @@ import type { Duplex } from 'node:stream';
 import type { Accept, Accepted } from '../accept/accept.ts';
 import { type Refusal, refuse, refuseAndClose } from '../accept/refusal.ts';
 import type { Account, AttemptRecord, RequestOutcome } from '../account/account.ts';
-import { answerProblem, answerRefusal } from '../answer-problem.ts';
+import { answerProblem, answerRefusal, type OwnAnswer } from '../answer-problem.ts';
 import type { Decide, Decision } from '../decide/decision.ts';
+import type { AnswerHead } from '../forward/answer-filter.ts';
 import { disclosedHeaders } from '../forward/disclosed-headers.ts';
+import type { Gateway } from '../gateway/gateway.ts';
+import type { Entry, Passage } from '../gateway/passage.ts';
 import { giveUpAnswer, noInstanceAnswer } from '../retry/next-attempt.ts';
 import { tryInstances } from '../retry/try-instances.ts';
 import type { Upstreams } from '../upstream/upstream.ts';
@@ -23,6 +26,8 @@ export const defaultUpgradeLimits: UpgradeLimits = { handshakeTimeoutMs: 10_000,
 
 export type UpgradeHandlerParts = {
   accept: Accept;
+  /** Null where no policies are configured. */
+  gateway: Pick<Gateway, 'enter'> | null;
   decide: Decide;
   upstreams: Upstreams;
   account: Account;
@@ -42,7 +47,7 @@ export type UpgradeHandler = {
 
 /** The way of a WebSocket: the same as that of a request, but that at its end two connections are joined. */
 export function createUpgradeHandler(parts: UpgradeHandlerParts): UpgradeHandler {
-  const { accept, decide, upstreams, account, limits, nowMs = () => performance.now() } = parts;
+  const { accept, gateway, decide, upstreams, account, limits, nowMs = () => performance.now() } = parts;
   const tunnels = new Set<Tunnel>();
   let open = 0;
 
@@ -52,8 +57,10 @@ export function createUpgradeHandler(parts: UpgradeHandlerParts): UpgradeHandler
     open += 1;
     const accepted = open > limits.maxTunnels ? tooManyTunnels(limits) : acceptUpgrade(req);
     const attempts: AttemptRecord[] = [];
+    let passage: Passage | null = null;
     const end = (decision: Decision | null, outcome: RequestOutcome) => {
       open -= 1;
+      passage?.over();
       const known = accepted.kind === 'accepted' ? accepted : null;
       account.finished({
         protocol: 'websocket',
@@ -72,18 +79,38 @@ export function createUpgradeHandler(parts: UpgradeHandlerParts): UpgradeHandler
       end(null, { kind: 'refused', rule: accepted.rule, status: accepted.status });
       return;
     }
-    const decision = decide(accepted.facts);
-    connect(req, socket, head, accepted, decision, attempts).then(
-      (outcome) => end(decision, outcome),
-      (error: unknown) => {
-        socket.destroy();
-        end(decision, {
-          kind: 'defect',
-          message: error instanceof Error ? (error.stack ?? error.message) : `${error}`,
-          status: 500,
-        });
-      },
-    );
+    let decision: Decision | null = null;
+    const defect = (error: unknown) => {
+      socket.destroy();
+      end(decision, {
+        kind: 'defect',
+        message: error instanceof Error ? (error.stack ?? error.message) : `${error}`,
+        status: 500,
+      });
+    };
+    const proceed = () => {
+      decision = decide(accepted.facts);
+      connect(req, socket, head, accepted, decision, attempts).then((outcome) => end(decision, outcome), defect);
+    };
+    const refuseAtGateway = (policy: string, refusal: OwnAnswer) => {
+      const answering = passage === null ? null : (head: AnswerHead) => passage!.answering(head);
+      answerProblem(req, responseOn(req, socket), refusal, answering);
+      end(null, { kind: 'gateway', policy, status: refusal.status });
+    };
+    const enter = (entry: Entry) => {
+      if (socket.destroyed) end(null, { kind: 'client-aborted', error: 'client-aborted-response' });
+      else if (entry.kind === 'refused') refuseAtGateway(entry.policy, entry.refusal);
+      else proceed();
+    };
+    const met = gateway === null ? null : gateway.enter(accepted);
+    if (met === null) proceed();
+    else if (met.kind === 'misread') refuseAtGateway(met.policy, met.refusal);
+    else {
+      passage = met;
+      const entry = met.check();
+      if (entry instanceof Promise) entry.then(enter).catch(defect);
+      else enter(entry);
+    }
   }
 
   function acceptUpgrade(req: IncomingMessage): Accepted | Refusal {

@@ -6,6 +6,8 @@ import type { QuietHold } from '../hold/write-gate.ts';
 export type ToWorker =
   | { kind: 'tell-status'; question: number }
   | { kind: 'stop'; reason: string }
+  /** Files that are followed are to be read again now. */
+  | { kind: 'reload' }
   /** A `Standing`; `untilMs` is on the clock that all processes of a machine share, null where it never ends. */
   | { kind: 'standing'; untilMs: number | null; floor: [slice: string, epoch: number][] };
 
@@ -23,7 +25,7 @@ export type ToPrimary =
 
 /** prom-client's own messages pass through the same channel. */
 export const isToWorker = (message: unknown): message is ToWorker =>
-  hasKind(message, ['tell-status', 'stop', 'standing']);
+  hasKind(message, ['tell-status', 'stop', 'reload', 'standing']);
 export const isToPrimary = (message: unknown): message is ToPrimary =>
   hasKind(message, ['listening', 'status', 'knows-flags', 'hold', 'canary', 'unusable']);
 

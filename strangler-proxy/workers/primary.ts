@@ -10,6 +10,7 @@ import promClient from 'prom-client';
 import { createAdminApp } from '../admin/admin-app.ts';
 import type { ProxyConfig } from '../config.ts';
 import { openDashboard } from '../dashboard/dashboard.ts';
+import { checkGatewayFile } from '../gateway/gateway.ts';
 import { buildRouteTable } from '../routes/route-table.ts';
 import { followCanaries } from './canaries.ts';
 import { type Crew, startCrew } from './crew.ts';
@@ -20,6 +21,7 @@ export const runPrimary = async (config: ProxyConfig, log: Log, env: NodeJS.Proc
   // Every worker reads the slice files itself; reading them here first turns a fault into one message and no processes.
   const slices = config.slicesDirectory === null ? [] : await readSliceDirectory(config.slicesDirectory);
   buildRouteTable(slices);
+  if (config.gatewayFile !== null) checkGatewayFile(config.gatewayFile);
   if (config.dataDirectory !== null) await mkdir(config.dataDirectory, { recursive: true });
 
   // A worker has its own grace for what is in flight; the primary waits a little longer than that.
@@ -87,6 +89,7 @@ export const runPrimary = async (config: ProxyConfig, log: Log, env: NodeJS.Proc
     standing: holds.standing,
   });
   const started = crew;
+  if (config.gatewayFile !== null) process.on('SIGHUP', () => started.tellAll({ kind: 'reload' }));
   lifecycle.onStop('drain', 'workers', () => started.stop('the proxy stops'));
 
   const port = await crew.listening;

@@ -9,6 +9,7 @@ import { createMetrics } from '@strangler/platform/http/metrics.ts';
 import { startHttpServer } from '@strangler/platform/http/server.ts';
 import { createLifecycle, type Lifecycle } from '@strangler/platform/lifecycle.ts';
 import type { Log } from '@strangler/platform/log.ts';
+import { createRedis, type Redis } from '@strangler/platform/redis.ts';
 import { openServiceTrust } from '@strangler/platform/service-trust/service-trust.ts';
 import promClient, { type Registry } from 'prom-client';
 import { createAccept } from '../accept/accept.ts';
@@ -19,6 +20,7 @@ import { operatorTokens } from '../accept/operator.ts';
 import { createAccessLog } from '../account/access-log.ts';
 import type { Account } from '../account/account.ts';
 import { createFlagAccount, exposeFlags } from '../account/flag-metrics.ts';
+import { createGatewayMetrics } from '../account/gateway-metrics.ts';
 import { createHoldMetrics, exposeHolds } from '../account/hold-metrics.ts';
 import { createOwnWriteMetrics } from '../account/own-write-metrics.ts';
 import { createRequestMetrics } from '../account/request-metrics.ts';
@@ -35,6 +37,7 @@ import { type LastKnown, openLastKnown } from '../discovery/last-known.ts';
 import { shareDiscovery } from '../discovery/share-discovery.ts';
 import { staticDiscovery } from '../discovery/static-discovery.ts';
 import { createForward } from '../forward/hpm-forward.ts';
+import { openGateway, type RunningGateway } from '../gateway/gateway.ts';
 import { createWriteGate, type WriteGate } from '../hold/write-gate.ts';
 import { createRequestHandler } from '../request-handler.ts';
 import { buildRouteTable, type RouteTable } from '../routes/route-table.ts';
@@ -88,7 +91,9 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
     ...{ trust, config, slices: routes.slices, flagOf, discovery, reads, number, registry, log, lifecycle },
   });
   const traffic = createTrafficCount(routes.slices.map(({ slice }) => slice));
+  const gateway = await startGateway(config, registry, log, lifecycle);
   const way = {
+    gateway,
     accept: createAccept({
       limits,
       trusts: trustPeers(config.trustedPeers),
@@ -122,7 +127,7 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
     shadow: shadowStatus(),
     traffic: traffic.counts(),
   });
-  obeyPrimary(lifecycle, log, status);
+  obeyPrimary(lifecycle, log, status, () => void gateway?.reload());
   // Without flags a worker would guess who owns what; it takes no traffic until it knows.
   if (flags !== null) await knowFlags(flags.follower, gate, log);
   const server = await startHttpServer({
@@ -267,6 +272,33 @@ const openDiscovery = (config: ProxyConfig, log: Log, lifecycle: Lifecycle): Dis
 
 const nothingKept: LastKnown = { read: async () => undefined, write: async () => {}, written: async () => {} };
 
+const startGateway = async (
+  config: ProxyConfig,
+  registry: Registry,
+  log: Log,
+  lifecycle: Lifecycle,
+): Promise<RunningGateway | null> => {
+  const { gatewayFile, redisUrl } = config;
+  if (gatewayFile === null) return null;
+  let redis: Redis | null = null;
+  const gateway = await openGateway({
+    file: gatewayFile,
+    redis() {
+      if (redisUrl !== null) redis ??= createRedis({ url: redisUrl, log, registry, commandTimeoutMs: 25 });
+      return redis;
+    },
+    workers: config.workers,
+    metrics: createGatewayMetrics(registry),
+    log,
+    nowMs: () => performance.now(),
+  });
+  lifecycle.onStop('close', 'gateway', async () => {
+    gateway.stop();
+    await redis?.close();
+  });
+  return gateway;
+};
+
 const tellAll = (accounts: readonly Account[]): Account => ({
   finished(request) {
     for (const account of accounts) account.finished(request);
@@ -297,11 +329,12 @@ const tellReads = (counter: ReadCounter, lifecycle: Lifecycle): void => {
   lifecycle.onStop('close', 'figures of canaries', () => clearInterval(telling));
 };
 
-const obeyPrimary = (lifecycle: Lifecycle, log: Log, status: () => WorkerStatus): void => {
+const obeyPrimary = (lifecycle: Lifecycle, log: Log, status: () => WorkerStatus, reload: () => void): void => {
   const stop = (reason: string): void => void lifecycle.stop(reason).then(({ exitCode }) => process.exit(exitCode));
   process.on('message', (message: unknown) => {
     if (!isToWorker(message)) return;
     if (message.kind === 'stop') stop(message.reason);
+    else if (message.kind === 'reload') reload();
     else if (message.kind === 'tell-status')
       tellPrimary({ kind: 'status', question: message.question, status: status() });
   });
@@ -310,6 +343,7 @@ const obeyPrimary = (lifecycle: Lifecycle, log: Log, status: () => WorkerStatus)
   // Signals from a terminal reach the whole process group; the primary says when to stop.
   process.on('SIGINT', () => {});
   process.on('SIGTERM', () => {});
+  process.on('SIGHUP', reload);
   for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
     process.on(event, (error: unknown) => {
       log.fatal({ err: error }, event);

@@ -1,0 +1,30 @@
+import type { Log } from '@strangler/platform/log.ts';
+import type { Redis } from '@strangler/platform/redis.ts';
+import type { z } from 'zod';
+import type { GatewayMetrics } from '../account/gateway-metrics.ts';
+import type { Policy } from './policy.ts';
+
+/** What policies are given to work with. */
+export type PolicyDeps = {
+  /** Folder of the gateway file, from which paths in it are meant. */
+  folder: string;
+  /** Null where the proxy has no `REDIS_URL`. Opened when it is first asked for. */
+  redis(): Redis | null;
+  /** How many proxy workers share what one Redis would count: here and now, this one's. */
+  workers: number;
+  metrics: GatewayMetrics;
+  log: Log;
+  /** Milliseconds that only grow. */
+  nowMs(): number;
+};
+
+/** A kind of policy: what the gateway file may say of it, and how one is made of that. */
+export type PolicyKind<S extends z.ZodObject = z.ZodObject> = {
+  /** Without `kind`, which stands in every policy of the file. */
+  schema: S;
+  /** @throws Error in one line where a policy cannot be made of this, such as a file that is not there. */
+  create(name: string, config: z.infer<S>, deps: PolicyDeps): Policy | Promise<Policy>;
+};
+
+/** Keeps schema and factory of one type. */
+export const policyKind = <S extends z.ZodObject>(kind: PolicyKind<S>): PolicyKind<S> => kind;

@@ -1,0 +1,50 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
+import { finished, pipeline } from 'node:stream/promises';
+import { lingerOverBody } from '../accept/linger.ts';
+import type { AnswerFilter } from '../forward/answer-filter.ts';
+import type { Interception } from './policy.ts';
+
+/** How an answer that no upstream gave was sent: whole, to nobody any more, or broken off. */
+export type Written = 'answered' | 'client-aborted' | 'broken';
+
+/** Sends an interceptor's answer to the client through the filters that stand before it, body and all. */
+export const writeAnswer = async (
+  req: IncomingMessage,
+  res: ServerResponse,
+  { head, body }: Extract<Interception, { kind: 'answer' }>,
+  filter: AnswerFilter | null,
+): Promise<Written> => {
+  const { status } = head;
+  const { rawHeaders, through } = filter?.(head) ?? { rawHeaders: head.rawHeaders, through: [] };
+  // The client may have gone while the answer was being made.
+  if (res.destroyed) {
+    if (body instanceof Readable) body.destroy();
+    for (const one of through) one.destroy();
+    return 'client-aborted';
+  }
+  res.sendDate = !rawHeaders.some((name, at) => at % 2 === 0 && name.toLowerCase() === 'date');
+  if (res.shouldKeepAlive && req.httpVersionMinor === 1) res.removeHeader('connection');
+  res.writeHead(status, rawHeaders as string[]);
+  lingerOverBody(req);
+  const hasNoBody = body === null || req.method === 'HEAD' || status === 204 || status === 304;
+  try {
+    if (hasNoBody) {
+      if (body instanceof Readable) body.destroy();
+      for (const one of through) one.destroy();
+      res.end();
+      await finished(res);
+    } else if (through.length === 0 && !(body instanceof Readable)) {
+      res.end(body);
+      await finished(res);
+    } else {
+      const from = body instanceof Readable ? body : Readable.from([body]);
+      await pipeline([from, ...through, res]);
+    }
+    return 'answered';
+  } catch {
+    const clientGone = req.socket.destroyed && !(body instanceof Readable && body.errored !== null);
+    res.destroy();
+    return clientGone ? 'client-aborted' : 'broken';
+  }
+};
