@@ -36,7 +36,9 @@ import type { Discovery } from '../discovery/discovery.ts';
 import { type LastKnown, openLastKnown } from '../discovery/last-known.ts';
 import { shareDiscovery } from '../discovery/share-discovery.ts';
 import { staticDiscovery } from '../discovery/static-discovery.ts';
+import type { AfterWrite } from '../forward/disclosed-headers.ts';
 import { createForward } from '../forward/hpm-forward.ts';
+import { openCache, type RunningCache } from '../gateway/cache/open-cache.ts';
 import { openGateway, type RunningGateway } from '../gateway/gateway.ts';
 import { createWriteGate, type WriteGate } from '../hold/write-gate.ts';
 import { createRequestHandler } from '../request-handler.ts';
@@ -91,7 +93,7 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
     ...{ trust, config, slices: routes.slices, flagOf, discovery, reads, number, registry, log, lifecycle },
   });
   const traffic = createTrafficCount(routes.slices.map(({ slice }) => slice));
-  const gateway = await startGateway(config, registry, log, lifecycle);
+  const { gateway, afterWrite } = await startGateway(config, registry, log, lifecycle, number);
   const way = {
     gateway,
     accept: createAccept({
@@ -109,7 +111,7 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
     upstreams,
     account: tellAll([createRequestMetrics(registry), createAccessLog(log, config.accessLog), reads, traffic]),
   };
-  const handler = createRequestHandler({ ...way, forward, gate, ownWrites, shadow, limits });
+  const handler = createRequestHandler({ ...way, forward, gate, ownWrites, afterWrite, shadow, limits });
   const upgrades = createUpgradeHandler({ ...way, limits: { ...defaultUpgradeLimits, ...config.upgrades } });
 
   const status = (): WorkerStatus => ({
@@ -277,15 +279,29 @@ const startGateway = async (
   registry: Registry,
   log: Log,
   lifecycle: Lifecycle,
-): Promise<RunningGateway | null> => {
+  number: number,
+): Promise<{ gateway: RunningGateway | null; afterWrite: AfterWrite | null }> => {
   const { gatewayFile, redisUrl } = config;
-  if (gatewayFile === null) return null;
+  if (gatewayFile === null) return { gateway: null, afterWrite: null };
   let redis: Redis | null = null;
+  let cache: RunningCache | null = null;
   const gateway = await openGateway({
     file: gatewayFile,
     redis() {
       if (redisUrl !== null) redis ??= createRedis({ url: redisUrl, log, registry, commandTimeoutMs: 25 });
       return redis;
+    },
+    cache() {
+      if (redisUrl === null) return null;
+      cache ??= openCache({
+        redisUrl,
+        // One worker listens for all that share the Redis.
+        changes: number === 1 ? config.cacheChanges : null,
+        windowMs: config.readYourWritesMs,
+        log,
+        registry,
+      });
+      return cache;
     },
     workers: config.workers,
     metrics: createGatewayMetrics(registry),
@@ -296,7 +312,8 @@ const startGateway = async (
     gateway.stop();
     await redis?.close();
   });
-  return gateway;
+  lifecycle.onStop('finish', 'response cache', ({ graceMs }) => cache?.stop(graceMs));
+  return { gateway, afterWrite: (accepted) => cache?.wrote(accepted) ?? [] };
 };
 
 const tellAll = (accounts: readonly Account[]): Account => ({

@@ -7,7 +7,12 @@ import { clientHasIt, headersOf304 } from './validators.ts';
 export type CacheAnswer = { head: { status: number; rawHeaders: readonly string[] }; body: Buffer | null };
 
 /** A kept answer as it is sent now: 304 where the client has it already. */
-export function keptAnswer(request: CacheRequest, answer: StoredAnswer, status: CacheStatus, nowMs: number): CacheAnswer {
+export function keptAnswer(
+  request: CacheRequest,
+  answer: StoredAnswer,
+  status: CacheStatus,
+  nowMs: number,
+): CacheAnswer {
   const age: [string, string] = ['Age', `${Math.floor(currentAgeS(answer, nowMs))}`];
   const hasIt = clientHasIt(request, answer);
   const hasBody = !hasIt && answer.status !== 204;

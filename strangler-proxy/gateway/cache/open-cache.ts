@@ -70,7 +70,9 @@ export function openCache(options: OpenCacheOptions): RunningCache {
       const writer = writerOf(facts);
       if (writer !== null) {
         // Whom no cookie and no Redis tells of is told apart from nobody: then everything that is kept is given up.
-        settle(store.wrote(writer, nowMs).then((known) => (known ? undefined : invalidation.changed([everythingScope]))));
+        settle(
+          store.wrote(writer, nowMs).then((known) => (known ? undefined : invalidation.changed([everythingScope]))),
+        );
       }
       return ['Set-Cookie', wroteAtSetCookie(nowMs, longestKeptMs)];
     },
