@@ -1,5 +1,6 @@
 import type { Log } from '@strangler/platform/log.ts';
 import type { Redis } from '@strangler/platform/redis.ts';
+import type { Registry } from 'prom-client';
 import type { z } from 'zod';
 import type { GatewayMetrics } from '../account/gateway-metrics.ts';
 import type { RunningCache } from './cache/open-cache.ts';
@@ -16,6 +17,8 @@ export type PolicyDeps = {
   /** How many proxy workers share what one Redis would count: here and now, this one's. */
   workers: number;
   metrics: GatewayMetrics;
+  /** For what a kind counts of its own. */
+  registry: Registry;
   log: Log;
   /** Milliseconds that only grow. */
   nowMs(): number;

@@ -305,6 +305,7 @@ const startGateway = async (
     },
     workers: config.workers,
     metrics: createGatewayMetrics(registry),
+    registry,
     log,
     nowMs: () => performance.now(),
   });

@@ -40,7 +40,7 @@ export type OpenCacheOptions = {
 export const longestKeptMs = 24 * 3_600_000;
 
 /** A request waits no longer than this for what may be kept. */
-const commandTimeoutMs = 25;
+const commandTimeoutMs = 50;
 
 /** Opens it; Redis and RabbitMQ may be away, now and later. */
 export function openCache(options: OpenCacheOptions): RunningCache {

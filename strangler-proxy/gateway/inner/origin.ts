@@ -14,6 +14,7 @@ export type OriginAnswer =
       head: InnerHead;
       body: Readable;
       instance: Instance;
+      decision: Decision;
       requestedAtMs: number;
       receivedAtMs: number;
       /** How it ended, once the body was read or destroyed. */
@@ -58,7 +59,16 @@ export function createAskOrigin({ upstreams, forward }: { upstreams: Upstreams; 
     const first = await Promise.race([exchange.head, over]);
     if ('status' in first && !('kind' in first)) {
       const receivedAtMs = Date.now();
-      return { kind: 'answer', head: first, body: exchange.body, instance: asked!, requestedAtMs, receivedAtMs, over };
+      return {
+        kind: 'answer',
+        head: first,
+        body: exchange.body,
+        instance: asked!,
+        decision,
+        requestedAtMs,
+        receivedAtMs,
+        over,
+      };
     }
     exchange.body.destroy();
     const tried = first as Tried;
