@@ -38,6 +38,8 @@ const documentedCommands = [
   ['keys', 'retire'],
   ['keys', 'show'],
   ['keys', 'token'],
+  ['gateway', 'key', 'new'],
+  ['gateway', 'key', 'hash'],
 ];
 
 const schemaPath = 'migrations/slices/slice.schema.json';

@@ -5,6 +5,7 @@ import { reportFailure } from './errors.ts';
 import { exitCodes } from './exit-codes.ts';
 import { addFlagCommands } from './flag-commands.ts';
 import { addParityCommands } from './fuzz-command.ts';
+import { addGatewayCommands } from './gateway-commands.ts';
 import { addKeysCommands } from './keys-commands.ts';
 import { addPublishCommand } from './publish-command.ts';
 import { addRepairCommand } from './repair-command.ts';
@@ -37,6 +38,7 @@ export const runProgram = async (words: readonly string[], terminal: Terminal): 
   addParityCommands(program, terminal);
   addPublishCommand(program, terminal, runProgram);
   addKeysCommands(program, terminal);
+  addGatewayCommands(program, terminal);
   try {
     await program.parseAsync(words, { from: 'user' });
     return exitCodes.done;

@@ -19,6 +19,14 @@ export type FilteredAnswer = {
  */
 export type AnswerFilter = (head: AnswerHead) => FilteredAnswer;
 
+/** Thrown by a filter, at the head or in the middle of the body: more than may be sent on. The instance is not to blame. */
+export class AnswerTooLargeError extends Error {
+  override name = 'AnswerTooLargeError';
+  constructor(mostBytes: number) {
+    super(`the answer is larger than ${mostBytes} bytes`);
+  }
+}
+
 /** One filter that is all of them; the last of the list stands next to the upstream, the first next to the client. */
 export const nested = (filters: readonly AnswerFilter[]): AnswerFilter | null => {
   const [outer, ...rest] = filters;

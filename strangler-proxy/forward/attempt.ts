@@ -6,6 +6,7 @@ import { staleEpochHeader, staleEpochOf } from '@strangler/platform/contracts/st
 import { lingerOverBody } from '../accept/linger.ts';
 import type { OutgoingRequest } from '../accept/outgoing.ts';
 import type { Tap } from '../shadow/tap.ts';
+import { AnswerTooLargeError } from './answer-filter.ts';
 import { answerHop, sendAnswerHead } from './answer-head.ts';
 import type { Timed } from './deadlines.ts';
 import type { AddToAnswer, ConnectionAge, FailurePhase, ForwardError, ForwardResult } from './forwarder.ts';
@@ -166,7 +167,7 @@ export class Attempt implements Timed {
   /** The answer cannot be sent on. Called once httpxy has put its listeners on it, by which it would cut the client off. */
   #refuseAnswer(answer: Answer, error: Error): void {
     letGo(answer);
-    this.fail('upstream-bad-response', error.message);
+    this.fail(filterError(error) ?? 'upstream-bad-response', error.message);
   }
 
   /** The epoch that the instance knows, where it refused a write of ours because that is over. */
@@ -402,6 +403,10 @@ function letGo(answer: Answer): void {
   answer.on('error', () => {});
 }
 
+/** Where it was a policy that would not have the answer. */
+const filterError = (error: Error): ForwardError | null =>
+  error instanceof AnswerTooLargeError ? 'upstream-answer-too-large' : null;
+
 const noBytes = Buffer.alloc(0);
 const nothing: readonly Duplex[] = [];
 const mostBytesAsString = 16 * 1024;
@@ -420,7 +425,7 @@ function sendBody(
     if (tap !== null) answer.on('data', (chunk: Buffer) => tap.answerBytes(chunk));
     let from: Readable = answer;
     for (const one of through) {
-      one.on('error', (error) => attempt.fail('upstream-body-broken', error.message));
+      one.on('error', (error) => attempt.fail(filterError(error) ?? 'upstream-body-broken', error.message));
       from = from.pipe(one);
     }
     from.pipe(res);

@@ -21,6 +21,8 @@ export type ForwardError =
   | 'upstream-body-broken'
   /** The upstream stopped sending in the middle of its answer. */
   | 'upstream-body-stalled'
+  /** The answer is larger than a policy lets through. */
+  | 'upstream-answer-too-large'
   | 'client-aborted-request'
   | 'client-aborted-response'
   /** The client stopped sending its body, or stopped reading its answer. */

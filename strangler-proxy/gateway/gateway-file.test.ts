@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { type GatewayFileError, parseGatewayFile } from './gateway-file.ts';
+import type { GatewayFileError } from './gateway-fault.ts';
+import { parseGatewayFile } from './gateway-file.ts';
 import type { Policy } from './policy.ts';
 import { buildChains, pathReading } from './route-chains.ts';
 

@@ -1,22 +1,9 @@
-import { readYaml, type YamlFault } from '@strangler/platform/contracts/yaml-file.ts';
+import { readYaml } from '@strangler/platform/contracts/yaml-file.ts';
 import { issueMessage } from '@strangler/platform/http/issue-messages.ts';
 import { z } from 'zod';
+import { GatewayFileError } from './gateway-fault.ts';
 import { type KindName, kinds } from './kinds.ts';
-
-const methods = ['*', 'GET', 'HEAD', 'OPTIONS', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
-
-const policyName = z
-  .string()
-  .regex(/^[a-z][a-z0-9-]{0,63}$/, 'must be 1 to 64 lower-case letters, digits and hyphens, starting with a letter');
-
-const routeText = z
-  .string()
-  .regex(
-    /^(\*|GET|HEAD|OPTIONS|POST|PUT|PATCH|DELETE) \/[^\s?#]*$/,
-    `must be a method (${methods.join(', ')}), one space and a path, such as "* /api/*" or "GET /api/products/:id"`,
-  )
-  .refine((text) => !/\*./.test(text.slice(text.indexOf('/'))), 'may have * only as its last character')
-  .describe('Method, `*` for every one, and path. `:name` stands for one segment, a last `*` for all that follows.');
+import { policyName, routeText } from './route-text.ts';
 
 const policySchemas = Object.entries(kinds).map(([kind, { schema }]) =>
   z.strictObject({ kind: z.literal(kind), ...schema.shape }).describe(schema.description ?? kind),
@@ -92,17 +79,6 @@ export type GatewayFile = {
   policies: Record<string, PolicyConfig>;
   routes: GatewayRoute[];
 };
-
-/** The gateway file is unusable; the message holds one line a fault, `file:line path: what was expected`. */
-export class GatewayFileError extends Error {
-  override name = 'GatewayFileError';
-  readonly faults: readonly YamlFault[];
-
-  constructor(faults: readonly YamlFault[]) {
-    super(faults.map(({ file, line, path, message }) => `${file}:${line} ${path}: ${message}`).join('\n'));
-    this.faults = faults;
-  }
-}
 
 /** Reads a gateway file from its YAML text. @throws GatewayFileError with all its faults. */
 export const parseGatewayFile = (text: string, file: string): GatewayFile => {

@@ -20,6 +20,8 @@ export type PolicyDeps = {
   /** For what a kind counts of its own. */
   registry: Registry;
   log: Log;
+  /** The slice that claims a request; null where none does. */
+  sliceOf(method: string, path: string): string | null;
   /** Milliseconds that only grow. */
   nowMs(): number;
 };

@@ -153,7 +153,8 @@ describe('an interceptor', () => {
     expect(upstream.received).toEqual([]);
     expect(proxy.finished[0]?.outcome).toEqual({ kind: 'gateway', policy: 'store', status: 200 });
     expect(metrics.events).toEqual(['answered store * /*']);
-    const headed = await ask('HEAD /a HTTP/1.1\r\nHost: shop.test\r\n\r\n');
+    const bytes = 'HEAD /a HTTP/1.1\r\nHost: shop.test\r\n\r\n';
+    const headed = await rawHttp({ port: proxy.port, bytes, isHead: true });
     expect([headed.head?.status, headed.body]).toEqual([200, '']);
   });
 

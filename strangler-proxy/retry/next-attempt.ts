@@ -43,7 +43,8 @@ export function nextAttempt(failed: FailedAttempt): NextAttempt {
 }
 
 function mayBeRepeated({ access, hasBody, failure }: FailedAttempt): boolean {
-  if (isOfClient(failure.error)) return false;
+  // Another instance would answer the same.
+  if (isOfClient(failure.error) || failure.error === 'upstream-answer-too-large') return false;
   switch (failure.phase) {
     case 'connect':
       return true;
@@ -88,6 +89,8 @@ export function giveUpAnswer(access: Access, error: ForwardError, phase: Failure
       return badGateway(`The server behind the proxy closed the connection without an answer.${unknown}`, headers);
     case 'upstream-bad-response':
       return badGateway(`The server behind the proxy sent what is no HTTP answer.${unknown}`, none);
+    case 'upstream-answer-too-large':
+      return badGateway(`The answer of the server behind the proxy is larger than may be sent.${unknown}`, none);
     case 'client-body-too-large':
       return { status: 413, title: 'Content too large', detail: 'The body is larger than the limit.', headers: none };
     case 'client-stalled-request':

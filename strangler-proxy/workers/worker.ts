@@ -93,7 +93,7 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
     ...{ trust, config, slices: routes.slices, flagOf, discovery, reads, number, registry, log, lifecycle },
   });
   const traffic = createTrafficCount(routes.slices.map(({ slice }) => slice));
-  const { gateway, afterWrite } = await startGateway(config, registry, log, lifecycle, number);
+  const { gateway, afterWrite } = await startGateway(config, routes, registry, log, lifecycle, number);
   const way = {
     gateway,
     accept: createAccept({
@@ -276,6 +276,7 @@ const nothingKept: LastKnown = { read: async () => undefined, write: async () =>
 
 const startGateway = async (
   config: ProxyConfig,
+  routes: RouteTable,
   registry: Registry,
   log: Log,
   lifecycle: Lifecycle,
@@ -307,6 +308,7 @@ const startGateway = async (
     metrics: createGatewayMetrics(registry),
     registry,
     log,
+    sliceOf: (method, path) => routes.match(method, path)?.slice ?? null,
     nowMs: () => performance.now(),
   });
   lifecycle.onStop('close', 'gateway', async () => {

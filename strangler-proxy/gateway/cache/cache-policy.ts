@@ -37,8 +37,11 @@ function intercept(
   settings: CacheSettings,
   running: RunningCache,
 ): Interception | Promise<Interception> {
-  const { facts, outgoing, route } = request;
-  const asked: CacheRequest = { method: facts.method, headers: facts.headers };
+  const { facts, outgoing, route, identity } = request;
+  // Who proved who they are by a key or otherwise counts as one with Authorization.
+  const proven = identity.user !== null || identity.key !== null;
+  const headers = proven ? { authorization: 'proven', ...facts.headers } : facts.headers;
+  const asked: CacheRequest = { method: facts.method, headers };
   const hasBody = outgoing.body.kind !== 'none';
   const why = bypassOf(asked, { hasBody, operator: decision.disclose || facts.forcedSide !== null }, settings);
   if (why !== null) {

@@ -3,7 +3,8 @@ import { allowNetworks } from '../../discovery/allowed-networks.ts';
 import { policyKind } from '../kind.ts';
 import { type Policy, pass, type Refuse } from '../policy.ts';
 
-const networks = z
+/** A list of networks in CIDR. */
+export const networks = z
   .array(z.string())
   .max(10_000)
   .superRefine((all, context) => {
