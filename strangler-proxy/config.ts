@@ -41,6 +41,7 @@ export const environment = z.object({
   GATEWAY_FILE: z.string().optional(),
   RABBITMQ_URL: url(['amqp', 'amqps']).optional(),
   OUTBOX_EXCHANGE: z.string().min(1).max(200).default('outbox'),
+  CACHE_TIMEOUT: durationMs({ min: 1, max: 10_000 }).default(50),
   CACHE_QUEUE: z
     .string()
     .regex(/^[A-Za-z0-9._-]{1,200}$/, 'must be letters, digits, `.`, `_` and `-`')
@@ -219,6 +220,8 @@ export const readConfig = (env: NodeJS.ProcessEnv) => {
     readYourWritesMs: told.READ_YOUR_WRITES,
     whenCutOff: told.CUT_OFF_WRITES,
     redisUrl: told.REDIS_URL ?? null,
+    /** How long a request waits for what may be in the cache. */
+    cacheTimeoutMs: told.CACHE_TIMEOUT,
     /** From whom the response cache hears of changes; null: from nobody. */
     cacheChanges:
       told.RABBITMQ_URL === undefined

@@ -299,6 +299,7 @@ const startGateway = async (
         // One worker listens for all that share the Redis.
         changes: number === 1 ? config.cacheChanges : null,
         windowMs: config.readYourWritesMs,
+        timeoutMs: config.cacheTimeoutMs,
         log,
         registry,
       });

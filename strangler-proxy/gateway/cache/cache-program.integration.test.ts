@@ -93,6 +93,8 @@ routes:
       OUTBOX_EXCHANGE: exchange,
       CACHE_QUEUE: queue,
       READ_YOUR_WRITES: '300',
+      // A machine that is busy with other tests is no Redis that is away.
+      CACHE_TIMEOUT: '400',
     });
     await eventually(async () => expect(await program.metrics()).toMatch(/^strangler_cache_listening\{.*\} 1$/m));
     // A cold process may take longer for its first requests than it waits for Redis.
@@ -172,7 +174,7 @@ routes:
     const many = Array.from({ length: 100 }, () => ask('/kept/many', { 'accept-language': 'de' }));
     await eventually(async () => {
       const waiting = /^strangler_cache_waiting\{.*\} (\d+)$/m.exec(await program.metrics())?.[1];
-      expect(waiting).toBe('99');
+      expect([held.length, waiting]).toEqual([1, '99']);
     });
     for (const answer of held.splice(0)) answer();
     const answers = await Promise.all(many);
@@ -362,8 +364,8 @@ routes:
       await eventually(async () => expect(met(await ask('/kept/away'))).toContain('detail=away'));
       const beganMs = performance.now();
       for (let turn = 0; turn < 20; turn += 1) expect((await ask('/kept/away')).status).toBe(200);
-      // One in a while looks whether Redis is back, and waits 50 ms for it.
-      expect(performance.now() - beganMs).toBeLessThan(2_000);
+      // One a second looks whether Redis is back, and waits 400 ms for it; without a circuit all of them would.
+      expect(performance.now() - beganMs).toBeLessThan(5_000);
       await redis.pass();
       await askUntilHit('/kept/away');
     }

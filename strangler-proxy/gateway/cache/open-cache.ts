@@ -32,6 +32,8 @@ export type OpenCacheOptions = {
   changes: { rabbitmqUrl: string; exchange: string; queue: string } | null;
   /** For how long after a write the other side may not have it. */
   windowMs: number;
+  /** How long a request waits for Redis. */
+  timeoutMs: number;
   log: Log;
   registry: Registry;
 };
@@ -39,13 +41,10 @@ export type OpenCacheOptions = {
 /** No answer is kept longer, whatever the gateway file says, and no writer is remembered longer. */
 export const longestKeptMs = 24 * 3_600_000;
 
-/** A request waits no longer than this for what may be kept. */
-const commandTimeoutMs = 50;
-
 /** Opens it; Redis and RabbitMQ may be away, now and later. */
 export function openCache(options: OpenCacheOptions): RunningCache {
-  const { redisUrl, prefix = 'strangler-cache:', changes, windowMs, log, registry } = options;
-  const redis = createRedis({ url: redisUrl, log, prefix, commandTimeoutMs });
+  const { redisUrl, prefix = 'strangler-cache:', changes, windowMs, timeoutMs, log, registry } = options;
+  const redis = createRedis({ url: redisUrl, log, prefix, commandTimeoutMs: timeoutMs });
   const link = createCacheLink({ redis, log });
   const invalidation = createInvalidation({ link, log, registry, name: 'strangler_cache' });
   const store = createCacheStore({ link, longestMs: longestKeptMs });
