@@ -4,7 +4,7 @@ import { runProgram } from '@strangler/migrations/cli/program.ts';
 import { sliceFileJsonSchema } from '@strangler/platform/contracts/slice-file.ts';
 import { createLog } from '@strangler/platform/log.ts';
 import { repositoryRoot } from '@strangler/stack/home/paths.ts';
-import { gatewayFileJsonSchema } from '@strangler/strangler-proxy/gateway/gateway-file.ts';
+import { gatewayFileJsonSchema, policyKindSchemas } from '@strangler/strangler-proxy/gateway/gateway-file.ts';
 
 /** The commands whose `--help` stands in docs/reference/strangler.md. */
 const documentedCommands = [
@@ -44,6 +44,7 @@ const documentedCommands = [
 
 const schemaPath = 'migrations/slices/slice.schema.json';
 const gatewaySchemaPath = 'strangler-proxy/gateway/gateway.schema.json';
+const gatewayExamplePath = 'stack/system/gateway.yaml';
 const examplePath = 'migrations/slices/catalog/slice.yaml';
 
 /** Files that are made from code, in whole or in part: path in the repository → what should stand there. */
@@ -53,6 +54,11 @@ export async function generatedFiles(): Promise<Map<string, string>> {
     [schemaPath, formatJson(sliceFileJsonSchema())],
     [gatewaySchemaPath, formatJson(gatewayFileJsonSchema())],
     withParts('docs/reference/strangler.md', { help: help.join('\n\n') }),
+    withParts('docs/gateway.md', {
+      file: optionsTable(gatewayFileJsonSchema() as ObjectSchema),
+      kinds: Object.entries(policyKindSchemas()).map(describeKind).join('\n\n'),
+      example: fenced('yaml', readFileSync(join(repositoryRoot, gatewayExamplePath), 'utf8')),
+    }),
     withParts('docs/reference/slice-file.md', {
       options: optionsTable(sliceFileJsonSchema() as ObjectSchema),
       example: fenced('yaml', readFileSync(join(repositoryRoot, examplePath), 'utf8')),
@@ -94,11 +100,16 @@ type OptionSchema = {
   properties?: ObjectSchema['properties'];
   additionalProperties?: unknown;
   enum?: string[];
-  const?: string;
+  const?: string | false;
   /** A word that stands for all, or the options themselves. */
   anyOf?: OptionSchema[];
 };
 type ObjectSchema = { properties: Record<string, OptionSchema>; required?: string[] };
+
+function describeKind([kind, schema]: [kind: string, schema: object]): string {
+  const { description = '' } = schema as OptionSchema;
+  return `### \`${kind}\`\n\n${description}\n\n${optionsTable(schema as ObjectSchema)}`;
+}
 
 function optionsTable(schema: ObjectSchema): string {
   return ['| option | value | required | meaning |', '|---|---|---|---|', ...optionRows(schema, '')].join('\n');
@@ -122,11 +133,13 @@ function describeValue(option: OptionSchema): string {
   const { type, minItems = 0, maxItems, minimum, maximum, properties, anyOf } = option;
   const words = [option, ...(anyOf ?? [])].flatMap((one) => one.enum ?? (one.const === undefined ? [] : [one.const]));
   if (anyOf?.some((one) => one.properties !== undefined)) return [...words, 'options below'].join(', or ');
-  if (words.length > 0) return words.join(' or ');
+  const isText = anyOf?.some((one) => one.type === 'string' && one.enum === undefined && one.const === undefined);
+  if (words.length > 0) return [...words, ...(isText ? ['text'] : [])].join(' or ');
   if (type === 'array') return `list of ${minItems} to ${maxItems ?? 'any number'}`;
   if (type === 'boolean') return 'true or false';
   if (type === 'number' || type === 'integer') return `${minimum} to ${maximum}`;
   if (properties !== undefined) return 'options below';
+  if (type === undefined && anyOf?.some((one) => one.type === 'array')) return 'text, or a list of it';
   return type === 'object' ? 'names and values' : 'text';
 }
 

@@ -226,6 +226,7 @@ describe('docker-compose.yml', () => {
       ports: portNames(counts),
       workersPerProxy: 2,
       slicesFolder: '/slices',
+      gatewayFile: '/gateway.yaml',
       dataFolder: () => '/data',
       keys: { trustFile: '/keys/trust/trust.json', keyFile: (service) => `/keys/${service}/key.json` },
     });

@@ -89,6 +89,8 @@ export type SystemPlan = {
   /** Likewise; the provider's webhooks then come through the first proxy. */
   paymentsInstances: number;
   slicesFolder: string;
+  /** What the proxies ask of requests. */
+  gatewayFile: string;
   /** Folder in which a process may keep what must outlive it. */
   dataFolder(process: string): string;
   /** By which services know each other. */
@@ -370,6 +372,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
         CONSUL_URL: stack.consulUrl,
         STRANGLER_FLAGS: flags,
         STRANGLER_SLICES: plan.slicesFolder,
+        GATEWAY_FILE: plan.gatewayFile,
         DATA_DIRECTORY: plan.dataFolder(name),
         OPERATOR_TOKEN: secrets.operatorToken,
         ...(secrets.adminTokensFile === null ? {} : { ADMIN_TOKENS_FILE: secrets.adminTokensFile }),

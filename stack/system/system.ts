@@ -336,6 +336,7 @@ async function makePlan(
     ...counts,
     workersPerProxy: options.workersPerProxy ?? 2,
     slicesFolder: slicesFolderOf(options),
+    gatewayFile: join(repositoryRoot, 'stack/system/gateway.yaml'),
     dataFolder(process) {
       const place = join(folder, 'data', process);
       if (options.fresh) rmSync(place, { recursive: true, force: true });

@@ -87,6 +87,12 @@ export const parseGatewayFile = (text: string, file: string): GatewayFile => {
   return value as GatewayFile;
 };
 
+/** The JSON Schema of each kind of policy, without `kind`. */
+export const policyKindSchemas = (): Record<string, object> =>
+  Object.fromEntries(
+    Object.entries(kinds).map(([kind, { schema }]) => [kind, z.toJSONSchema(schema, { io: 'input' })]),
+  );
+
 /** The JSON Schema of a gateway file, for editors. */
 export const gatewayFileJsonSchema = (): object => ({
   title: 'gateway.yaml',

@@ -1,7 +1,7 @@
-import { durationMs } from '@strangler/platform/config.ts';
 import { z } from 'zod';
 import { policyKind } from '../kind.ts';
 import { type Policy, type PolicyRequest, pass, type Refuse } from '../policy.ts';
+import { span } from '../settings.ts';
 
 const token = z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$/, 'must be the name of a header or method');
 const isOrigin = (text: string): boolean => URL.canParse(text) && new URL(text).origin === text;
@@ -19,23 +19,24 @@ const schema = z
       )
       .min(1)
       .max(200)
-      .describe('Whose pages may read answers, to the letter; `*` alone: everybody’s, without credentials.'),
+      .describe("Whose pages may read answers, to the letter; `*` alone: everybody's, without credentials."),
     methods: z
       .array(token)
+      .max(100)
       .default(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'])
       .describe('Methods that they may use. Default: GET, HEAD, POST, PUT, PATCH, DELETE.'),
     headers: z
       .array(token)
+      .max(100)
       .default(['content-type', 'authorization'])
       .describe('Headers that they may send. Default: content-type, authorization.'),
     expose: z
       .array(token)
+      .max(100)
       .default([])
       .describe('Headers of answers that they may read beside the usual ones. Default: none.'),
     credentials: z.boolean().default(false).describe('Whether cookies may come along. Default: false.'),
-    maxAge: durationMs({ max: 86_400_000 })
-      .default(600_000)
-      .describe('How long a browser may remember it. Default: 10m.'),
+    maxAge: span({ max: 86_400_000 }).default(600_000).describe('How long a browser may remember it. Default: 10m.'),
   })
   .describe(
     "Answers browsers' preflights, and says whose pages may read answers; what an upstream says of it is dropped.",

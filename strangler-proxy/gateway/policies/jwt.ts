@@ -1,4 +1,3 @@
-import { durationMs } from '@strangler/platform/config.ts';
 import { decodeProtectedHeader, errors, type JSONWebKeySet, type JWTHeaderParameters, jwtVerify } from 'jose';
 import { z } from 'zod';
 import type { VerifiedClaims } from '../../decide/decision.ts';
@@ -7,6 +6,7 @@ import { createKeySet } from '../jwt/key-set.ts';
 import { createSeenTokens } from '../jwt/seen-tokens.ts';
 import { policyKind } from '../kind.ts';
 import { type Pass, type Policy, pass, type Verdict } from '../policy.ts';
+import { span } from '../settings.ts';
 
 /** Signatures with a public key only: a secret that the issuer shares would let every proxy make tokens. */
 const algorithms = [
@@ -35,18 +35,19 @@ const schema = z
     algorithms: z
       .array(z.enum(algorithms))
       .min(1)
+      .max(algorithms.length)
       .describe('Signatures that are accepted; no other is, whatever a token says.'),
     mode: z
       .enum(['required', 'optional'])
       .default('required')
       .describe('`optional`: a request without token passes; one with a bad token never does. Default: required.'),
-    clockSkew: durationMs({ max: 300_000 }).default(5_000).describe('By how much clocks may differ. Default: 5s.'),
-    keysMaxAge: durationMs({ min: 1_000 })
+    clockSkew: span({ max: 300_000 }).default(5_000).describe('By how much clocks may differ. Default: 5s.'),
+    keysMaxAge: span({ min: 1_000 })
       .default(600_000)
       .describe(
         'After this the keys are asked for anew; while the issuer is away the last ones are used. Default: 10m.',
       ),
-    keysCooldown: durationMs({ min: 100 })
+    keysCooldown: span({ min: 100 })
       .default(5_000)
       .describe('The least time between two questions to the issuer, whatever key ids come. Default: 5s.'),
     realm: z

@@ -1,7 +1,7 @@
-import { durationMs } from '@strangler/platform/config.ts';
 import { z } from 'zod';
 import { policyKind } from '../kind.ts';
 import { type Policy, pass, type Refuse } from '../policy.ts';
+import { span } from '../settings.ts';
 import { admitsAddress, networks } from './ip.ts';
 
 const schema = z
@@ -14,7 +14,7 @@ const schema = z
       .optional()
       .describe('Only requests of these slices. Default: all on the routes on which the policy stands.'),
     access: z.enum(['all', 'writes']).default('all').describe('`writes`: GET, HEAD and OPTIONS pass. Default: all.'),
-    retryAfter: durationMs({ min: 1_000, max: 7 * 86_400_000 })
+    retryAfter: span({ min: 1_000, max: 7 * 86_400_000 })
       .default(60_000)
       .describe('Default: 1m.'),
     detail: z

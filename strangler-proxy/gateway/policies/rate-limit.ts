@@ -1,4 +1,3 @@
-import { durationMs } from '@strangler/platform/config.ts';
 import { z } from 'zod';
 import { policyKind } from '../kind.ts';
 import type { Pass, Policy, Refuse, Verdict } from '../policy.ts';
@@ -7,11 +6,12 @@ import { createRedisCircuit } from '../rate-limit/redis-circuit.ts';
 import { createRedisWindow } from '../rate-limit/redis-window.ts';
 import { type Count, type Quota, type Standing, standingOf } from '../rate-limit/sliding-window.ts';
 import { countables, subjectKey, subjectOf } from '../rate-limit/subject.ts';
+import { span } from '../settings.ts';
 
 const schema = z
   .strictObject({
     limit: z.int().min(1).max(1_000_000_000).describe('Requests that may pass in one window.'),
-    window: durationMs({ min: 1_000, max: 86_400_000 }).describe('Length of the window, which slides.'),
+    window: span({ min: 1_000, max: 86_400_000 }).describe('Length of the window, which slides.'),
     by: z
       .array(z.enum(countables))
       .min(1)
@@ -27,7 +27,7 @@ const schema = z
       .describe('One count for all routes on which the policy stands, or one for each. Default: policy.'),
     localShare: z
       .number()
-      .gt(0)
+      .min(0.001)
       .max(1)
       .optional()
       .describe(

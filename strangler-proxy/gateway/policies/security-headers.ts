@@ -1,7 +1,7 @@
-import { durationMs } from '@strangler/platform/config.ts';
 import { z } from 'zod';
 import { policyKind } from '../kind.ts';
 import type { Policy } from '../policy.ts';
+import { span } from '../settings.ts';
 
 const headerName = z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$/, 'must be the name of a header');
 const headerValue = z
@@ -14,11 +14,11 @@ const schema = z
       .union([
         z.literal(false),
         z.strictObject({
-          maxAge: durationMs({ max: 4 * 365 * 86_400_000 })
+          maxAge: span({ max: 4 * 365 * 86_400_000 })
             .default(180 * 86_400_000)
             .describe('Default: 180 days.'),
-          includeSubDomains: z.boolean().default(false),
-          preload: z.boolean().default(false),
+          includeSubDomains: z.boolean().default(false).describe('Default: false.'),
+          preload: z.boolean().default(false).describe('Default: false.'),
         }),
       ])
       .prefault({})
@@ -35,6 +35,7 @@ const schema = z
     set: z.record(headerName, headerValue).default({}).describe('Further headers, names and values. Default: none.'),
     remove: z
       .array(headerName)
+      .max(100)
       .default(['Server', 'X-Powered-By'])
       .describe('Headers that no answer may have. Default: Server, X-Powered-By.'),
   })

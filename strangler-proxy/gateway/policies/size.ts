@@ -1,16 +1,16 @@
 import { Transform } from 'node:stream';
-import { bytes } from '@strangler/platform/config.ts';
 import { z } from 'zod';
 import { type AnswerFilter, AnswerTooLargeError } from '../../forward/answer-filter.ts';
 import { policyKind } from '../kind.ts';
 import type { Pass, Policy, Refuse } from '../policy.ts';
+import { byteCount } from '../settings.ts';
 
 const schema = z
   .strictObject({
-    request: bytes({ min: 0 })
+    request: byteCount({ min: 0 })
       .optional()
       .describe("Most that a request's body may have, declared or counted. Default: `MAX_BODY`."),
-    answer: bytes({ min: 0 })
+    answer: byteCount({ min: 0 })
       .optional()
       .describe(
         "Most that an answer's body may have: 502 where its length is declared, else it is broken off. Default: any.",
