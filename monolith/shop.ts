@@ -96,6 +96,7 @@ async function start({
     service: 'catalog',
   });
   lifecycle.onStop('close', 'catalogue service', () => catalogue.close());
+  const orderOwner = await followFlagsOf('orders', { config, log, lifecycle });
   const stockOwner = await followStock({ config, log, lifecycle, consul, trust });
   const paymentOwner = await followPayments({ config, log, lifecycle, consul, accessTokens, trust });
   const deps: ModuleDeps = {
@@ -112,6 +113,7 @@ async function start({
     accessTokens,
     catalogue,
     tellingSides,
+    orderOwner,
     stockOwner,
     paymentOwner,
   };

@@ -7,11 +7,12 @@ import { runCompareScenario } from './scenarios/compare.ts';
 import { runFlagsScenario } from './scenarios/flags.ts';
 import { runInventoryScenario } from './scenarios/inventory.ts';
 import { runNotificationsScenario } from './scenarios/notifications.ts';
+import { runOrdersScenario } from './scenarios/orders.ts';
 import { runPaymentsScenario } from './scenarios/payments.ts';
 import { runPipeScenario } from './scenarios/pipe.ts';
 import { runStoryScenario } from './scenarios/story.ts';
 
-const usage = `Usage: npm run demo -- [--scenario story|flags|pipe|compare | --slice catalog|inventory|notifications|payments] [--rate 60] [--size 500] [--seconds 4] [--json] [--keep]
+const usage = `Usage: npm run demo -- [--scenario story|flags|pipe|compare | --slice catalog|inventory|notifications|payments|orders] [--rate 60] [--size 500] [--seconds 4] [--json] [--keep]
 
 Brings real servers and the whole shop up, drives shoppers through two proxies, and shows what the kit does under them.
 
@@ -29,6 +30,8 @@ Brings real servers and the whole shop up, drives shoppers through two proxies, 
                      on WebSockets: each is told of everything once, by one side or the other
   --slice payments   the payments to their service, back, and to it again, while the provider goes wrong in every way: its
                      books are held against payments and orders at rest
+  --slice orders     checkout and orders to their service, back, and to it again, after inventory, payments and notifications: one
+                     transaction becomes a saga; orders, stock and the provider's books are added up at rest
   --rate <number>    requests a second (60; pipe: 40, as many more of them write)
   --size <number>    products in the shop (500; pipe: 2000)
   --seconds <number> how long each step is watched (4)
@@ -49,6 +52,7 @@ const slices = {
   inventory: { run: runInventoryScenario, rate: '60', products: '100' },
   notifications: { run: runNotificationsScenario, rate: '60', products: '100' },
   payments: { run: runPaymentsScenario, rate: '60', products: '100' },
+  orders: { run: runOrdersScenario, rate: '60', products: '100' },
 };
 
 const fail = (message: string): never => {

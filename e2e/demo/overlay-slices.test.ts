@@ -44,7 +44,7 @@ describe('slices with options laid over', () => {
 
   test('are refused where there is no such slice', () => {
     expect(() => overlaySlices(folder, { books: {} })).toThrow(
-      /expected a slice of .* \(catalog, inventory, notifications, payments\), found "books"/,
+      /expected a slice of .* \(catalog, inventory, notifications, orders, payments\), found "books"/,
     );
   });
 });

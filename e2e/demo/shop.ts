@@ -24,6 +24,7 @@ export type ShopOptions = {
   inventoryInstances?: number;
   notificationsInstances?: number;
   paymentsInstances?: number;
+  ordersInstances?: number;
   /** Default: migrations/slices. */
   slicesFolder?: string;
   /** Put over the environment of a process, by its name or kind. */
@@ -45,6 +46,7 @@ export const openShop = async (options: ShopOptions): Promise<Shop> => {
       inventoryInstances: options.inventoryInstances ?? 0,
       notificationsInstances: options.notificationsInstances ?? 0,
       paymentsInstances: options.paymentsInstances ?? 0,
+      ordersInstances: options.ordersInstances ?? 0,
       ...(options.slicesFolder === undefined ? {} : { slicesFolder: options.slicesFolder }),
       ...(options.env === undefined ? {} : { env: options.env }),
     });

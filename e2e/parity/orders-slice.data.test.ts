@@ -12,7 +12,7 @@ import { type FreshDatabase, freshDatabase } from '@strangler/platform/testing/s
 import { copyTables } from './fill-catalogue.ts';
 
 const log = createLog({ name: 'test', level: 'silent' });
-const folder = fileURLToPath(new URL('../../extracted/orders', import.meta.url));
+const folder = fileURLToPath(new URL('../../migrations/slices/orders', import.meta.url));
 
 let shop: FreshDatabase;
 let own: FreshDatabase;
@@ -29,7 +29,7 @@ afterAll(async () => {
 
 function open(direction: 'forward' | 'reverse'): PipeDatabases {
   const { slice } = parseSliceFile(readFileSync(`${folder}/slice.yaml`, 'utf8'), 'slice.yaml');
-  if (slice === null) throw new Error('expected the draft of the slice file to be one that the kit takes');
+  if (slice === null) throw new Error('expected the slice file to be one that the kit takes');
   const pipe = openPipeDatabases({ slice, folder, direction, sourceUrl: shop.adminUrl, targetUrl: own.adminUrl });
   pipes.push(pipe);
   return pipe;

@@ -27,8 +27,8 @@ export const createBuyer = ({ productIds, random, ...options }: BuyerOptions): V
     path: '/api/checkout',
     body: { card_token: random() < 0.1 ? 'tok_decline' : 'tok_visa' },
     headers: { 'idempotency-key': crypto.randomUUID() },
-    // 409: nothing left of an item. 402: the card was declined.
-    fine: [201, 402, 409],
+    // 202: it takes longer than the request was held. 409: nothing left of an item. 402: the card was declined.
+    fine: [201, 202, 402, 409],
     onAnswer: (status, body) => {
       inCart = 0;
       if (status === 201) ordered.push((body as { order: { id: number } }).order.id);

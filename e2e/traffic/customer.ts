@@ -7,6 +7,8 @@ export type CustomerOptions = Omit<VisitorOptions, 'nextAction' | 'accessToken'>
   random: () => number;
   /** The card for the next checkout; one in ten is declined unless told. */
   cardToken?: () => string;
+  /** Told of each order that was acknowledged. */
+  onOrdered?: (orderId: number) => void;
 };
 
 type Listed = { items: { id: number; read_at: string | null; payment?: { id: number } | null }[] };
@@ -16,6 +18,7 @@ export const createCustomer = ({
   productIds,
   random,
   cardToken = () => (random() < 0.1 ? 'tok_decline' : 'tok_visa'),
+  onOrdered,
   ...options
 }: CustomerOptions): Visitor => {
   const ordered: number[] = [];
@@ -40,12 +43,15 @@ export const createCustomer = ({
     path: '/api/checkout',
     body: { card_token: cardToken() },
     headers: { 'idempotency-key': crypto.randomUUID() },
-    // 409: nothing left of an item. 402: the card was declined.
-    fine: [201, 402, 409],
+    // 202: it takes longer than the request was held. 409: nothing left of an item. 402: the card was declined.
+    fine: [201, 202, 402, 409],
     onAnswer: (status, body) => {
       inCart = 0;
       cannotBeSold = status === 409;
-      if (status === 201) ordered.push((body as { order: { id: number } }).order.id);
+      if (status !== 201) return;
+      const { id } = (body as { order: { id: number } }).order;
+      ordered.push(id);
+      onOrdered?.(id);
     },
   });
   const empty = (): Action => ({ name: 'empty the cart', method: 'DELETE', path: '/api/cart', fine: [204] });

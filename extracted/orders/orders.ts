@@ -39,6 +39,7 @@ import { createOrderDesk, type OrderDesk } from './order/order-desk.ts';
 import { createOrderStore } from './order/order-store.ts';
 import { type SalesProjector, startSalesProjector } from './read-models/sales-projector.ts';
 import { type Adoption, createAdoption } from './saga/adopt.ts';
+import { createLeaving } from './saga/leave-sagas.ts';
 import { createPerform } from './saga/perform.ts';
 import { createSagaRunner, type SagaRunner } from './saga/saga-runner.ts';
 import { createSagaStore } from './saga/saga-store.ts';
@@ -100,6 +101,11 @@ async function start({ config, log, clock, lifecycle }: Starting): Promise<Runni
     ...{ pool, store, perform, clock, log, metrics, timings, killPoint, isOwner },
     ...sagas,
   });
+  const leaving = createLeaving({
+    ...{ pool, perform, clock, log, metrics, timings, leaseMs: sagas.leaseMs, capacity: sagas.capacity },
+    store: createSagaStore({ pool: db, fenced: (write) => write(), clock, timings, leaseMs: sagas.leaseMs }),
+    isAway: () => owner?.now()?.owner === 'monolith',
+  });
   const desk = createOrderDesk({
     ...{ store, adoption, orders, runner, payments },
     waitMs: config.cancelWaitMs,
@@ -127,7 +133,7 @@ async function start({ config, log, clock, lifecycle }: Starting): Promise<Runni
   const server = await startHttpServer({ handler: app, host: config.host, port: config.port, log, metrics });
   lifecycle.onStop('drain', 'http server', ({ graceMs }) => server.drain(graceMs));
 
-  startJobs({ lifecycle, log, runner, adoption, isOwner, forget: () => answerOnce.forgetOld() });
+  startJobs({ lifecycle, log, runner, leaving, adoption, isOwner, forget: () => answerOnce.forgetOld() });
   const { consulUrl, serviceId: id } = config;
   if (consulUrl !== undefined)
     await registerInstance({ consulUrl, name: 'orders', id, server, meta: {}, lifecycle, log });
@@ -204,6 +210,7 @@ function startJobs({
   lifecycle,
   log,
   runner,
+  leaving,
   adoption,
   isOwner,
   forget,
@@ -211,6 +218,7 @@ function startJobs({
   lifecycle: Lifecycle;
   log: Log;
   runner: SagaRunner;
+  leaving: { runOnce(): Promise<number> };
   adoption: Adoption;
   isOwner: () => boolean;
   forget: () => Promise<void>;
@@ -218,6 +226,7 @@ function startJobs({
   runner.start();
   lifecycle.onStop('finish', 'sagas', () => runner.stop());
   const jobs = [
+    repeat('leaving sagas to whose the orders are', 1_000, log, async () => void (await leaving.runOnce())),
     repeat('adopting orders', 5_000, log, async () => {
       if (!isOwner()) return;
       for (const sagaId of await adoption.adoptWaiting(mostAdopted)) runner.soon(sagaId);

@@ -17,6 +17,13 @@ export const setting = (value: string | undefined, option: string, variable: str
   throw new CliError(`expected ${option}, found neither that nor $${variable}: give one of them`, exitCodes.usage);
 };
 
+/** All slices of the folder. */
+export const readSlices = (
+  { slices }: SlicesOptions,
+  { environment }: Pick<Terminal, 'environment'>,
+): Promise<Slice[]> =>
+  readSliceDirectory(setting(slices ?? environment.STRANGLER_SLICES, '--slices <folder>', 'STRANGLER_SLICES'));
+
 /** A slice by its name, and the folder of its file. @throws CliError where there is no such slice */
 export const readSliceNamed = async (
   name: string,

@@ -31,6 +31,7 @@ import {
 import { describePlan } from './plan-view.ts';
 import { forgetSliceComparison, judgeSliceComparison } from './shadow-figures.ts';
 import { type RedisOptions, withRedisOption } from './shadow-options.ts';
+import { readSlices } from './slice-option.ts';
 import { createStageView, type StageView } from './stage-view.ts';
 import { authorOf, openStore, type StoreOptions, type Terminal, withStoreOption } from './terminal.ts';
 
@@ -202,11 +203,12 @@ const withWork = async (
       };
       try {
         const document = await documentInForce(store, slice);
+        const others = await readSlices(options, terminal);
         await action({
           stage: { ...shared, databases: forward, tell: tell as (event: StageEvent) => void },
           work() {
             if (consul !== null && root !== null) {
-              return { ...shared, forward, reverse, consul: { client: consul, root }, tell };
+              return { ...shared, forward, reverse, others, consul: { client: consul, root }, tell };
             }
             throw new CliError(
               `${slice}: expected flags in Consul, by which proxies say that they hold, found them in a file; name it with --flags consul://host:port`,

@@ -39,6 +39,8 @@ export type ModuleDeps = {
   /** Who tells customers of what happens here. */
   tellingSides: TellingSides;
   /** Undefined: the stock is here, and nobody else may have it. */
+  /** Whose the orders are; undefined: there are no flags, and they are here. */
+  orderOwner: OwnerFollower | undefined;
   stockOwner: { owner: OwnerFollower; client: StockClient } | undefined;
   /** Undefined: the payments are here, and nobody else may have them. */
   paymentOwner: { owner: OwnerFollower; client: PaymentsClient; rabbit: RabbitConnection } | undefined;

@@ -192,6 +192,14 @@ export const sliceFileSchema = z
         }
       })
       .describe("The tables that move, each with how a row of the monolith's becomes a row of the service's."),
+    after: z
+      .array(sliceName)
+      .max(50)
+      .default([])
+      .describe(
+        'Slices whose writes must be their services’ before those of this one move, and as long as they are: its service asks theirs. ' +
+          'Default: none.',
+      ),
     openapi: z
       .string()
       .max(500)
@@ -247,6 +255,8 @@ export type Slice = {
   /** In order of preference: `jwt.<claim>`, `cookie.<name>`, `header.<name>`, `ip`. */
   stickyBy: string[];
   tables: SliceTable[];
+  /** Names of slices whose writes move before, and back after, those of this one. */
+  after: string[];
   /** Path of the OpenAPI description, from the slice file's folder; null: none. */
   openapi: string | null;
   /** null: nothing is compared live. */
@@ -288,6 +298,7 @@ export const parseSliceFile = (text: string, file: string): SliceFileResult => {
       routes: routes.map(readRoute),
       stickyBy,
       tables: tables.map(readSliceTable),
+      after: value.after,
       openapi: value.openapi ?? null,
       shadow,
       compare: readCompare(compare),

@@ -8,6 +8,7 @@ import { monolithConfig } from '@strangler/monolith/config.ts';
 import { readConfig as providerConfig } from '@strangler/monolith/payment-provider/config.ts';
 import { notificationsConfig } from '@strangler/notifications/config.ts';
 import { mailboxConfig } from '@strangler/notifications/mailbox/config.ts';
+import { ordersConfig } from '@strangler/orders/config.ts';
 import { paymentsConfig } from '@strangler/payments/config.ts';
 import { relayConfig } from '@strangler/platform/outbox/relay/config.ts';
 import { readConfig as proxyConfig } from '@strangler/strangler-proxy/config.ts';
@@ -74,6 +75,7 @@ const configs = {
   mailbox: { read: mailboxConfig, source: 'extracted/notifications/mailbox/config.ts' },
   ...instancesOf('notifications', notificationsConfig),
   ...instancesOf('payments', paymentsConfig),
+  ...instancesOf('orders', ordersConfig),
   'proxy-1': { read: proxyConfig, source: 'strangler-proxy/config.ts' },
   'proxy-2': { read: proxyConfig, source: 'strangler-proxy/config.ts' },
 } as const;
@@ -185,7 +187,9 @@ describe('docker-compose.yml', () => {
   test('tells an operator what strangler needs, and whoever brings the catalogue to its stage', () => {
     const { STAGE: stage, ...operator } = environmentOf('stage');
     expect(startStages).toContain(stage);
-    const targets = ['INVENTORY', 'NOTIFICATIONS', 'PAYMENTS'].map((service) => `STRANGLER_TARGET_${service}`);
+    const targets = ['INVENTORY', 'NOTIFICATIONS', 'PAYMENTS', 'ORDERS'].map(
+      (service) => `STRANGLER_TARGET_${service}`,
+    );
     expect(Object.keys(operator).sort()).toEqual([...operatorVariables, ...targets].sort());
   });
 
@@ -193,7 +197,7 @@ describe('docker-compose.yml', () => {
     const database = 'mysql://u:p@127.0.0.1:1/d';
     const counts = {
       ...{ proxies: 2, catalogInstances: 2, relays: 2, catalogRelays: 1, appliers: 2 },
-      ...{ inventoryInstances: 2, notificationsInstances: 2, paymentsInstances: 2 },
+      ...{ inventoryInstances: 2, notificationsInstances: 2, paymentsInstances: 2, ordersInstances: 2 },
       publisher: false,
     };
     const definitions = processDefinitions({
@@ -216,13 +220,18 @@ describe('docker-compose.yml', () => {
         notificationsRelayUrl: database,
         paymentsUrl: database,
         paymentsRelayUrl: database,
+        ordersUrl: database,
+        ordersRelayUrl: database,
         mover: {
           ...{ shopUrl: database, catalogUrl: database, inventoryUrl: database },
-          ...{ notificationsUrl: database, paymentsUrl: database },
+          ...{ notificationsUrl: database, paymentsUrl: database, ordersUrl: database },
         },
       },
       rabbitmqUrl: 'amqp://127.0.0.1:1/strangler',
-      secrets: { webhookSecret: 'a'.repeat(16), operatorToken: 'b'.repeat(16), adminTokensFile: null },
+      secrets: {
+        ...{ webhookSecret: 'a'.repeat(16), operatorToken: 'b'.repeat(16), adminTokensFile: null },
+        ordersAccountPassword: environmentOf('orders-account').SERVICE_PASSWORD ?? '',
+      },
       ports: portNames(counts),
       workersPerProxy: 2,
       slicesFolder: '/slices',

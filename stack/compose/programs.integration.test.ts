@@ -1,9 +1,13 @@
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from '@jest/globals';
+import { verifyPassword } from '@strangler/monolith/auth/password.ts';
+import { createPool } from '@strangler/platform/mysql/pool.ts';
+import { change, select } from '@strangler/platform/mysql/statements.ts';
 import { freshDatabase } from '@strangler/platform/testing/servers.ts';
 import { repositoryRoot } from '../home/paths.ts';
 import { runCommand } from '../process/run.ts';
+import { ordersAccountEmail } from '../system/definitions.ts';
 
 const node = process.execPath;
 const run = (script: string, args: string[] = [], env: Record<string, string> = {}) =>
@@ -55,7 +59,7 @@ describe('seed.ts', () => {
     for (const drop of clean.splice(0)) await drop();
   });
 
-  test('fills a shop once, and leaves it as it is afterwards', async () => {
+  test('fills a shop once and leaves it as it is afterwards; then orders-account.ts gives the orders their account', async () => {
     const shop = await freshDatabase('shop');
     clean.push(shop.drop);
     const migrated = await runCommand(
@@ -72,6 +76,31 @@ describe('seed.ts', () => {
     expect([first.code, first.stdout]).toEqual([0, expect.stringContaining('shop of 20 products ready')]);
     const second = await run('seed.ts', [], env);
     expect([second.code, second.stdout]).toEqual([0, expect.stringContaining('not empty and stays as it is')]);
+
+    // The account of the orders comes after it, to be logged in with by the password that was given last, and is nobody's who was there.
+    const shopPool = createPool(shop.url, { connectionLimit: 1 });
+    clean.unshift(() => shopPool.end());
+    const accounts = () =>
+      select<{ role: string; password_hash: string }>(
+        shopPool,
+        'SELECT role, password_hash FROM accounts WHERE email = ?',
+        [ordersAccountEmail],
+      );
+    for (const password of ['the first of them', 'the second of them']) {
+      const given = await run('orders-account.ts', [], { DATABASE_URL: shop.url, SERVICE_PASSWORD: password });
+      expect([given.code, given.stdout + given.stderr]).toEqual([0, "the orders' account at the shop is there\n"]);
+      const [account, ...others] = await accounts();
+      expect([account?.role, others]).toEqual(['admin', []]);
+      expect(await verifyPassword(password, account?.password_hash ?? '')).toBe(true);
+    }
+    await change(shopPool, "UPDATE accounts SET role = 'customer' WHERE email = ?", [ordersAccountEmail]);
+    const before = await accounts();
+    const refused = await run('orders-account.ts', [], {
+      DATABASE_URL: shop.url,
+      SERVICE_PASSWORD: 'the third of them',
+    });
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('to be an administrator')]);
+    expect(await accounts()).toEqual(before);
   });
 });
 

@@ -7,6 +7,7 @@ export const schemas = {
   inventory: 'inventory',
   notifications: 'notifications',
   payments: 'payments',
+  orders: 'orders',
 };
 export type Schemas = typeof schemas;
 export const accountNames = {
@@ -21,6 +22,8 @@ export const accountNames = {
   notificationsRelay: 'notifications_relay',
   payments: 'payments',
   paymentsRelay: 'payments_relay',
+  orders: 'orders',
+  ordersRelay: 'orders_relay',
 } as const;
 export type AccountName = keyof typeof accountNames;
 
@@ -67,6 +70,7 @@ export function grantsFor(engine: Engine, names: Schemas = schemas): Grants {
   const inventory = `\`${names.inventory}\``;
   const notifications = `\`${names.notifications}\``;
   const payments = `\`${names.payments}\``;
+  const orders = `\`${names.orders}\``;
   const captured = [...onCaptured, ...(engine === 'mariadb' ? onCapturedInMariadb : [])].join(', ');
   const relayOf = (schema: string) => [
     ...ofRelay.map(([table, privileges]) => `${privileges} ON ${schema}.${table}`),
@@ -78,7 +82,7 @@ export function grantsFor(engine: Engine, names: Schemas = schemas): Grants {
     // REFERENCES: for foreign keys that are made again when the end of a slice's move is undone.
     mover: [
       `${captured}, REFERENCES ON ${shop}.*`,
-      ...[catalog, inventory, notifications, payments].map((schema) => `${captured} ON ${schema}.*`),
+      ...[catalog, inventory, notifications, payments, orders].map((schema) => `${captured} ON ${schema}.*`),
     ],
     relay: relayOf(shop),
     catalogRelay: relayOf(catalog),
@@ -88,5 +92,7 @@ export function grantsFor(engine: Engine, names: Schemas = schemas): Grants {
     notificationsRelay: relayOf(notifications),
     payments: [`ALL PRIVILEGES ON ${payments}.*`],
     paymentsRelay: relayOf(payments),
+    orders: [`ALL PRIVILEGES ON ${orders}.*`],
+    ordersRelay: relayOf(orders),
   };
 }

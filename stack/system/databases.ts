@@ -47,12 +47,15 @@ export async function createDatabases(
       notificationsRelayUrl: as('notificationsRelay', schemas.notifications),
       paymentsUrl: as('payments', schemas.payments),
       paymentsRelayUrl: as('paymentsRelay', schemas.payments),
+      ordersUrl: as('orders', schemas.orders),
+      ordersRelayUrl: as('ordersRelay', schemas.orders),
       mover: {
         shopUrl: as('mover', schemas.shop),
         catalogUrl: as('mover', schemas.catalog),
         inventoryUrl: as('mover', schemas.inventory),
         notificationsUrl: as('mover', schemas.notifications),
         paymentsUrl: as('mover', schemas.payments),
+        ordersUrl: as('mover', schemas.orders),
       },
     };
   } finally {

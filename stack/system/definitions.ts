@@ -28,6 +28,7 @@ export type ProcessKind =
   | 'inventory'
   | 'notifications'
   | 'payments'
+  | 'orders'
   | 'proxy'
   | 'publisher';
 
@@ -45,6 +46,8 @@ export type SystemDatabases = {
   notificationsRelayUrl: string;
   paymentsUrl: string;
   paymentsRelayUrl: string;
+  ordersUrl: string;
+  ordersRelayUrl: string;
   /** The data mover's account on all: the only one that may see more than one database. */
   mover: {
     shopUrl: string;
@@ -52,6 +55,7 @@ export type SystemDatabases = {
     inventoryUrl: string;
     notificationsUrl: string;
     paymentsUrl: string;
+    ordersUrl: string;
   };
 };
 
@@ -62,6 +66,8 @@ export type SystemSecrets = {
   operatorToken: string;
   /** File of the tokens by which people sign in at the dashboard; null: there are none, and they may only look. */
   adminTokensFile: string | null;
+  /** Of the orders' own account at the shop. */
+  ordersAccountPassword: string;
 };
 
 export type SystemPlan = {
@@ -88,6 +94,8 @@ export type SystemPlan = {
   notificationsInstances: number;
   /** Likewise; the provider's webhooks then come through the first proxy. */
   paymentsInstances: number;
+  /** Likewise; they ask inventory and payments, and nobody else. */
+  ordersInstances: number;
   slicesFolder: string;
   /** What the proxies ask of requests. */
   gatewayFile: string;
@@ -109,13 +117,14 @@ type Counts = Pick<
   | 'inventoryInstances'
   | 'notificationsInstances'
   | 'paymentsInstances'
+  | 'ordersInstances'
   | 'publisher'
 >;
 
 /** Every port that the system needs, and the one that is taken for it when people start it and it is free. */
 export function portNames(counts: Counts): Record<string, number> {
   const { proxies, catalogInstances, relays, catalogRelays, appliers } = counts;
-  const { inventoryInstances, notificationsInstances, paymentsInstances, publisher } = counts;
+  const { inventoryInstances, notificationsInstances, paymentsInstances, ordersInstances, publisher } = counts;
   const names: Record<string, number> = { 'payment-provider': 3900, monolith: 3000 };
   for (let n = 1; n <= relays; n++) names[`relay-${n}`] = 3950 + n;
   for (let n = 1; n <= catalogRelays; n++) names[`relay-catalog-${n}`] = 3970 + n;
@@ -147,6 +156,11 @@ export function portNames(counts: Counts): Record<string, number> {
   if (paymentsInstances > 0) {
     names['relay-payments-1'] = 3983;
     names['applier-payments-1'] = 3988;
+  }
+  for (let n = 1; n <= ordersInstances; n++) names[`orders-${n}`] = 3104 + n;
+  if (ordersInstances > 0) {
+    names['relay-orders-1'] = 3984;
+    names['applier-orders-1'] = 3989;
   }
   for (let n = 1; n <= proxies; n++) {
     names[`proxy-${n}`] = 8078 + 2 * n;
@@ -226,6 +240,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
     ...(plan.inventoryInstances > 0 ? [relay('relay-inventory-1', databases.inventoryRelayUrl)] : []),
     ...(plan.notificationsInstances > 0 ? [relay('relay-notifications-1', databases.notificationsRelayUrl)] : []),
     ...(plan.paymentsInstances > 0 ? [relay('relay-payments-1', databases.paymentsRelayUrl)] : []),
+    ...(plan.ordersInstances > 0 ? [relay('relay-orders-1', databases.ordersRelayUrl)] : []),
   ];
   const applier = (slice: string, targetUrl: string, n: number): ProcessDefinition => {
     const name = `applier-${slice}-${n}`;
@@ -253,6 +268,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
     ...(plan.inventoryInstances > 0 ? [applier('inventory', databases.mover.inventoryUrl, 1)] : []),
     ...(plan.notificationsInstances > 0 ? [applier('notifications', databases.mover.notificationsUrl, 1)] : []),
     ...(plan.paymentsInstances > 0 ? [applier('payments', databases.mover.paymentsUrl, 1)] : []),
+    ...(plan.ordersInstances > 0 ? [applier('orders', databases.mover.ordersUrl, 1)] : []),
   ];
   const catalogs = numbered(plan.catalogInstances).map((n): ProcessDefinition => {
     const name = `catalog-${n}`;
@@ -355,6 +371,33 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
       readyUrl: ready(at(name)),
     };
   });
+  const orders = numbered(plan.ordersInstances).map((n): ProcessDefinition => {
+    const name = `orders-${n}`;
+    return {
+      name,
+      kind: 'orders',
+      entry: 'extracted/orders/main.ts',
+      env: {
+        ...common(name),
+        SERVICE_ID: name,
+        DATABASE_URL: databases.ordersUrl,
+        RABBITMQ_URL: plan.rabbitmqUrl,
+        CONSUL_URL: stack.consulUrl,
+        SHOP_URL: at('monolith'),
+        JWKS_URL: `${at('monolith')}/.well-known/jwks.json`,
+        SERVICE_EMAIL: ordersAccountEmail,
+        SERVICE_PASSWORD: secrets.ordersAccountPassword,
+        INVENTORY_GRPC: 'consul',
+        PAYMENTS_GRPC: 'consul',
+        STRANGLER_FLAGS: flags,
+        DATA_DIRECTORY: plan.dataFolder(name),
+        SERVICE_KEY_FILE: plan.keys.keyFile('orders'),
+        ...trusting,
+      },
+      url: at(name),
+      readyUrl: ready(at(name)),
+    };
+  });
   const proxies = numbered(plan.proxies).map((n): ProcessDefinition => {
     const name = `proxy-${n}`;
     return {
@@ -393,6 +436,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
             ...['publish', 'catalog', ...(plan.inventoryInstances > 0 ? ['inventory'] : [])],
             ...(plan.notificationsInstances > 0 ? ['notifications'] : []),
             ...(plan.paymentsInstances > 0 ? ['payments'] : []),
+            ...(plan.ordersInstances > 0 ? ['orders'] : []),
             ...['--orders', '--every', '2s', '--port', String(ports.publisher)],
           ],
           env: {
@@ -406,6 +450,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
               ? { STRANGLER_TARGET_NOTIFICATIONS: databases.mover.notificationsUrl }
               : {}),
             ...(plan.paymentsInstances > 0 ? { STRANGLER_TARGET_PAYMENTS: databases.mover.paymentsUrl } : {}),
+            ...(plan.ordersInstances > 0 ? { STRANGLER_TARGET_ORDERS: databases.mover.ordersUrl } : {}),
             STRANGLER_SLICES: plan.slicesFolder,
             STRANGLER_FLAGS: flags,
             RABBITMQ_URL: plan.rabbitmqUrl,
@@ -426,6 +471,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
     ...inventories,
     ...notifications,
     ...payments,
+    ...orders,
     ...proxies,
     ...publishers,
   ].map((definition) => ({
@@ -433,6 +479,9 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
     env: { ...definition.env, ...plan.env?.[definition.kind], ...plan.env?.[definition.name] },
   }));
 }
+
+/** Of the account by which the orders log in at the shop. */
+export const ordersAccountEmail = 'orders@shop.example';
 
 /** The flag store of a system on these servers. */
 export const flagStoreOf = ({ consulUrl }: Pick<StackAddresses, 'consulUrl'>): string =>

@@ -6,14 +6,17 @@ import { repositoryRoot } from '../home/paths.ts';
 import { runCommand } from '../process/run.ts';
 import type { SystemDatabases } from './definitions.ts';
 import { pinnedNode } from './process-handle.ts';
+import { giveOrdersAccount } from './shop-account.ts';
 
 /** Services with a database of their own. */
-export type ServiceName = 'catalog' | 'inventory' | 'notifications' | 'payments';
+export type ServiceName = 'catalog' | 'inventory' | 'notifications' | 'payments' | 'orders';
 
 export type Preparation = {
   databases: SystemDatabases;
   /** Those whose schema is brought up to date. */
   services: readonly ServiceName[];
+  /** Of the orders' account at the shop, where there are orders. */
+  ordersAccountPassword: string;
   seedSize: number;
   say: (line: string) => void;
   /** What the programs print. */
@@ -33,6 +36,7 @@ export async function prepareData(preparation: Preparation): Promise<void> {
     inventory: databases.inventoryUrl,
     notifications: databases.notificationsUrl,
     payments: databases.paymentsUrl,
+    orders: databases.ordersUrl,
   };
   await Promise.all([
     step(preparation, 'monolith/migrate.ts', ['up'], { DATABASE_URL: databases.shopUrl }),
@@ -41,11 +45,15 @@ export async function prepareData(preparation: Preparation): Promise<void> {
     ),
   ]);
   if (preparation.seedSize > 0) await fillShop(preparation);
+  // Not before: the seed takes a shop in which somebody has an account for one that is not empty.
+  if (services.includes('orders')) await giveOrdersAccount(databases.shopUrl, preparation.ordersAccountPassword);
 }
 
 /** Fills a shop that is empty. */
 export async function fillShop(
-  preparation: Omit<Preparation, 'databases' | 'services'> & { databases: { shopUrl: string } },
+  preparation: Omit<Preparation, 'databases' | 'services' | 'ordersAccountPassword'> & {
+    databases: { shopUrl: string };
+  },
 ) {
   const { databases, seedSize, say } = preparation;
   const begun = performance.now();

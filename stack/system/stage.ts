@@ -30,6 +30,7 @@ export type OperatorEnvironment = Record<(typeof operatorVariables)[number], str
   STRANGLER_TARGET_INVENTORY?: string;
   STRANGLER_TARGET_NOTIFICATIONS?: string;
   STRANGLER_TARGET_PAYMENTS?: string;
+  STRANGLER_TARGET_ORDERS?: string;
 };
 
 const ADVANCE_TIMEOUT_MS = 600_000;

@@ -19,6 +19,7 @@ import {
   processDefinitions,
   type SystemDatabases,
   type SystemPlan,
+  type SystemSecrets,
 } from './definitions.ts';
 import { makeKeys } from './keys.ts';
 import { forgetState, prepareData } from './prepare.ts';
@@ -57,6 +58,11 @@ export type SystemOptions = {
   notificationsInstances?: number;
   /** With one relay and one applier. Default 0: the monolith takes the money itself. */
   paymentsInstances?: number;
+  /**
+   * With one relay, one applier and an account of their own at the shop. Needs inventory and payments. Default 0: the monolith takes
+   * the orders itself.
+   */
+  ordersInstances?: number;
   /** What the catalogue is brought to when it is not there yet. Default `shadow`: its data is kept in step. */
   stage?: StartStage;
   /**
@@ -97,6 +103,7 @@ export type SystemAddresses = {
   /** Where the mails are looked at; empty where there is no mailbox. */
   mailboxUrl: string;
   paymentsUrls: string[];
+  ordersUrls: string[];
   relayUrls: string[];
   applierUrls: string[];
   /** For the proxies' admin ports. */
@@ -106,7 +113,7 @@ export type SystemAddresses = {
 };
 
 /** Services that a system has only where it is told to. */
-const optionalServices = ['inventory', 'notifications', 'payments'] as const;
+const optionalServices = ['inventory', 'notifications', 'payments', 'orders'] as const;
 
 export type System = SystemAddresses & {
   instance: string;
@@ -150,9 +157,11 @@ async function startLocked(options: SystemOptions): Promise<System> {
   const broker = await prepareBroker(stack, { fresh });
   const rabbitmqUrl = broker.url;
   if (fresh) await forgetState(stack);
+  const ordersAccountPassword = randomBytes(24).toString('hex');
   await prepareData({
     databases,
     services: ['catalog', ...optionalServices.filter((name) => (options[`${name}Instances`] ?? 0) > 0)],
+    ordersAccountPassword,
     seedSize: options.seedSize ?? 200,
     say,
     logFile: join(folder, 'prepare.log'),
@@ -165,7 +174,8 @@ async function startLocked(options: SystemOptions): Promise<System> {
     const definitions = await withLock(
       join(home.run, 'ports.lock'),
       { waitMs: 30_000, what: 'the choice of ports', signal },
-      async () => processDefinitions(await makePlan(options, { stack, databases, rabbitmqUrl }, folder)),
+      async () =>
+        processDefinitions(await makePlan(options, { stack, databases, rabbitmqUrl, ordersAccountPassword }, folder)),
     );
     const addresses = addressesOf({ stack, databases, rabbitmqUrl }, folder, slicesFolderOf(options), definitions);
     const write = () =>
@@ -265,10 +275,11 @@ export function operatorEnvironment(
     | 'inventoryUrls'
     | 'notificationsUrls'
     | 'paymentsUrls'
+    | 'ordersUrls'
   >,
 ): OperatorEnvironment {
   const { databases, rabbitmqUrl, flagStore, slicesFolder, stack } = addresses;
-  const { inventoryUrls, notificationsUrls, paymentsUrls } = addresses;
+  const { inventoryUrls, notificationsUrls, paymentsUrls, ordersUrls } = addresses;
   const { mover } = databases;
   return {
     STRANGLER_SOURCE: databases.mover.shopUrl,
@@ -276,6 +287,7 @@ export function operatorEnvironment(
     ...(inventoryUrls.length > 0 ? { STRANGLER_TARGET_INVENTORY: mover.inventoryUrl } : {}),
     ...(notificationsUrls.length > 0 ? { STRANGLER_TARGET_NOTIFICATIONS: mover.notificationsUrl } : {}),
     ...(paymentsUrls.length > 0 ? { STRANGLER_TARGET_PAYMENTS: mover.paymentsUrl } : {}),
+    ...(ordersUrls.length > 0 ? { STRANGLER_TARGET_ORDERS: mover.ordersUrl } : {}),
     STRANGLER_SLICES: slicesFolder,
     STRANGLER_FLAGS: flagStore,
     RABBITMQ_URL: rabbitmqUrl,
@@ -293,6 +305,7 @@ async function inOrder<P extends { kind: string }>(
 ): Promise<void> {
   for (const kinds of [
     ['publisher', 'proxy'],
+    ['orders'],
     ['catalog', 'inventory', 'notifications', 'payments', 'monolith'],
     ['applier'],
     ['relay'],
@@ -304,7 +317,10 @@ async function inOrder<P extends { kind: string }>(
 
 async function makePlan(
   options: SystemOptions,
-  servers: Pick<SystemPlan, 'stack' | 'databases' | 'rabbitmqUrl'>,
+  {
+    ordersAccountPassword,
+    ...servers
+  }: Pick<SystemPlan, 'stack' | 'databases' | 'rabbitmqUrl'> & Pick<SystemSecrets, 'ordersAccountPassword'>,
   folder: string,
 ): Promise<SystemPlan> {
   const counts = {
@@ -317,6 +333,7 @@ async function makePlan(
     publisher: options.dashboard ?? false,
     notificationsInstances: options.notificationsInstances ?? 0,
     paymentsInstances: options.paymentsInstances ?? 0,
+    ordersInstances: options.ordersInstances ?? 0,
   };
   const ports: Record<string, number> = {};
   const reserved = recordedPorts(stackHome());
@@ -331,6 +348,7 @@ async function makePlan(
       webhookSecret: randomBytes(24).toString('hex'),
       operatorToken: randomBytes(24).toString('hex'),
       adminTokensFile: options.dashboard ? adminTokensFile(folder) : null,
+      ordersAccountPassword,
     },
     ports,
     ...counts,
@@ -376,6 +394,7 @@ function addressesOf(
     notificationsUrls: urls('notifications'),
     mailboxUrl: of('mailbox')[0]?.url ?? '',
     paymentsUrls: urls('payments'),
+    ordersUrls: urls('orders'),
     relayUrls: urls('relay'),
     applierUrls: urls('applier'),
     operatorToken: proxies[0]?.env.OPERATOR_TOKEN ?? '',

@@ -17,6 +17,7 @@ const catalog: Slice = {
   ],
   stickyBy: ['jwt.sub', 'cookie.session'],
   tables: [],
+  after: [],
   openapi: null,
   shadow: null,
   compare: defaultCompare,

@@ -45,6 +45,7 @@ describe('a user who has just written through the proxy', () => {
           ],
           stickyBy: ['header.x-user'],
           tables: [],
+          after: [],
           openapi: null,
           shadow: null,
           compare: defaultCompare,

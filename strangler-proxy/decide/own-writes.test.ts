@@ -126,6 +126,7 @@ const decideWith = (document: FlagDocument, ownWrites = remembering().ownWrites)
         ],
         stickyBy,
         tables: [],
+        after: [],
         openapi: null,
         shadow: null,
         compare: defaultCompare,

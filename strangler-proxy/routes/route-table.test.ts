@@ -12,6 +12,7 @@ const slice = (name: string, ...routes: string[]): Slice => ({
   }),
   stickyBy: ['ip'],
   tables: [],
+  after: [],
   openapi: null,
   shadow: null,
   compare: defaultCompare,

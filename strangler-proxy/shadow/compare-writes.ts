@@ -7,7 +7,7 @@ import type { AskSides } from './ask-sides.ts';
 import { comparedAnswer } from './compared-answer.ts';
 import { confirmAfterMs, recheckAfterMs } from './examine-read.ts';
 import { judgeWrite, readDryRun } from './examine-write.ts';
-import { cameLate, createLateWrites } from './late-write.ts';
+import { cameLate, createLateWrites, readingOf } from './late-write.ts';
 import { rawLive, resultOf, type Sample, type ShadowAccount, type Telling } from './sample.ts';
 import type { LiveAnswer } from './tap.ts';
 import type { SeenWrite } from './writes-seen.ts';
@@ -22,7 +22,7 @@ type DryRun =
   | { state: 'over' };
 
 export type WriteComparisonOptions = {
-  sides: Pick<AskSides, 'startDryRun'>;
+  sides: Pick<AskSides, 'startDryRun' | 'ask'>;
   /** Dry runs under way. */
   concurrency: number;
   account: ShadowAccount;
@@ -92,7 +92,7 @@ export const createWriteComparison = (options: WriteComparisonOptions): WriteCom
       find(sample, { outcome, ...told });
       return;
     }
-    const behind = await wasBehind(sample, monolith, differences);
+    const behind = await wasBehind(sample, { monolith, service, differences });
     if (behind === 'unsettled') drop(sample, 'unsettled');
     else find(sample, behind ? { ...told, outcome: 'lag', differences: [] } : { ...told, outcome });
   }
@@ -100,8 +100,7 @@ export const createWriteComparison = (options: WriteComparisonOptions): WriteCom
   /** Makes the dry run again, after what was merely late has arrived. */
   async function wasBehind(
     sample: WriteSample,
-    monolith: ComparedAnswer,
-    differences: readonly Difference[],
+    { monolith, service, differences }: Judged,
   ): Promise<boolean | 'unsettled'> {
     const { slice, endpoint } = sample;
     if (rechecks >= maxRechecks) return 'unsettled';
@@ -110,10 +109,13 @@ export const createWriteComparison = (options: WriteComparisonOptions): WriteCom
       for (const afterMs of [...recheckAfterMs, confirmAfterMs]) {
         await pause(afterMs);
         if (!isOn(sample)) return 'unsettled';
-        const later = await dryRunAgain(sample);
+        const again = await dryRunAgain(sample);
+        // Refused now for what the write itself has done: then it is looked at as it stands.
+        const later = again !== null && again.status !== service.status ? await written(sample, monolith) : again;
         if (later === null) continue;
-        const again = timed(() => compareAnswers(monolith, later, slice.rulesOf(endpoint), createIdentityMap()));
-        if (!cameLate(differences, again.differences)) continue;
+        const rules = slice.rulesOf(endpoint);
+        const compared = timed(() => compareAnswers(monolith, later, rules, createIdentityMap()));
+        if (!cameLate(differences, compared.differences)) continue;
         return late.allow(endpoint, [...new Set(differences.map(({ path }) => path))]);
       }
       return false;
@@ -128,6 +130,16 @@ export const createWriteComparison = (options: WriteComparisonOptions): WriteCom
     const asked = await ask.answer;
     account.asked('service', `dry-run-${resultOf(asked)}`);
     return asked.kind === 'answered' ? timed(() => readDryRun(asked)) : null;
+  }
+
+  /** What was written, as the service shows it by now, in place of its answer to the write. */
+  async function written(sample: WriteSample, monolith: ComparedAnswer): Promise<ComparedAnswer | null> {
+    const request = readingOf(sample.tap.repeated(), monolith);
+    if (request === null) return null;
+    const asked = await sides.ask('service', sample.service, request);
+    account.asked('service', resultOf(asked));
+    if (asked.kind !== 'answered' || asked.status !== 200) return null;
+    return { ...timed(() => comparedAnswer(asked)), status: monolith.status };
   }
 
   return {
@@ -170,6 +182,9 @@ export const createWriteComparison = (options: WriteComparisonOptions): WriteCom
     dryRuns: () => dryRuns,
   };
 };
+
+/** A write's answers, and where they differ. */
+type Judged = { monolith: ComparedAnswer; service: ComparedAnswer; differences: readonly Difference[] };
 
 const effectsOf = ({ headers }: LiveAnswer): Effects | null =>
   decodeEffects(headers.find(([name]) => name === effectsHeader)?.[1]) ?? null;

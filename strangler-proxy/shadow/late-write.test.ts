@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Difference } from '@strangler/platform/compare/compare-answers.ts';
 import fc from 'fast-check';
-import { cameLate, createLateWrites, mostLate } from './late-write.ts';
+import { cameLate, createLateWrites, mostLate, readingOf } from './late-write.ts';
 
 const at = (...paths: string[]) => paths.map((path) => ({ path }) as Difference);
 
@@ -19,6 +19,40 @@ describe('a difference of a write', () => {
     expect(cameLate(at('$.a', '$.b'), at('$.b'))).toBe(false);
     expect(cameLate(at('event product.changed $.price'), at('event product.changed'))).toBe(false);
     expect(cameLate(at('$.ab'), at('$.a'))).toBe(true);
+  });
+});
+
+describe('what was written', () => {
+  const write = (method: string, target: string) => ({
+    ...{ method, target, body: Buffer.from('{}') },
+    headers: {
+      Authorization: 'Bearer a',
+      'Content-Type': 'application/json',
+      'If-Match': '"1"',
+      'Idempotency-Key': 'k',
+    },
+  });
+  const answer = (status: number, location?: string) => ({
+    status,
+    headers: location === undefined ? [] : [['location', location] as const],
+  });
+
+  test('is looked at by the same caller where the answer says that it is, or where a change was sent to', () => {
+    const read = { method: 'GET', headers: { Authorization: 'Bearer a' }, body: null };
+    expect(readingOf(write('POST', '/api/products'), answer(201, '/api/products/7'))).toEqual({
+      ...{ ...read, target: '/api/products/7' },
+    });
+    for (const method of ['PUT', 'PATCH']) {
+      expect(readingOf(write(method, '/api/products/7'), answer(200))).toEqual({ ...read, target: '/api/products/7' });
+    }
+  });
+
+  test('is looked at nowhere where nobody says where it is, or another server, or nothing was written', () => {
+    expect(readingOf(write('POST', '/api/products'), answer(201))).toBeNull();
+    for (const elsewhere of ['//evil.example/x', 'http://evil.example/x', 'x']) {
+      expect(readingOf(write('POST', '/api/products'), answer(201, elsewhere))).toBeNull();
+    }
+    expect(readingOf(write('PUT', '/api/products/7'), answer(412))).toBeNull();
   });
 });
 

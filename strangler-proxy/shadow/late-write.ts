@@ -1,4 +1,6 @@
+import type { ComparedAnswer } from '@strangler/platform/compare/answer.ts';
 import type { Difference } from '@strangler/platform/compare/compare-answers.ts';
+import type { RepeatedRequest } from './ask.ts';
 
 /**
  * Whether what differed between a write and its dry run was what the service had not heard of yet, such as the new name of a
@@ -13,6 +15,29 @@ const covers = (path: string, inner: string): boolean =>
   path === 'status' ||
   (path === 'body' && inner.startsWith('$')) ||
   (inner.startsWith(path) && !/^\w/.test(inner.slice(path.length)));
+
+/**
+ * The request by which the same caller looks at what a write has made or changed: where its answer says that it is, or where
+ * it was sent to. Null where that cannot be told.
+ */
+export const readingOf = (
+  { method, target, headers }: RepeatedRequest,
+  answer: Pick<ComparedAnswer, 'status' | 'headers'>,
+): RepeatedRequest | null => {
+  if (answer.status >= 400) return null;
+  const location = answer.headers.find(([name]) => name === 'location')?.[1];
+  const where = location === undefined ? (method === 'PUT' || method === 'PATCH' ? target : null) : pathIn(location);
+  if (where === null) return null;
+  const kept = Object.entries(headers).filter(([name]) => !ofTheWrite.test(name));
+  return { method: 'GET', target: where, headers: Object.fromEntries(kept), body: null };
+};
+
+/** What is said of the write alone: its body, its conditions, its repetition. */
+const ofTheWrite = /^(content-|if-|idempotency-key$|expect$|prefer$)/i;
+
+/** The path of a reference to this server; null for another one's (RFC 3986 §4.2). */
+const pathIn = (location: string): string | null =>
+  location.startsWith('/') && !location.startsWith('//') ? location : null;
 
 /** How many differences of an endpoint may be told to have come late. */
 export type LateWrites = {

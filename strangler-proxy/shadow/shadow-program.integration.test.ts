@@ -176,6 +176,38 @@ describe('writes', () => {
     expect(await dropped('late')).toBe(20 - sent);
   });
 
+  test('whose dry run cannot be made again for what they have done are looked at as they stand: what came late is lag', async () => {
+    await start({ makesDryRuns: true, more: 'compare: { identities: [ "$.id" ] }' });
+    program.monolith.answerWith((req, res) => {
+      req.on('end', () =>
+        setTimeout(() => {
+          res.setHeader(effectsHeader, effects({ events }));
+          res.setHeader('location', '/api/products/7');
+          json(res, { id: 7, ...product, category: 'Desks' }, 201);
+        }, 150),
+      );
+    });
+    let dryRuns = 0;
+    program.service.answerWith((req, res) => {
+      if (req.method === 'GET') return json(res, { id: 7, ...product, category: 'Desks' });
+      dryRuns += 1;
+      const made = { id: 9, ...product, category: 'Tables' };
+      const [status, answer] = dryRuns === 1 ? [201, made] : [409, { title: 'SKU is taken' }];
+      req.on('end', () => {
+        res.setHeader('content-type', dryRunMediaType);
+        const bodyBase64 = Buffer.from(JSON.stringify(answer)).toString('base64');
+        const headers = [
+          ['content-type', 'application/json'],
+          ['location', '/api/products/9'],
+        ];
+        res.end(JSON.stringify({ answer: { status, headers, bodyBase64 }, effects: { events } }));
+      });
+    });
+    await post();
+    await eventually(async () => expect(await compared('lag', 'write')).toBe(1), within);
+    expect(program.service.seen.at(-1)).toMatchObject({ method: 'GET', url: '/api/products/7', shadow: true });
+  });
+
   test('that differ beside another write to the same thing are racing', async () => {
     await start({ makesDryRuns: true });
     writeSides({ name: 'Oak desk' });

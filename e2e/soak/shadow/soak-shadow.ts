@@ -53,6 +53,8 @@ export const soakShadow = async (options: SoakShadowOptions): Promise<SoakShadow
   const shop = await openShop({
     ...{ instance, products, stage: 'shadow', keep: false, progress, signal },
     slicesFolder: overlaySlices(folder, { [slice]: everything }),
+    // Whoever logs in once goes on to the end.
+    env: { monolith: { ACCESS_TOKEN_TTL: `${minutes + 30}m` } },
   });
   const connections = visitorConnections();
   const keeper = createTally();

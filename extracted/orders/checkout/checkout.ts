@@ -6,7 +6,7 @@ import { NoAnswer } from '../neighbours/no-answer.ts';
 import type { Adoption } from '../saga/adopt.ts';
 import type { SagaRunner } from '../saga/saga-runner.ts';
 import { isDecided, newSale, type Timings } from '../saga/saga-state.ts';
-import type { Saga, SagaStore } from '../saga/saga-store.ts';
+import { isLeft, type Saga, type SagaStore } from '../saga/saga-store.ts';
 import type { AnswerOnce, Run } from './answer-once.ts';
 
 export type CheckoutRequest = {
@@ -59,6 +59,9 @@ export function createCheckout({
   const left = async (run: Run): Promise<Saga | undefined> => {
     if (run.sagaId !== null) {
       const saga = await store.read({ id: run.sagaId });
+      if (saga !== undefined && isLeft(saga)) {
+        return store.inTransaction((transaction) => adoption.sagaOf(saga.orderId!, transaction));
+      }
       const cameToNothing = saga?.state.why === 'gave_up' || saga?.state.why === 'cart_changed';
       return cameToNothing ? undefined : saga;
     }

@@ -4,7 +4,7 @@ import type { Pool } from 'mysql2/promise';
 import type { Clock } from '../clock.ts';
 import { type OrderStore, VersionConflict } from '../order/order-store.ts';
 import { adopted } from './saga-state.ts';
-import type { Saga, SagaStore } from './saga-store.ts';
+import { isLeft, type Saga, type SagaStore } from './saga-store.ts';
 
 /** Gives a saga to orders that another system has placed. */
 export type Adoption = {
@@ -27,13 +27,17 @@ export function createAdoption({
 }): Adoption {
   const sagaOf: Adoption['sagaOf'] = async (orderId, transaction) => {
     const known = await store.lock({ orderId }, transaction);
-    if (known !== undefined) return known;
+    if (known !== undefined && !isLeft(known)) return known;
     const order = await orders.load(orderId, transaction);
     if (order === undefined) return undefined;
     const { accountId, currency, totalCents, status, lines } = order.state;
     if (status !== 'awaiting_payment' && status !== 'paid') return undefined;
     const sale = { accountId, currency, totalCents, cartVersion: null, lines: [...lines] };
     const state = adopted(sale, status === 'paid' ? 'paid' : 'placed', clock.now().getTime());
+    if (known !== undefined) {
+      await store.restart(known, state, transaction);
+      return store.lock({ orderId }, transaction);
+    }
     const id = `order-${orderId}`;
     try {
       await store.insert({ id, accountId, idempotencyKey: null, orderId, state }, transaction);
@@ -50,6 +54,7 @@ export function createAdoption({
       const waiting = await select<{ id: number }>(
         pool,
         `SELECT o.id FROM orders o LEFT JOIN sagas s ON s.order_id = o.id
+            AND NOT (s.due_at IS NULL AND JSON_UNQUOTE(JSON_EXTRACT(s.state, '$.order')) = 'placed')
           WHERE o.status = 'awaiting_payment' AND s.id IS NULL ORDER BY o.id LIMIT ?`,
         [limit],
       );

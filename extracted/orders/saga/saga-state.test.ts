@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { planToLeave } from './leave.ts';
 import {
   adopted,
   after,
@@ -106,11 +107,15 @@ const mishap = fc.record({
   kind: fc.constantFrom('none', 'none', 'request lost', 'answer lost', 'told twice', 'died before', 'died after'),
   cancels: fc.boolean(),
   luck,
-  passesMs: fc.constantFrom(0, 1, 50, 5_000, 70_000),
+  passesMs: fc.constantFrom(0, 1, 50, 5_000, 70_000, 130_000),
 });
 
-/** Runs a saga through mishaps, and then in peace until it ends. */
-function run(mishaps: readonly { kind: string; cancels: boolean; luck: Luck; passesMs: number }[], start: SagaState) {
+/** Runs a saga through mishaps, and then in peace until it ends; from the step `leavesAt` on its orders are another's. */
+function run(
+  mishaps: readonly { kind: string; cancels: boolean; luck: Luck; passesMs: number }[],
+  start: SagaState,
+  leavesAt = Number.POSITIVE_INFINITY,
+) {
   const world = new World();
   if (start.reservation === 0)
     Object.assign(world, { stock: 'sold', cart: 'taken', order: start.order, money: 'pending' });
@@ -126,11 +131,16 @@ function run(mishaps: readonly { kind: string; cancels: boolean; luck: Luck; pas
   for (let step = 0; step < mishaps.length + 400; step += 1) {
     const { kind, cancels, luck: lot, passesMs } = mishaps[step] ?? calm;
     nowMs += passesMs;
-    if (cancels && step % 3 === 2)
+    const isLeaving = step >= leavesAt;
+    if (cancels && step % 3 === 2 && !isLeaving)
       state = after(state, { kind: 'cancel asked', why: 'customer', by: 7 }, nowMs, timings);
-    const next = plan(state, nowMs, timings);
-    if (next.kind === 'ended') {
-      if (step >= mishaps.length) return { state, world };
+    const next = isLeaving ? planToLeave(state, nowMs, timings) : plan(state, nowMs, timings);
+    if (next.kind === 'ended' || next.kind === 'left') {
+      if (step >= mishaps.length || isLeaving) return { state, world, end: next.kind };
+      continue;
+    }
+    if (next.kind === 'know') {
+      state = after(state, next.happening, nowMs, timings);
       continue;
     }
     if (next.kind === 'wait') {
@@ -139,6 +149,7 @@ function run(mishaps: readonly { kind: string; cancels: boolean; luck: Luck; pas
       continue;
     }
     if (kind.startsWith('died')) hasCard = false;
+    if (isLeaving) hasCard = false;
     if (!hasCard && state.goal === 'sell' && state.order === 'none') {
       state = after(state, { kind: 'card lost' }, nowMs, timings);
       continue;
@@ -149,6 +160,7 @@ function run(mishaps: readonly { kind: string; cancels: boolean; luck: Luck; pas
       continue;
     }
     const local = ['place order', 'pay order', 'cancel order'].includes(next.command);
+    expect(local && isLeaving).toBe(false);
     const told = world.do(next.command, state, nowMs, { luck: lot, hasCard });
     // What is done in the saga's own transaction is done with its step, or not at all.
     if (kind === 'died after' && !local) continue;
@@ -191,6 +203,53 @@ describe('a saga', () => {
       }),
       { numRuns: 2_000 },
     );
+  });
+
+  test('whose orders are another’s ends without a word to them: what was ordered has its stock, of anything else nothing is left', () => {
+    fc.assert(
+      fc.property(
+        fc.array(mishap, { maxLength: 40 }),
+        fc.boolean(),
+        fc.nat({ max: 40 }),
+        (mishaps, isAdopted, leavesAt) => {
+          const start = isAdopted ? adopted(sale, 'placed', 1_000) : newSale(sale, 1_000);
+          const { state, world, end } = run(mishaps, start, leavesAt);
+          const { stock, order, cart } = world;
+          if (order === 'none') {
+            expect(end).toBe('ended');
+            expect(stock === 'free' || (stock === 'held' && state.stock !== 'held')).toBe(true);
+            expect(cart).toBe('full');
+          } else if (order === 'cancelled') {
+            expect(end).toBe('ended');
+            expect(stock).not.toBe('sold');
+          } else {
+            expect(end).toBe(order === 'paid' && state.goal === 'sell' ? 'ended' : 'left');
+            expect(stock === 'sold' || state.stock === 'short').toBe(true);
+          }
+        },
+      ),
+      { numRuns: 2_000 },
+    );
+  });
+
+  test('that was to be undone, and is left, sees to it that the order which stands has its stock', () => {
+    const told: Happening[] = [
+      { kind: 'reserved', reservation: 1, untilMs: 60_000 },
+      { kind: 'cart taken' },
+      { kind: 'order placed' },
+      { kind: 'payment', status: 'failed', failureCode: 'card_declined' },
+    ];
+    let state = told.reduce((known, one) => after(known, one, 10, timings), newSale(sale, 0));
+    expect(plan(state, 10, timings)).toEqual({ kind: 'do', command: 'cancel order' });
+    expect(planToLeave(state, 10, timings)).toEqual({ kind: 'know', happening: { kind: 'order stands' } });
+    state = after(state, { kind: 'order stands' }, 10, timings);
+    expect(planToLeave(state, 10, timings)).toEqual({ kind: 'do', command: 'confirm stock' });
+    // Its hold has ended meanwhile: it is taken anew.
+    state = after(state, { kind: 'reservation gone', reservation: 1 }, 70_000, timings);
+    expect(planToLeave(state, 70_000, timings)).toEqual({ kind: 'do', command: 'reserve' });
+    state = after(state, { kind: 'reserved', reservation: 2, untilMs: 200_000 }, 70_000, timings);
+    state = after(state, { kind: 'stock sold', reservation: 2 }, 70_000, timings);
+    expect(planToLeave(state, 70_000, timings)).toEqual({ kind: 'left' });
   });
 
   const happenings: Happening[] = [

@@ -82,6 +82,8 @@ export type Happening =
   | { kind: 'order cancelled' }
   /** It cannot be cancelled any more. */
   | { kind: 'order shipped' }
+  /** It is not to be cancelled here: whose it is now decides that. */
+  | { kind: 'order stands' }
   | { kind: 'payment'; status: PaymentStatus; failureCode: string | null }
   | { kind: 'no payment' }
   | { kind: 'cancel asked'; why: 'customer' | 'admin'; by: number | null }
@@ -168,6 +170,8 @@ function hear(state: SagaState, happening: Happening, nowMs: number, timings: Ti
       return order === 'placed' || order === 'paid' ? undoing({ ...state, order: 'cancelled' }, 'admin') : state;
     case 'order shipped':
       return order === 'placed' || order === 'paid' ? { ...state, goal: 'sell', why: null, order: 'paid' } : state;
+    case 'order stands':
+      return order === 'placed' && state.goal === 'undo' ? { ...state, goal: 'sell', why: null } : state;
     case 'payment':
       return ofPayment(state, happening, nowMs, timings);
     case 'no payment':

@@ -18,6 +18,10 @@ export type Saga = {
   createdAt: Date;
 };
 
+/** An order was placed, and the saga was left to whoever had the orders then: it says nothing of it any more. */
+export const isLeft = ({ dueAt, state }: Pick<Saga, 'dueAt' | 'state'>): boolean =>
+  dueAt === null && state.order === 'placed';
+
 export type SagaKey = { id: string } | { orderId: number };
 
 /** What a step of a saga finds out in its own transaction. */
@@ -36,6 +40,10 @@ export type SagaStore = {
   ): Promise<void>;
   /** Locks a saga until the transaction ends. */
   lock(key: SagaKey, transaction: Executor): Promise<Saga | undefined>;
+  /** Begins anew with a saga that the transaction has locked. */
+  restart(saga: Saga, state: SagaState, transaction: Executor): Promise<void>;
+  /** Nobody here looks after it any more. */
+  leave(saga: Saga, transaction: Executor): Promise<void>;
   /** Writes what has become known of a saga that the transaction has locked. */
   write(saga: Saga, happenings: readonly Happening[], transaction: Executor, by: Writer): Promise<Saga>;
 };
@@ -91,6 +99,15 @@ export function createSagaStore({
          VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?)`,
         [id, accountId, idempotencyKey, orderId, JSON.stringify(state), new Date(now.getTime() + leaseMs), now, now],
       );
+    },
+    async restart({ id }, state, transaction) {
+      const now = clock.now();
+      await change(transaction, 'UPDATE sagas SET state = ?, due_at = ?, updated_at = ? WHERE id = ?', [
+        ...[JSON.stringify(state), now, now, id],
+      ]);
+    },
+    async leave({ id }, transaction) {
+      await change(transaction, 'UPDATE sagas SET due_at = NULL, updated_at = ? WHERE id = ?', [clock.now(), id]);
     },
     async write(saga, happenings, transaction, by) {
       const now = clock.now();

@@ -1,9 +1,11 @@
 import { createPool, type PoolOptions } from '@strangler/platform/mysql/pool.ts';
 import type { Pool } from 'mysql2/promise';
+import { quoteText } from '../schema/identifiers.ts';
 
 /**
  * How a session that writes rows of the pipe is set:
- * - `@strangler_apply`: capture on this side does not take what is applied for a change of its own.
+ * - `@strangler_apply`, `@strangler_slice`: capture on this side does not take what the slice's pipe applies for a change of its own;
+ *   that of another slice does, which may have a copy of the table.
  * - Foreign keys are not checked. Rows of different tables come in any order, and a copy runs table by table, for hours:
  *   waiting for parents would mean to hold back most of the children meanwhile, and two tables that point at each other
  *   could never be begun with. The source has checked every state that it committed, so the end state is sound when it
@@ -13,8 +15,8 @@ import type { Pool } from 'mysql2/promise';
  *   column are values like others.
  * - READ COMMITTED, under which a batch locks nothing but the rows that it names.
  */
-const session = (lockWaitSeconds: number): string =>
-  `SET @strangler_apply = 1, SESSION foreign_key_checks = 0, SESSION unique_checks = 1, SESSION time_zone = '+00:00', ` +
+const session = (slice: string | undefined, lockWaitSeconds: number): string =>
+  `SET @strangler_apply = 1, @strangler_slice = ${slice === undefined ? 'NULL' : quoteText(slice)}, SESSION foreign_key_checks = 0, SESSION unique_checks = 1, SESSION time_zone = '+00:00', ` +
   `SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION', ` +
   `SESSION innodb_lock_wait_timeout = ${lockWaitSeconds}, NAMES utf8mb4; ` +
   'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED';
@@ -22,16 +24,18 @@ const session = (lockWaitSeconds: number): string =>
 export type ApplyPoolOptions = PoolOptions & {
   /** How long a statement waits for a lock before the batch is begun anew, 10 s unless told. */
   lockWaitSeconds?: number;
+  /** Whose pipe it is, by the slice's own name whichever way its rows flow. Unset: no capture at all takes what is written. */
+  slice?: string;
 };
 
 /** A pool whose sessions write rows of the pipe: for the applier, the backfill and nothing else. */
 export function createApplyPool(url: string, options: ApplyPoolOptions = {}): Pool {
-  const { lockWaitSeconds = 10, ...poolOptions } = options;
+  const { lockWaitSeconds = 10, slice, ...poolOptions } = options;
   // Several statements in one query: each round trip makes a batch later.
   const pool = createPool(url, { ...poolOptions, multipleStatements: true });
   // Queued before whatever the connection was taken for.
   pool.pool.on('connection', (connection) => {
-    connection.query(session(lockWaitSeconds), (error) => {
+    connection.query(session(slice, lockWaitSeconds), (error) => {
       if (error) connection.destroy();
     });
   });

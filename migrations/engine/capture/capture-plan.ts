@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto';
 import type { RowOp } from '@strangler/platform/contracts/row-message.ts';
 import { rowTopic } from '@strangler/platform/contracts/row-message.ts';
 import type { Dialect } from '@strangler/platform/mysql/pool.ts';
+import { canaryTable } from '../pipe/canary.ts';
+import { sliceOfPipe } from '../pipe/direction.ts';
 import { codecOf } from '../row/column-codec.ts';
 import { keyTextSql } from '../row/key-text.ts';
 import { maxNameChars, quoteName, quoteTable, quoteText } from '../schema/identifiers.ts';
@@ -40,7 +42,7 @@ export const planCapture = (request: CaptureRequest): CapturePlan => {
   const sql = new CaptureSql(request);
   const trigger = (event: CaptureTrigger['event'], declared: string, statements: string): CaptureTrigger => {
     const name = triggerName(slice, source.name, event);
-    const body = signedBody(slice, captureBody(declared, statements));
+    const body = signedBody(slice, captureBody({ applied: appliedSql(slice, source.name), declared, statements }));
     const createSql = `CREATE DEFINER = CURRENT_USER TRIGGER ${quoteName(source.database)}.${quoteName(name)} AFTER ${event} ON ${quoteTable(source)} FOR EACH ROW ${body}`;
     return { name, event, body, createSql };
   };
@@ -74,9 +76,24 @@ export const triggerName = (slice: string, table: string, event: CaptureTrigger[
 const newKey = 'DECLARE strangler_new_key LONGTEXT CHARACTER SET utf8mb4;';
 const oldKey = 'DECLARE strangler_old_key LONGTEXT CHARACTER SET utf8mb4;';
 
-const captureBody = (declared: string, statements: string): string => `BEGIN
+/**
+ * What the slice's own pipes apply is no change of this side. What another slice's pipe applies is: a table that is its to move
+ * may be one that this slice has a copy of. The canary goes to and fro in pairs, one pair a slice, and nobody has a copy of it.
+ */
+const appliedSql = (pipe: string, table: string): string => {
+  const isApplied = `CONVERT(@strangler_apply USING utf8mb4) <=> '1'`;
+  if (table === canaryTable) return isApplied;
+  const isOwn = `CAST(COALESCE(@strangler_slice, ${quoteText(sliceOfPipe(pipe))}) AS BINARY) = CAST(${quoteText(sliceOfPipe(pipe))} AS BINARY)`;
+  return `${isApplied} AND ${isOwn}`;
+};
+
+const captureBody = ({
+  applied,
+  declared,
+  statements,
+}: Record<'applied' | 'declared' | 'statements', string>): string => `BEGIN
   ${declared}
-  IF NOT (CONVERT(@strangler_apply USING utf8mb4) <=> '1') THEN
+  IF NOT (${applied}) THEN
     ${statements}
   END IF;
 END`;

@@ -5,7 +5,7 @@ import { outboxTable } from '@strangler/platform/outbox/schema.ts';
 import type { Connection } from 'mysql2/promise';
 import mysql from 'mysql2/promise';
 import { rowsOf } from '../schema/queryable.ts';
-import { type CapturedDatabase, capturedDatabase } from './capture-fixture.ts';
+import { type CapturedDatabase, capturedDatabase, slice as ownSlice } from './capture-fixture.ts';
 
 let db: CapturedDatabase;
 let writer: Connection;
@@ -246,6 +246,22 @@ describe('nothing is in the outbox', () => {
     }
     await writer.query('SET @strangler_apply = NULL');
   });
+});
+
+test('what the pipe of another slice applies is a change of this side, and what a pipe of the own one applies is none', async () => {
+  const update = 'UPDATE item SET n = n + 1 WHERE id = 1';
+  for (const [slice, changes] of [
+    [ownSlice, 0],
+    [`${ownSlice}-other`, 1],
+    [null, 0],
+  ] as const) {
+    await writer.query('SET @strangler_apply = 1, @strangler_slice = ?', [slice]);
+    expect([slice, (await run(update)).length]).toEqual([slice, changes]);
+  }
+  // Of a session that applies nothing it says nothing.
+  await writer.query('SET @strangler_apply = NULL, @strangler_slice = ?', [ownSlice]);
+  expect(await run(update)).toHaveLength(1);
+  await writer.query('SET @strangler_slice = NULL');
 });
 
 describe('an outbox row', () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import type { Stage } from '@strangler/platform/contracts/flag-document.ts';
 import { type CutoverFigures, judgeCutover, standing } from './cutover-gates.ts';
 
 const figures: CutoverFigures = {
@@ -8,6 +9,7 @@ const figures: CutoverFigures = {
   resume: 'nothing',
   fences: { monolith: undefined, service: undefined },
   proxies: { live: 2, unlisted: [] },
+  order: { before: [], dependents: [] },
 };
 const shut = (more: Partial<CutoverFigures>) =>
   standing(judgeCutover({ ...figures, ...more }), true).map(({ gate }) => gate);
@@ -33,6 +35,24 @@ describe('the gates of a cut-over', () => {
     expect(shut({ resume: 'finish' })).toEqual(['resume']);
     expect(shut({ fences: { monolith: fence('closed'), service: undefined } })).toEqual(['fence']);
     expect(shut({ proxies: { live: 1, unlisted: ['p2'] } })).toEqual(['proxies']);
+  });
+
+  test('are shut to the service before a slice that it asks has moved, and to the monolith before one that asks it has gone back', () => {
+    const order = (before: Stage | null, dependent: Stage | null) => ({
+      before: [{ slice: 'payments', stage: before }],
+      dependents: [{ slice: 'reports', stage: dependent }],
+    });
+    const back = { to: 'monolith', flag: { ...figures.flag, stage: 'writes', writes: { owner: 'service' } } } as const;
+    for (const stage of ['writes', 'complete'] as const) {
+      expect(shut({ order: order(stage, stage) })).toEqual([]);
+      expect(shut({ ...back, order: order(stage, stage) })).toEqual(['order']);
+    }
+    for (const stage of [null, 'monolith', 'shadow', 'reads'] as const) {
+      expect(shut({ order: order(stage, stage) })).toEqual(['order']);
+      expect(shut({ ...back, order: order(stage, stage) })).toEqual([]);
+    }
+    const told = judgeCutover({ ...figures, order: order('reads', null) }).find(({ gate }) => gate === 'order');
+    expect(told).toMatchObject({ found: 'payments at reads', todo: '"strangler advance payments" comes first' });
   });
 
   test('say what opens them', () => {

@@ -1,4 +1,4 @@
-import type { FlagDocument } from '@strangler/platform/contracts/flag-document.ts';
+import type { FlagDocument, Stage } from '@strangler/platform/contracts/flag-document.ts';
 import { type GateBounds, judgeShadow, type ShadowFigures } from '../stages/gates.ts';
 import type { CutoverVerdict } from './cutover-work.ts';
 import type { Fences, ResumeDecision } from './decide-resume.ts';
@@ -13,12 +13,21 @@ export type CutoverFigures = {
   resume: ResumeDecision;
   fences: Fences;
   proxies: { live: number; unlisted: readonly string[] };
+  /** Stages of the slices that the slice file names in `after`, and of those whose files name this one; null where it has no flags. */
+  order: { before: readonly StandingSlice[]; dependents: readonly StandingSlice[] };
 };
 
+export type StandingSlice = { slice: string; stage: Stage | null };
+
+const isMoved = ({ stage }: StandingSlice): boolean => stage === 'writes' || stage === 'complete';
+const places = (slices: readonly StandingSlice[]): string =>
+  slices.length === 0 ? 'none' : slices.map(({ slice, stage }) => `${slice} at ${stage ?? 'monolith'}`).join(', ');
+
 /** The gates that ask for nothing but who owns what, and who stands in front of it. */
-export const judgeCutover = ({ slice, to, flag, resume, fences, proxies }: CutoverFigures): CutoverVerdict[] => {
+export const judgeCutover = ({ slice, to, flag, resume, fences, proxies, order }: CutoverFigures): CutoverVerdict[] => {
   const from = otherSide(to);
   const stage = to === 'service' ? 'reads' : 'writes';
+  const inTheWay = to === 'service' ? order.before.filter((one) => !isMoved(one)) : order.dependents.filter(isMoved);
   const stands = `stage ${flag.stage}, reads ${flag.reads.percent} % service, writes ${flag.writes.owner}`;
   return [
     verdict({
@@ -41,6 +50,18 @@ export const judgeCutover = ({ slice, to, flag, resume, fences, proxies }: Cutov
       found: `${from} ${fences[from]?.state ?? 'without a fence'}, ${to} ${fences[to]?.state ?? 'without a fence'}`,
       bound: `${from} open, ${to} closed`,
       todo: `"strangler resume ${slice}" puts them where the flags say`,
+    }),
+    verdict({
+      gate: 'order',
+      isOpen: inTheWay.length === 0,
+      found: places(to === 'service' ? order.before : order.dependents),
+      bound:
+        to === 'service'
+          ? 'writes with the service for every slice that `after` names'
+          : `writes with the monolith for every slice whose \`after\` names ${slice}`,
+      todo: inTheWay
+        .map((one) => `"strangler ${to === 'service' ? 'advance' : 'rollback'} ${one.slice}" comes first`)
+        .join('; '),
     }),
     verdict({
       gate: 'proxies',

@@ -1,6 +1,7 @@
 import type { ConsulClient } from '@strangler/platform/consul/client.ts';
 import type { CutoverJournal, JournalStep } from '@strangler/platform/contracts/cutover-journal.ts';
 import type { FlagDocument } from '@strangler/platform/contracts/flag-document.ts';
+import type { Slice } from '@strangler/platform/contracts/slice-file.ts';
 import type { MappedTable } from '../apply/row-shape.ts';
 import type { PipeDatabases } from '../pipe/open-databases.ts';
 import type { GateName, Verdict } from '../stages/gates.ts';
@@ -14,6 +15,8 @@ export type CutoverWork = Omit<StageWork, 'databases' | 'tell'> & {
   reverse: PipeDatabases;
   /** Where proxies tell that they are alive and that they hold; and the root of the flags' keys. */
   consul: { client: ConsulClient; root: string };
+  /** The other slices of the monolith; none unless told. */
+  others?: readonly Pick<Slice, 'slice' | 'after'>[];
   /** Under which proxies register, `strangler-proxy` unless told. */
   proxyService?: string;
   /** Called as it goes; for people and for records. */

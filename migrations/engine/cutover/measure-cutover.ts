@@ -5,7 +5,7 @@ import { canaryTable } from '../pipe/canary.ts';
 import type { ShadowFigures, VerifiedTable } from '../stages/gates.ts';
 import { measurePipe, verifyAll, waitForLag } from '../stages/measure.ts';
 import { isEqual, readVerifications } from '../verify/verify-record.ts';
-import { type CutoverFigures, judgeCutover, judgeCutoverPipe, standing } from './cutover-gates.ts';
+import { type CutoverFigures, judgeCutover, judgeCutoverPipe, type StandingSlice, standing } from './cutover-gates.ts';
 import { type CutoverPipes, CutoverRefused, type CutoverVerdict, type CutoverWork, fencePool } from './cutover-work.ts';
 import { decideResume, type Fences } from './decide-resume.ts';
 import { unlisted } from './hold-progress.ts';
@@ -38,6 +38,22 @@ export async function measureCutover(
     resume: decideResume(document, journal, fences),
     fences,
     proxies: { live: seen.live.size, unlisted: unlisted(seen) },
+    order: await readOrder(work, slice),
+  };
+}
+
+/** Where the slices stand that move before this one, or after it. */
+async function readOrder({ forward, store, others }: CutoverWork, name: string): Promise<CutoverFigures['order']> {
+  const { after } = forward.slice;
+  const dependents = (others ?? []).filter((other) => other.after.includes(name)).map(({ slice }) => slice);
+  if (after.length === 0 && dependents.length === 0) return { before: [], dependents: [] };
+  const standing = async (slice: string): Promise<StandingSlice> => ({
+    slice,
+    stage: (await store.get(slice))?.document.stage ?? null,
+  });
+  return {
+    before: await Promise.all(after.map(standing)),
+    dependents: await Promise.all(dependents.map(standing)),
   };
 }
 

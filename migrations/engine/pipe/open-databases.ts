@@ -77,7 +77,7 @@ export const openPipeDatabases = (options: PipeDatabasesOptions): PipeDatabases 
   const limits = { connectionLimit };
   const [from, to] = direction === 'forward' ? [sourceUrl, targetUrl] : [targetUrl, sourceUrl];
   const source = { read: createReadPool(from, limits), write: createPool(from, limits) };
-  const target = { read: createReadPool(to, limits), apply: createApplyPool(to, limits) };
+  const target = { read: createReadPool(to, limits), apply: createApplyPool(to, { ...limits, slice: slice.slice }) };
   const piped = direction === 'forward' ? slice : reverseSlice(slice);
   const look = () =>
     (direction === 'forward' ? preflight : preflightReverse)({

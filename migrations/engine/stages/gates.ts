@@ -23,6 +23,8 @@ export type GateName =
   | 'mismatches'
   /** How the canary fares. */
   | 'canary'
+  /** Slices that move before this one, or back after it, have done so. */
+  | 'order'
   /** Every proxy that lives is known, and answers. */
   | 'proxies'
   /** The fences of both databases are as installed. */

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { Op, type Transaction, UniqueConstraintError } from 'sequelize';
 import type { Clock } from '../../clock.ts';
 import type { Models } from '../../models/index.ts';
+import type { OrdersOfOwner } from '../orders/index.ts';
 import type { IdempotencyKey, IdempotencyKeyRow } from './models.ts';
 
 /** A whole answer, as it is kept and given again. */
@@ -44,15 +45,27 @@ export class AnswerOnce {
   readonly #models: Models;
   readonly #clock: Clock;
   readonly #timings: AnswerOnceTimings;
+  readonly #orders: Pick<OrdersOfOwner, 'whileHere'>;
 
-  constructor(parts: { models: Models; clock: Clock; timings: AnswerOnceTimings }) {
+  constructor(parts: {
+    models: Models;
+    clock: Clock;
+    timings: AnswerOnceTimings;
+    /** Keys move with the orders. */
+    orders: Pick<OrdersOfOwner, 'whileHere'>;
+  }) {
+    this.#orders = parts.orders;
     this.#models = parts.models;
     this.#clock = parts.clock;
     this.#timings = parts.timings;
   }
 
   /** Whether the request is to be run now, and if not, what to answer. */
-  async claim({ accountId, key, body }: KeyedRequest): Promise<Claim> {
+  claim(request: KeyedRequest): Promise<Claim> {
+    return this.#orders.whileHere(() => this.#claim(request));
+  }
+
+  async #claim({ accountId, key, body }: KeyedRequest): Promise<Claim> {
     const now = this.#clock.now();
     const fresh = {
       request_hash: hashOf(body),
@@ -98,27 +111,31 @@ export class AnswerOnce {
 
   /** Keeps the answer of a run. Throws LeaseLost where another request has taken over: that one's answer is the answer. */
   async keep(run: Run, answer: Answer): Promise<void> {
-    const [kept] = await this.#models.IdempotencyKey.update(
-      {
-        state: 'answered',
-        answer_status: answer.status,
-        answer_type: answer.type,
-        answer_location: answer.location,
-        answer_body: answer.body,
-      },
-      { where: this.#owned(run) },
-    );
+    const kept = await this.#change(run, {
+      state: 'answered',
+      answer_status: answer.status,
+      answer_type: answer.type,
+      answer_location: answer.location,
+      answer_body: answer.body,
+    });
     if (kept !== 1) throw new LeaseLost(run);
   }
 
   /** Ends a run that came to no answer: the next request with the key runs, from what is committed. */
   async giveUp(run: Run): Promise<void> {
-    await this.#models.IdempotencyKey.update({ leased_until: this.#clock.now() }, { where: this.#owned(run) });
+    await this.#change(run, { leased_until: this.#clock.now() });
   }
 
   /** Forgets keys past their time; a bounded number a call. */
   async forgetOld(): Promise<void> {
     await this.#models.IdempotencyKey.destroy({ where: { expires_at: { [Op.lte]: this.#clock.now() } }, limit: 1_000 });
+  }
+
+  #change(run: Run, values: Partial<IdempotencyKeyRow>): Promise<number> {
+    return this.#orders.whileHere(async () => {
+      const [changed] = await this.#models.IdempotencyKey.update(values, { where: this.#owned(run) });
+      return changed;
+    });
   }
 
   #owned({ accountId, key, runner }: Run) {

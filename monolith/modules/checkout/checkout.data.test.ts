@@ -42,6 +42,9 @@ async function buyerOf(quantities: Record<number, number>): Promise<TestAccount>
 }
 const ordersOf = (buyer: TestAccount) => shop.deps.models.Order.findAll({ where: { account_id: buyer.id } });
 
+/** The orders are the shop's. */
+const orders = { whileHere: <T>(write: () => Promise<T>) => write() };
+
 describe('checkout', () => {
   test('sells the cart: stock taken, names and prices frozen, payment settled, cart empty', async () => {
     const [a, b] = [await commerce.product({ priceCents: 300 }), await commerce.product({ priceCents: 50 })];
@@ -273,7 +276,7 @@ describe('an idempotency key', () => {
   test('whose run lost its lease commits nothing under it any more', async () => {
     const productId = await commerce.product();
     const buyer = await buyerOf({ [productId]: 1 });
-    const answerOnce = new AnswerOnce({ ...shop.deps, timings: { leaseMs: 0, keepMs: 60_000 } });
+    const answerOnce = new AnswerOnce({ ...shop.deps, orders, timings: { leaseMs: 0, keepMs: 60_000 } });
     const checkout = new Checkout({ ...shop.deps, ...partsOf(shop), answerOnce });
     const request = { accountId: buyer.id, cardToken: 'tok_visa', expectedTotalCents: undefined };
     const keyed = { accountId: buyer.id, key: randomUUID(), body: { card_token: 'tok_visa' } };
@@ -291,8 +294,8 @@ describe('an idempotency key', () => {
 
   test('whose lease has ended is taken over by one of ten requests at once', async () => {
     const { id: accountId } = await shop.account('customer');
-    const answerOnce = new AnswerOnce({ ...shop.deps, timings: { leaseMs: 60_000, keepMs: 60_000 } });
-    const dying = new AnswerOnce({ ...shop.deps, timings: { leaseMs: 0, keepMs: 60_000 } });
+    const answerOnce = new AnswerOnce({ ...shop.deps, orders, timings: { leaseMs: 60_000, keepMs: 60_000 } });
+    const dying = new AnswerOnce({ ...shop.deps, orders, timings: { leaseMs: 0, keepMs: 60_000 } });
     const keyed = { accountId, key: randomUUID(), body: { card_token: 'tok_visa' } };
     await dying.claim(keyed);
     const claims = await Promise.all(Array.from({ length: 10 }, () => answerOnce.claim(keyed)));
@@ -308,7 +311,7 @@ describe('an idempotency key', () => {
       { expires_at: new Date(Date.now() - 1) },
       { where: { account_id: buyer.id, idempotency_key: old } },
     );
-    await new AnswerOnce({ ...shop.deps, timings: defaultAnswerOnceTimings }).forgetOld();
+    await new AnswerOnce({ ...shop.deps, orders, timings: defaultAnswerOnceTimings }).forgetOld();
     const left = await shop.deps.models.IdempotencyKey.findAll({ where: { account_id: buyer.id } });
     expect(left.map((row) => row.idempotency_key)).toEqual([young]);
   });

@@ -3,7 +3,7 @@ import type { Sequelize, Transaction } from 'sequelize';
 import { inTransaction } from '../../transaction.ts';
 import type { Carts, SaleLine } from '../cart/cart.ts';
 import type { Inventory, TakeStock } from '../inventory/inventory.ts';
-import type { Orders } from '../orders/orders.ts';
+import type { OrdersOfOwner } from '../orders/index.ts';
 import type { PaymentStatus } from '../payments/payment-state.ts';
 import type { Payments } from '../payments/payments.ts';
 import type { AnswerOnce, Run } from './answer-once.ts';
@@ -23,7 +23,7 @@ export class Checkout {
   readonly #sequelize: Sequelize;
   readonly #carts: Carts;
   readonly #inventory: Inventory;
-  readonly #orders: Orders;
+  readonly #orders: Pick<OrdersOfOwner, 'place' | 'whileHere'>;
   readonly #payments: Payments;
   readonly #answerOnce: AnswerOnce;
 
@@ -31,7 +31,7 @@ export class Checkout {
     sequelize: Sequelize;
     carts: Carts;
     inventory: Inventory;
-    orders: Orders;
+    orders: Pick<OrdersOfOwner, 'place' | 'whileHere'>;
     payments: Payments;
     answerOnce: AnswerOnce;
   }) {
@@ -48,7 +48,7 @@ export class Checkout {
    * places nothing again. Throws a 409 problem where the cart cannot be sold as it is.
    */
   async run(run: Run, request: CheckoutRequest): Promise<CheckedOut> {
-    const orderId = run.orderId ?? (await this.#sell(run, request));
+    const orderId = run.orderId ?? (await this.#orders.whileHere(() => this.#sell(run, request)));
     return { orderId, payment: await this.#payments.charge({ orderId, cardToken: request.cardToken }) };
   }
 

@@ -6,7 +6,7 @@ import type { Models } from '../../models/index.ts';
 import { inTransaction } from '../../transaction.ts';
 import type { Inventory } from '../inventory/inventory.ts';
 import type { Notifications } from '../notifications/notifications.ts';
-import type { OrderOfPayment, Payments } from '../payments/payments.ts';
+import type { Payments } from '../payments/payments.ts';
 import type { CancelReason, Order, OrderItemRow, OrderStatus } from './models.ts';
 
 /** A line to be ordered, with the name and price that it is sold under. */
@@ -37,7 +37,7 @@ export type ShipOutcome =
  * The orders, kept in this database. Rows are locked in one order everywhere, so that nobody waits in a circle: payment, order,
  * mailbox, then stock levels by product id.
  */
-export class LocalOrders implements Orders, OrderOfPayment {
+export class LocalOrders implements Orders {
   readonly #sequelize: Sequelize;
   readonly #models: Models;
   readonly #clock: Clock;

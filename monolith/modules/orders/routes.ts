@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { type Auth, identityOf } from '../../auth/auth.ts';
 import { orderStatuses } from './models.ts';
 import { type OrderReader, orderDetailJson, orderSummaryJson } from './order-reader.ts';
-import type { LocalOrders } from './orders.ts';
+import type { OrdersOfOwner } from './owner/orders-of-owner.ts';
 
 const listQuery = z.strictObject({
   ...pageParameters,
@@ -21,7 +21,7 @@ export function orderRoutes({
   reader,
 }: {
   auth: Auth;
-  orders: LocalOrders;
+  orders: Pick<OrdersOfOwner, 'cancel' | 'ship'>;
   reader: OrderReader;
 }): Router {
   const router = Router();

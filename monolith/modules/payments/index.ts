@@ -90,12 +90,14 @@ function paymentsElsewhere(
       return orders;
     },
   });
+  const adopting = adoptOrders({ errands, areHere: () => orders?.areHere() ?? false, clock: deps.clock, log });
   let listening: ReturnType<typeof listenForPaymentNews> | undefined;
   let forgetting: RepeatedJob | undefined;
   return {
     payments,
     start() {
       errands.start();
+      adopting.start();
       const { outboxExchange: exchange, paymentNewsQueue: queue } = deps.config;
       listening = listenForPaymentNews({ rabbit, exchange, queue, take, log, metrics });
       forgetting = repeat('forgetting old news of payments', 60_000, log, async () => {
@@ -105,7 +107,40 @@ function paymentsElsewhere(
     async stop() {
       await forgetting?.stop();
       await listening?.stop(deps.config.drainGraceMs);
+      await adopting.stop();
       await errands.stop();
+    },
+  };
+}
+
+/** Whoever was cut off from the flags may have taken news for another's for a while after the orders have come back. */
+const adoptForMs = 90_000;
+
+/** For a while after the orders have come back, and after a start, those that wait for their payment are asked about. */
+function adoptOrders({
+  errands,
+  areHere,
+  clock,
+  log,
+}: {
+  errands: PaymentErrands;
+  areHere(): boolean;
+  clock: ModuleDeps['clock'];
+  log: ModuleDeps['log'];
+}): { start(): void; stop(): Promise<void> } {
+  let since: Date | undefined;
+  let job: RepeatedJob | undefined;
+  const adopt = async (): Promise<void> => {
+    const now = clock.now();
+    since = areHere() ? (since ?? now) : undefined;
+    if (since !== undefined && now.getTime() - since.getTime() <= adoptForMs) await errands.adopt(since);
+  };
+  return {
+    start() {
+      job = repeat('adopting orders that have come back', 5_000, log, adopt);
+    },
+    async stop() {
+      await job?.stop();
     },
   };
 }

@@ -39,6 +39,10 @@ export type Payments = {
 
 /** What a payment's outcome means for its order; called in the transaction in which the outcome is written. */
 export type OrderOfPayment = {
+  /** Whether the orders are the shop's. */
+  areHere(): boolean;
+  /** Runs a transaction that tells of an outcome; one that meets a closed fence has done nothing, and is run again once the orders have moved. */
+  telling<T>(work: () => Promise<T>): Promise<T>;
   /** Locks the order until the transaction ends; its payment is locked already. */
   lock(orderId: number, transaction: Transaction): Promise<void>;
   paymentSettled(orderId: number, transaction: Transaction): Promise<void>;

@@ -65,7 +65,7 @@ function partOf(outgoing: OutgoingRequest, target: string): OutgoingRequest {
 export const aggregate = policyKind({
   schema: aggregateSettings,
   create(name, { parts }, { registry }): Policy {
-    const missed = counterIn(registry);
+    const missed = missingPartsCounter(registry);
 
     async function intercept({ request, ask, res }: InterceptedRequest): Promise<Interception> {
       const { facts, outgoing, route } = request;
@@ -145,7 +145,8 @@ const notAllowed = problemAnswer({
   headers: { Allow: 'GET, HEAD' },
 });
 
-const counterIn = (registry: Registry): Counter<'policy' | 'part' | 'why'> => {
+/** One counter for all policies of the kind. */
+export const missingPartsCounter = (registry: Registry): Counter<'policy' | 'part' | 'why'> => {
   const name = 'strangler_aggregate_missing_parts_total';
   const present = registry.getSingleMetric(name) as Counter<'policy' | 'part' | 'why'> | undefined;
   return (

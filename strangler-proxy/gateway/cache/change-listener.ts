@@ -7,8 +7,9 @@ import { declareTopology } from '@strangler/platform/outbox/declare.ts';
 import type { Delivery, Outcome } from '@strangler/platform/outbox/delivery.ts';
 import type { TopologySpec } from '@strangler/platform/outbox/topology.ts';
 import type { ChannelSource, RabbitConnection } from '@strangler/platform/rabbit.ts';
-import { Counter, Gauge, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
 import { type ChangeName, scopeOfMessage } from './changes.ts';
+import { createChangeMetrics } from './metrics.ts';
 
 export type ChangeListener = {
   /** From now on these are listened for too. */
@@ -40,20 +41,10 @@ export function listenForChanges(options: ChangeListenerOptions): ChangeListener
   const named = new Set<ChangeName>();
   const stopping = new AbortController();
   const consumers: Consumer[] = [];
-  const told = new Counter({
-    name: 'strangler_cache_changes_total',
-    help: 'Changes that the cache was told of by messages, by table or aggregate.',
-    labelNames: ['change'],
-    registers: [registry],
-  });
-  new Gauge({
-    name: 'strangler_cache_listening',
-    help: '1 while changes are listened for.',
-    registers: [registry],
-    collect() {
-      this.set(consumers.length > 0 && consumers.every((consumer) => consumer.consuming()) ? 1 : 0);
-    },
-  });
+  const told = createChangeMetrics(
+    registry,
+    () => consumers.length > 0 && consumers.every((consumer) => consumer.consuming()),
+  );
 
   const sources = () =>
     [
@@ -78,7 +69,7 @@ export function listenForChanges(options: ChangeListenerOptions): ChangeListener
 
   const handle = async (batch: readonly Delivery[]): Promise<Outcome[]> => {
     const scopes = new Set(batch.flatMap(({ routingKey }) => scopeOfMessage(routingKey, named) ?? []));
-    for (const scope of scopes) told.inc({ change: scope.slice(scope.indexOf(':') + 1) });
+    for (const scope of scopes) told.changed(scope.slice(scope.indexOf(':') + 1));
     await invalidation.changed([...scopes]);
     while (invalidation.owing()) {
       if ((await pause(retryMs, stopping.signal)) === 'aborted') return batch.map(() => 'retry');

@@ -54,3 +54,22 @@ export function createCacheMetrics(registry: Registry): CacheMetrics {
     waiting: (change) => waiting.inc(change),
   };
 }
+
+/** What is counted of messages about changes; `listening`: whether they are being taken. */
+export function createChangeMetrics(registry: Registry, listening: () => boolean): { changed(name: string): void } {
+  const told = new Counter({
+    name: 'strangler_cache_changes_total',
+    help: 'Messages that made answers untrue, by table or aggregate.',
+    labelNames: ['change'],
+    registers: [registry],
+  });
+  new Gauge({
+    name: 'strangler_cache_listening',
+    help: '1 while changes are listened for.',
+    registers: [registry],
+    collect() {
+      this.set(listening() ? 1 : 0);
+    },
+  });
+  return { changed: (change) => told.inc({ change }) };
+}

@@ -4,7 +4,7 @@ import type { OwnerFollower } from '@strangler/platform/ownership/owner-follower
 import { throughSeam } from '@strangler/platform/ownership/through-seam.ts';
 import { type RepeatedJob, repeat } from '@strangler/platform/repeated-job.ts';
 import { Counter, Gauge, type Registry } from 'prom-client';
-import { type Sequelize, type Transaction, UniqueConstraintError } from 'sequelize';
+import { Op, type Sequelize, type Transaction, UniqueConstraintError } from 'sequelize';
 import type { Clock } from '../../../clock.ts';
 import type { Models } from '../../../models/index.ts';
 import { inTransaction } from '../../../transaction.ts';
@@ -135,13 +135,43 @@ export class PaymentErrands {
   async known(payment: PaymentShown): Promise<void> {
     const { sequelize, models } = this.#parts;
     const orderId = payment.order_id;
-    await inTransaction(sequelize, async (transaction) => {
+    const write = async (transaction: Transaction) => {
       if (payment.status === 'settled') await this.#ordersOf().paymentSettled(orderId, transaction);
       if (payment.status === 'failed' || payment.status === 'refunded')
         await this.#ordersOf().paymentFailed(orderId, transaction);
       const where = { order_id: orderId, kind: 'charge' as const, done_at: null };
       await models.PaymentErrand.update({ done_at: this.#parts.clock.now() }, { where, transaction });
+    };
+    await this.#ordersOf().telling(() => inTransaction(sequelize, write));
+  }
+
+  /**
+   * Orders that another has placed, and that have come back waiting for their payment, which has perhaps been told already, or was
+   * never asked for: it is found out. `since`: those that were looked at after that are not looked at again.
+   */
+  async adopt(since: Date): Promise<void> {
+    const { sequelize, models, clock } = this.#parts;
+    const placedBefore = new Date(clock.now().getTime() - LEFT_TO_THE_CHECKOUT_MS);
+    const waiting = await models.Order.findAll({
+      where: { status: 'awaiting_payment', created_at: { [Op.lt]: placedBefore } },
+      order: [['id', 'DESC']],
+      limit: MOST_AT_ONCE,
     });
+    const known = await models.PaymentErrand.findAll({
+      where: {
+        order_id: waiting.map(({ id }) => id),
+        kind: 'charge',
+        [Op.or]: [{ done_at: null }, { done_at: { [Op.gte]: since } }],
+      },
+      attributes: ['order_id'],
+    });
+    const looked = new Set(known.map(({ order_id }) => order_id));
+    for (const { id, account_id: accountId, total_cents: amountCents, currency } of waiting) {
+      if (looked.has(id)) continue;
+      await inTransaction(sequelize, (transaction) =>
+        this.add('charge', { orderId: id, accountId, amountCents, currency }, transaction),
+      );
+    }
   }
 
   async #runOf(orderId: number): Promise<void> {
@@ -170,10 +200,11 @@ export class PaymentErrands {
 
   async #giveUp(errand: PaymentErrand): Promise<void> {
     const { sequelize, log } = this.#parts;
-    await inTransaction(sequelize, async (transaction) => {
+    const write = async (transaction: Transaction) => {
       await this.#ordersOf().paymentFailed(errand.order_id, transaction);
       await this.#done(errand, transaction);
-    });
+    };
+    await this.#ordersOf().telling(() => inTransaction(sequelize, write));
     this.#abandoned.inc();
     log.warn({ orderId: errand.order_id }, 'an order was given up: the payments have never heard of it');
   }

@@ -7,7 +7,7 @@ import { once } from '@strangler/platform/outbox/inbox.ts';
 import { markHeader } from '@strangler/platform/outbox/message.ts';
 import type { RabbitConnection } from '@strangler/platform/rabbit.ts';
 import type { Registry } from 'prom-client';
-import type { Sequelize } from 'sequelize';
+import type { Sequelize, Transaction } from 'sequelize';
 import { z } from 'zod';
 import { tellingMark } from '../../../events/event-recorder.ts';
 import type { Models } from '../../../models/index.ts';
@@ -55,19 +55,21 @@ const kinds = {
 export function createPaymentNews({ sequelize, models, errands, notifications, orders }: PaymentNewsParts) {
   return async ({ id, type, data }: PaymentNewsMessage, toldBy: 'monolith' | 'service'): Promise<void> => {
     const { order_id: orderId, account_id: accountId, amount_cents: amountCents, currency } = data;
-    await inTransaction(sequelize, (transaction) =>
+    const write = (transaction: Transaction) =>
       once(onSequelize(sequelize, transaction), newsConsumer, id, async () => {
         await orders().lock(orderId, transaction);
         const happening = { kind: kinds[type], accountId, orderId, amountCents, currency };
         await notifications.record(happening, transaction, toldBy);
         if (type !== 'payment.settled') return orders().paymentFailed(orderId, transaction);
         await orders().paymentSettled(orderId, transaction);
+        // Whose orders they are takes its money back by itself.
+        if (!orders().areHere()) return;
         const order = await models.Order.findByPk(orderId, { attributes: ['status'], transaction });
         if (order?.status !== 'cancelled') return;
         await errands.add('cancel', { orderId, accountId, amountCents, currency }, transaction);
         transaction.afterCommit(() => errands.settle(orderId));
-      }),
-    );
+      });
+    await orders().telling(() => inTransaction(sequelize, write));
   };
 }
 
