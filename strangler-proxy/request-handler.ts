@@ -37,6 +37,8 @@ export type RequestHandlerParts = {
   shadow: Pick<Shadow, 'watch'> | null;
   account: Account;
   limits: Limits;
+  /** How long a client may leave an answer of a policy's unread, in ms. Default 60 s. */
+  clientIdleTimeoutMs?: number;
   /** Milliseconds that only grow. Default `performance.now`. */
   nowMs?: () => number;
 };
@@ -87,6 +89,7 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
     shadow,
     account,
     limits,
+    clientIdleTimeoutMs = 60_000,
     nowMs = () => performance.now(),
   } = parts;
   const askForClient = createAskForClient({ upstreams, forward, decide, shadow });
@@ -281,7 +284,7 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
     const { status } = head;
     const sticky = decision.setCookie === null ? [] : ['Set-Cookie', decision.setCookie];
     const answer = { ...met.answer, head: { status, rawHeaders: [...head.rawHeaders, ...sticky] } };
-    const written = await writeAnswer(req, res, answer, met.filter);
+    const written = await writeAnswer(req, res, answer, met.filter, clientIdleTimeoutMs);
     // Its attempts are accounted for as the request's, and are known when it is over.
     await settled?.catch(() => {});
     if (written === 'answered' && settled !== undefined) end(way, { kind: 'answered', status });

@@ -1,6 +1,6 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { brotliDecompressSync, createGunzip, gunzipSync, zstdDecompressSync } from 'node:zlib';
@@ -54,6 +54,7 @@ describe('policies that answer for upstreams or change what they answer', () => 
       `policies:
   small: { kind: compress }
   kept: { kind: cache }
+  large: { kind: cache, maxBody: 8MiB }
   page:
     kind: aggregate
     parts:
@@ -69,6 +70,7 @@ describe('policies that answer for upstreams or change what they answer', () => 
       v2: { path: /api/second }
   media: { kind: versions, by: media-type, vendor: shop, prefix: /media, versions: { v1: {}, v2: { path: /media/second } } }
 routes:
+  - { route: GET /large/*, policies: [ large ] }
   - { route: GET /text/*, policies: [ small, kept ] }
   - { route: GET /pages/:id, policies: [ small, page ] }
   - { route: "* /api/*", policies: [ uri ] }
@@ -87,6 +89,7 @@ routes:
       GATEWAY_FILE: join(folder, 'gateway.yaml'),
       REDIS_URL: testServers().redisUrl,
       CACHE_TIMEOUT: '2s',
+      CLIENT_IDLE_TIMEOUT: '1s',
     });
   });
   afterAll(async () => {
@@ -173,6 +176,32 @@ routes:
     });
     const events = await ask('/text/events', { 'accept-encoding': 'gzip' });
     expect([events.headers['content-encoding'], events.body.toString()]).toEqual([undefined, `data: ${text}\n\n`]);
+  });
+
+  test('a client that does not read what is there for it is cut off', async () => {
+    const large = Buffer.alloc(8 * 1024 ** 2, 'x');
+    monolith.answers.set('/large/a', (_req, res) => {
+      res.writeHead(200, {
+        'Content-Type': 'text/plain',
+        'Cache-Control': 'max-age=60',
+        'Content-Length': large.length,
+      });
+      res.end(large);
+    });
+    const socket = connect(Number(new URL(program.url).port), '127.0.0.1');
+    socket.on('error', () => {});
+    socket.pause().write('GET /large/a HTTP/1.1\r\nHost: x\r\n\r\n');
+    await eventually(async () => expect((await program.status()).workers[0]!.inFlight).toBe(1));
+    await eventually(async () => expect((await program.status()).workers[0]!.inFlight).toBe(0));
+    socket.destroy();
+    // It was read from the upstream for the next one all the same.
+    await eventually(async () => {
+      const answer = await ask('/large/a');
+      expect([answer.headers['cache-status'], answer.body.length]).toEqual([
+        expect.stringContaining('hit'),
+        large.length,
+      ]);
+    });
   });
 
   test('one answer is made of several, each from its own side, with who asks', async () => {

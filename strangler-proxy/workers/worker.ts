@@ -111,7 +111,10 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
     upstreams,
     account: tellAll([createRequestMetrics(registry), createAccessLog(log, config.accessLog), reads, traffic]),
   };
-  const handler = createRequestHandler({ ...way, forward, gate, ownWrites, afterWrite, shadow, limits });
+  const handler = createRequestHandler({
+    ...{ ...way, forward, gate, ownWrites, afterWrite, shadow, limits },
+    clientIdleTimeoutMs: config.timeouts.clientIdleTimeoutMs,
+  });
   const upgrades = createUpgradeHandler({ ...way, limits: { ...defaultUpgradeLimits, ...config.upgrades } });
 
   const status = (): WorkerStatus => ({

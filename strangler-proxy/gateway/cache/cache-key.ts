@@ -11,6 +11,8 @@ export type CacheSubject = {
   side: Side;
   /** The slice that claims the route; null where none does. */
   slice: string | null;
+  /** Of the slice's writes; null where none is known. What was said before a cut-over is not given after it. */
+  epoch: number | null;
   scheme: string;
   /** `Host` in lower case. */
   host: string;
@@ -22,8 +24,8 @@ const digest = (parts: readonly (string | null)[]): string =>
   createHash('sha256').update(JSON.stringify(parts)).digest('base64url').slice(0, 32);
 
 /** Names all variants of one answer. */
-export const primaryKey = ({ route, side, slice, scheme, host, target }: CacheSubject): string =>
-  digest([route, side, slice, scheme, host, target]);
+export const primaryKey = ({ route, side, slice, epoch, scheme, host, target }: CacheSubject): string =>
+  digest([route, side, slice, epoch === null ? null : `${epoch}`, scheme, host, target]);
 
 /** Names a URI whatever side and route it was answered by: an unsafe method makes all of them untrue. */
 export const uriKey = (host: string, target: string): string => digest([host, target]);

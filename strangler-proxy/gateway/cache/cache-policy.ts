@@ -50,11 +50,13 @@ function intercept(
   }
   const host = hostOf(facts.headers);
   const { target } = outgoing;
+  const { side, slice, epoch } = decision;
   const scheme = `${outgoing.headers['X-Forwarded-Proto'] ?? ''}`;
   const call: CacheCall = {
     request: asked,
     rules: rulesOf(route, settings),
-    primary: primaryKey({ route, side: decision.side, slice: decision.slice, scheme, host, target }),
+    primary: primaryKey({ route, side, slice, epoch, scheme, host, target }),
+    side,
     scopes: scopesOfAnswer(host, target, settings.changes),
     writer: writerOf(facts),
     wroteAtMs: wroteAtOf(facts, Date.now()),
@@ -90,11 +92,19 @@ function interceptionOf(asked: CacheRequest, served: Served): Interception {
         const headers = headersOf304(pairsOf(rawHeaders)).flat();
         return { kind: 'answer', head: { status: 304, rawHeaders: withStatus(headers, status) }, body: null, settled };
       }
+      if (bodyless.has(origin.head.status)) {
+        if (collected === null) origin.body.resume();
+        else void collected.drain();
+        return { kind: 'answer', head: { status: origin.head.status, rawHeaders }, body: null, settled };
+      }
       const body = collected?.body ?? origin.body;
       return { kind: 'answer', head: { status: origin.head.status, rawHeaders }, body, settled };
     }
   }
 }
+
+/** Their answers end with their heads. */
+const bodyless: ReadonlySet<number> = new Set([204, 205, 304]);
 
 const saying =
   (status: CacheStatus): AnswerFilter =>

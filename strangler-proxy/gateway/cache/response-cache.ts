@@ -1,5 +1,6 @@
 import type { CacheInvalidation } from '@strangler/platform/cache/invalidation.ts';
 import type { Scope } from '@strangler/platform/cache/scope.ts';
+import type { Side } from '../../decide/decision.ts';
 import type { Tried } from '../../retry/try-instances.ts';
 import type { OriginAnswer } from '../inner/origin.ts';
 import { type CacheRequest, headerOf, type StoredAnswer } from './answer.ts';
@@ -34,6 +35,8 @@ export type CacheCall = {
   request: CacheRequest;
   rules: CacheRules;
   primary: string;
+  /** The one that was decided on. */
+  side: Side;
   scopes: readonly Scope[];
   writer: string | null;
   /** As the request's cookie says. */
@@ -159,7 +162,7 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
     if (origin.kind === 'answer' && origin.head.status === 304 && kept !== null) {
       const head = headOf(origin);
       drop(origin);
-      if (isAbout(kept, head)) {
+      if (isAbout(kept, head) && origin.instance.side === call.side) {
         const answer = freshened(kept, head);
         const keepsIt = notStorable(call.request, answer, call.rules.store) === null;
         if (keepsIt) await keep(call, present, answer);
@@ -187,7 +190,9 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
     }
     const head = headOf(origin);
     const tooLarge = Number(headerOf(head.headers, 'content-length') ?? 0) > call.rules.maxBodyBytes;
-    const why = notStorable(call.request, head, call.rules.store) ?? (tooLarge ? 'too-large' : null);
+    const fromOther = origin.instance.side !== call.side;
+    const why =
+      notStorable(call.request, head, call.rules.store) ?? (tooLarge ? 'too-large' : fromOther ? 'fallback' : null);
     const forwardedStatus = head.status;
     if (why !== null) {
       metrics.notStored(call.rules.route, why);

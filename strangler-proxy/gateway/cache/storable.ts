@@ -15,6 +15,8 @@ export type NotStored =
   | 'vary'
   | 'no-lifetime'
   | 'event-stream'
+  /** The other side has answered in place of the one that was decided on. */
+  | 'fallback'
   | 'too-large';
 
 /** Statuses whose meaning this cache knows and that may be kept without being asked for (RFC 9110 §15.1), but for 206. */
