@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
-import { bytes, durationMs, integer, list, loadConfig, port, url } from '@strangler/platform/config.ts';
+import { bytes, ConfigError, durationMs, integer, list, loadConfig, port, url } from '@strangler/platform/config.ts';
 import { noServiceTrust, serviceKeyOf, serviceKeyVariables } from '@strangler/platform/service-trust/config.ts';
 import { z } from 'zod';
 import { allowNetworks, privateNetworks } from './discovery/allowed-networks.ts';
@@ -34,6 +34,8 @@ export const environment = z.object({
   ADMIN_PORT: port().default(8081),
   ADMIN_TOKENS_FILE: z.string().optional(),
   ADMIN_SESSION: durationMs({ min: 1_000, max: 86_400_000 }).default(3_600_000),
+  TLS_CERT_FILE: z.string().optional(),
+  TLS_KEY_FILE: z.string().optional(),
   WORKERS: integer({ min: 1, max: 64 }).default(1),
   MONOLITH_URL: origins,
   STRANGLER_SLICES: z.string().optional(),
@@ -180,6 +182,7 @@ export const readConfig = (env: NodeJS.ProcessEnv) => {
     adminPort: told.ADMIN_PORT,
     adminTokensFile: told.ADMIN_TOKENS_FILE ?? null,
     adminSessionMs: told.ADMIN_SESSION,
+    tls: tlsOf(told.TLS_CERT_FILE, told.TLS_KEY_FILE),
     workers: told.WORKERS,
     monolithOrigins: told.MONOLITH_URL.map((origin) => new URL(origin).origin),
     gatewayFile: told.GATEWAY_FILE ?? null,
@@ -253,6 +256,15 @@ export const readConfig = (env: NodeJS.ProcessEnv) => {
       monolithConcurrency: told.MONOLITH_CONCURRENCY,
     },
   };
+};
+
+/** @throws ConfigError where one of the two is told without the other. */
+const tlsOf = (certFile: string | undefined, keyFile: string | undefined) => {
+  if (certFile !== undefined && keyFile !== undefined) return { certFile, keyFile };
+  if (certFile === undefined && keyFile === undefined) return null;
+  const [variable, other] =
+    keyFile === undefined ? ['TLS_KEY_FILE', 'TLS_CERT_FILE'] : ['TLS_CERT_FILE', 'TLS_KEY_FILE'];
+  throw new ConfigError('strangler-proxy', [{ variable, message: `is required beside ${other}` }]);
 };
 
 /** Flags in Consul name the Consul in which the services are, unless another one is told. */

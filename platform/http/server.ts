@@ -1,4 +1,5 @@
 import http from 'node:http';
+import https from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Registry } from 'prom-client';
@@ -43,6 +44,8 @@ export type HttpServerOptions = {
   port: number;
   log: Log;
   limits?: Partial<HttpLimits>;
+  /** Certificate and private key in PEM: the port then speaks TLS, 1.2 or newer, and nothing else. */
+  tls?: { cert: string; key: string };
   /** Takes WebSocket upgrades. Without it a request to upgrade is an ordinary request. */
   onUpgrade?: UpgradeListener;
   /** Told of each upgraded connection when draining begins, so that it can say good-bye in its own protocol. */
@@ -66,6 +69,8 @@ export type RunningServer = {
   port: number;
   /** `http://host:port`, without a slash at the end. */
   url: string;
+  /** New connections get this certificate; those that are open keep theirs. Only for a server with `tls`. */
+  replaceCertificate(tls: { cert: string; key: string }): void;
   /** Requests that have come and are not answered yet. */
   inFlight(): number;
   /** Connections that have been upgraded and are still open. */
@@ -91,7 +96,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
   let inFlight = 0;
   let drained: Promise<DrainOutcome> | undefined;
 
-  const server = http.createServer({
+  const serverOptions = {
     maxHeaderSize: limits.maxHeaderBytes,
     headersTimeout: limits.headersTimeoutMs,
     requestTimeout: Math.max(limits.requestTimeoutMs, limits.headersTimeoutMs),
@@ -100,7 +105,21 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     connectionsCheckingInterval: Math.max(50, Math.min(1_000, Math.floor(limits.headersTimeoutMs / 4))),
     shouldUpgradeCallback: (req: http.IncomingMessage) =>
       onUpgrade !== undefined && req.headers.upgrade?.toLowerCase() === 'websocket',
-  });
+  };
+  const secure =
+    options.tls === undefined
+      ? null
+      : https.createServer({
+          ...serverOptions,
+          ...options.tls,
+          minVersion: 'TLSv1.2',
+          ALPNProtocols: ['http/1.1'],
+          handshakeTimeout: limits.headersTimeoutMs,
+        });
+  // The two have all in common that is used here, though their types do not say so.
+  const server = (secure ?? http.createServer(serverOptions)) as http.Server;
+  /** Connections beneath TLS, those in their handshake too. */
+  const beneath = new Set<Socket>();
   server.maxConnections = limits.maxConnections;
 
   const take = (next: RequestListener, beforeNext?: (res: http.ServerResponse) => void): RequestListener => {
@@ -138,7 +157,11 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     'checkContinue',
     options.onCheckContinue ? take(options.onCheckContinue) : take(handler, (res) => res.writeContinue()),
   );
-  server.on('connection', (socket: Socket) => {
+  secure?.on('connection', (socket: Socket) => {
+    beneath.add(socket);
+    socket.once('close', () => beneath.delete(socket));
+  });
+  server.on(secure === null ? 'connection' : 'secureConnection', (socket: Socket) => {
     sockets.add(socket);
     count.connections(sockets.size);
     socket.once('close', () => {
@@ -148,6 +171,11 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
   });
   server.on('drop', () => count.dropped());
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
+    // No answer can be read by whom no handshake was had with.
+    if (secure !== null && !sockets.has(socket as Socket)) {
+      socket.destroy();
+      return;
+    }
     const status = answerClientError(error, socket, [...(pending.get(socket as Socket) ?? [])]);
     if (status !== undefined) count.clientError(status);
   });
@@ -181,7 +209,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
       outcome = 'cut';
       log.warn({ inFlight, upgraded: upgradedSockets.size, graceMs }, 'requests were cut at the end of the grace time');
       count.cut(inFlight + upgradedSockets.size);
-      for (const socket of sockets) socket.destroy();
+      for (const socket of [...sockets, ...beneath]) socket.destroy();
     }, graceMs);
     await closed;
     clearTimeout(idleTimer);
@@ -202,8 +230,9 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     server,
     host,
     port,
-    url: `http://${host.includes(':') ? `[${host}]` : host}:${port}`,
+    url: `${secure === null ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${port}`,
     inFlight: () => inFlight,
+    replaceCertificate: (tls) => secure?.setSecureContext({ ...tls, minVersion: 'TLSv1.2' }),
     upgraded: () => upgradedSockets.size,
     drain: (graceMs, { idleMs = 0 } = {}) => {
       drained ??= drain(graceMs, idleMs);

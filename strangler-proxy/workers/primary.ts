@@ -12,6 +12,7 @@ import type { ProxyConfig } from '../config.ts';
 import { openDashboard } from '../dashboard/dashboard.ts';
 import { checkGatewayFile } from '../gateway/gateway.ts';
 import { buildRouteTable } from '../routes/route-table.ts';
+import { checkServerCertificate } from '../tls/server-certificate.ts';
 import { followCanaries } from './canaries.ts';
 import { type Crew, startCrew } from './crew.ts';
 import { followHolds } from './holds.ts';
@@ -22,6 +23,7 @@ export const runPrimary = async (config: ProxyConfig, log: Log, env: NodeJS.Proc
   const slices = config.slicesDirectory === null ? [] : await readSliceDirectory(config.slicesDirectory);
   buildRouteTable(slices);
   if (config.gatewayFile !== null) checkGatewayFile(config.gatewayFile);
+  if (config.tls !== null) checkServerCertificate(config.tls);
   if (config.dataDirectory !== null) await mkdir(config.dataDirectory, { recursive: true });
 
   // A worker has its own grace for what is in flight; the primary waits a little longer than that.
@@ -89,10 +91,12 @@ export const runPrimary = async (config: ProxyConfig, log: Log, env: NodeJS.Proc
     standing: holds.standing,
   });
   const started = crew;
-  if (config.gatewayFile !== null) process.on('SIGHUP', () => started.tellAll({ kind: 'reload' }));
+  if (config.gatewayFile !== null || config.tls !== null)
+    process.on('SIGHUP', () => started.tellAll({ kind: 'reload' }));
   lifecycle.onStop('drain', 'workers', () => started.stop('the proxy stops'));
 
   const port = await crew.listening;
+  const url = `${config.tls === null ? 'http' : 'https'}://${config.host}:${port}`;
   if (config.consulUrl !== null) {
     const consul = createConsul({
       url: config.consulUrl,
@@ -104,14 +108,14 @@ export const runPrimary = async (config: ProxyConfig, log: Log, env: NodeJS.Proc
       id: config.id,
       address: config.adminHost,
       port: admin.port,
-      meta: { admin: admin.url, http: `http://${config.host}:${port}` },
+      meta: { admin: admin.url, http: url },
     });
     lifecycle.onStop('deregister', 'Consul', () => registered.deregister());
     lifecycle.onStop('close', 'Consul connections', () => consul.close());
   }
   log.info(
     {
-      url: `http://${config.host}:${port}`,
+      url,
       admin: admin.url,
       workers: config.workers,
       slices: slices.map((one) => one.slice),

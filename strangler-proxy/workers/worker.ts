@@ -20,7 +20,7 @@ import { operatorTokens } from '../accept/operator.ts';
 import { createAccessLog } from '../account/access-log.ts';
 import type { Account } from '../account/account.ts';
 import { createFlagAccount, exposeFlags } from '../account/flag-metrics.ts';
-import { createGatewayMetrics } from '../account/gateway-metrics.ts';
+import { createGatewayMetrics, type GatewayMetrics } from '../account/gateway-metrics.ts';
 import { createHoldMetrics, exposeHolds } from '../account/hold-metrics.ts';
 import { createOwnWriteMetrics } from '../account/own-write-metrics.ts';
 import { createRequestMetrics } from '../account/request-metrics.ts';
@@ -43,6 +43,11 @@ import { openGateway, type RunningGateway } from '../gateway/gateway.ts';
 import { createWriteGate, type WriteGate } from '../hold/write-gate.ts';
 import { createRequestHandler } from '../request-handler.ts';
 import { buildRouteTable, type RouteTable } from '../routes/route-table.ts';
+import {
+  followServerCertificate,
+  type ServerCertificate,
+  type ServerCertificateFiles,
+} from '../tls/server-certificate.ts';
 import { createUpgradeHandler, defaultUpgradeLimits } from '../upgrade/upgrade-handler.ts';
 import { monolithPolicy, servicePolicy } from '../upstream/policy.ts';
 import { createUpstreams } from '../upstream/upstreams.ts';
@@ -93,7 +98,11 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
     ...{ trust, config, slices: routes.slices, flagOf, discovery, reads, number, registry, log, lifecycle },
   });
   const traffic = createTrafficCount(routes.slices.map(({ slice }) => slice));
-  const { gateway, afterWrite } = await startGateway(config, routes, registry, log, lifecycle, number);
+  const gatewayMetrics = createGatewayMetrics(registry);
+  const { gateway, afterWrite } = await startGateway({
+    ...{ config, routes, metrics: gatewayMetrics, registry, log, lifecycle, number },
+  });
+  const certificate = config.tls && (await startCertificate(config.tls, gatewayMetrics, log, lifecycle));
   const way = {
     gateway,
     accept: createAccept({
@@ -105,7 +114,7 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
       routes,
       flagOf,
       newStickyId: () => crypto.randomUUID(),
-      secureCookie: false,
+      secureCookie: config.tls !== null,
       ownWrites,
     }),
     upstreams,
@@ -132,11 +141,15 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
     shadow: shadowStatus(),
     traffic: traffic.counts(),
   });
-  obeyPrimary(lifecycle, log, status, () => void gateway?.reload());
+  obeyPrimary(lifecycle, log, status, () => {
+    void gateway?.reload();
+    void certificate?.reload();
+  });
   // Without flags a worker would guess who owns what; it takes no traffic until it knows.
   if (flags !== null) await knowFlags(flags.follower, gate, log);
   const server = await startHttpServer({
     handler: handler.handle,
+    ...(certificate === null ? {} : { tls: certificate.now() }),
     onCheckContinue: handler.handleExpectingContinue,
     onUpgrade: upgrades.upgrade,
     host: config.host,
@@ -153,6 +166,7 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
     name: 'proxy',
   });
   refuseConnect(server.server);
+  certificate?.onChange(server.replaceCertificate);
   lifecycle.onStop('drain', 'requests in flight', ({ graceMs }) => {
     upgrades.endAll(graceMs / 2);
     gate.stop(graceMs / 2);
@@ -277,14 +291,21 @@ const openDiscovery = (config: ProxyConfig, log: Log, lifecycle: Lifecycle): Dis
 
 const nothingKept: LastKnown = { read: async () => undefined, write: async () => {}, written: async () => {} };
 
+type GatewayParts = {
+  config: ProxyConfig;
+  routes: RouteTable;
+  metrics: GatewayMetrics;
+  registry: Registry;
+  log: Log;
+  lifecycle: Lifecycle;
+  /** Of the worker. */
+  number: number;
+};
+
 const startGateway = async (
-  config: ProxyConfig,
-  routes: RouteTable,
-  registry: Registry,
-  log: Log,
-  lifecycle: Lifecycle,
-  number: number,
+  parts: GatewayParts,
 ): Promise<{ gateway: RunningGateway | null; afterWrite: AfterWrite | null }> => {
+  const { config, routes, metrics, registry, log, lifecycle, number } = parts;
   const { gatewayFile, redisUrl } = config;
   if (gatewayFile === null) return { gateway: null, afterWrite: null };
   let redis: Redis | null = null;
@@ -309,7 +330,7 @@ const startGateway = async (
       return cache;
     },
     workers: config.workers,
-    metrics: createGatewayMetrics(registry),
+    metrics,
     registry,
     log,
     sliceOf: (method, path) => routes.match(method, path)?.slice ?? null,
@@ -323,6 +344,29 @@ const startGateway = async (
   return { gateway, afterWrite: (accepted) => cache?.wrote(accepted) ?? [] };
 };
 
+const startCertificate = async (
+  files: ServerCertificateFiles,
+  metrics: GatewayMetrics,
+  log: Log,
+  lifecycle: Lifecycle,
+) => {
+  let tell: (certificate: ServerCertificate) => void = () => {};
+  const followed = await followServerCertificate(files, {
+    log,
+    onChange: (certificate) => tell(certificate),
+    onOutcome: (outcome) => metrics.loaded('certificate', outcome),
+  });
+  lifecycle.onStop('close', 'certificate', async () => followed.stop());
+  return {
+    ...followed,
+    /** From now on, and at once with the present one: it may have changed since it was asked for. */
+    onChange(listener: typeof tell) {
+      tell = listener;
+      listener(followed.now());
+    },
+  };
+};
+
 const tellAll = (accounts: readonly Account[]): Account => ({
   finished(request) {
     for (const account of accounts) account.finished(request);
@@ -332,11 +376,11 @@ const tellAll = (accounts: readonly Account[]): Account => ({
 /** Users that one worker remembers beside the cookie. */
 const mostRemembered = 10_000;
 
-const rememberOwnWrites = ({ readYourWritesMs }: ProxyConfig, registry: Registry): OwnWrites | null => {
+const rememberOwnWrites = ({ readYourWritesMs, tls }: ProxyConfig, registry: Registry): OwnWrites | null => {
   const ownWrites = createOwnWrites({
     windowMs: readYourWritesMs,
     maxUsers: mostRemembered,
-    secureCookie: false,
+    secureCookie: tls !== null,
     nowMs: Date.now,
     onForgotten: () => metrics.forgotten(),
   });

@@ -34,7 +34,10 @@ describe('jwt', () => {
     }).listen(0, '127.0.0.1');
     await new Promise((listening) => issuer.once('listening', listening));
   });
-  afterAll(() => void issuer.close());
+  afterAll(() => {
+    issuer.closeAllConnections();
+    issuer.close();
+  });
   beforeEach(() => {
     published = [one.jwk];
     asked = 0;
