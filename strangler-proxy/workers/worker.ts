@@ -324,6 +324,7 @@ const startGateway = async (
         changes: number === 1 ? config.cacheChanges : null,
         windowMs: config.readYourWritesMs,
         timeoutMs: config.cacheTimeoutMs,
+        secureCookie: config.tls !== null,
         log,
         registry,
       });

@@ -426,7 +426,7 @@ describe('who has written', () => {
   });
 
   test('is known by the cookie they were given, else by who they say they are, else by their address', () => {
-    const cookie = wroteAtSetCookie(1234, 60_000).split(';')[0]!;
+    const cookie = wroteAtSetCookie(1234, 60_000, true).split(';')[0]!;
     expect(wroteAtOf(facts({ cookie: `a=b; ${cookie}` }), 9_999)).toBe(1234);
     expect(wroteAtOf(facts({ cookie: `${wroteAtCookie}=99999` }), 9_999)).toBe(9_999);
     expect(wroteAtOf(facts({ cookie: `${wroteAtCookie}=x` }), 9_999)).toBeNull();

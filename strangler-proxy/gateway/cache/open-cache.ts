@@ -34,6 +34,8 @@ export type OpenCacheOptions = {
   windowMs: number;
   /** How long a request waits for Redis. */
   timeoutMs: number;
+  /** Whether its cookie is for TLS connections only. */
+  secureCookie: boolean;
   log: Log;
   registry: Registry;
 };
@@ -43,7 +45,7 @@ export const longestKeptMs = 24 * 3_600_000;
 
 /** Opens it; Redis and RabbitMQ may be away, now and later. */
 export function openCache(options: OpenCacheOptions): RunningCache {
-  const { redisUrl, prefix = 'strangler-cache:', changes, windowMs, timeoutMs, log, registry } = options;
+  const { redisUrl, prefix = 'strangler-cache:', changes, windowMs, timeoutMs, secureCookie, log, registry } = options;
   const redis = createRedis({ url: redisUrl, log, prefix, commandTimeoutMs: timeoutMs });
   const link = createCacheLink({ redis, log });
   const invalidation = createInvalidation({ link, log, registry, name: 'strangler_cache' });
@@ -73,7 +75,7 @@ export function openCache(options: OpenCacheOptions): RunningCache {
           store.wrote(writer, nowMs).then((known) => (known ? undefined : invalidation.changed([everythingScope]))),
         );
       }
-      return ['Set-Cookie', wroteAtSetCookie(nowMs, longestKeptMs)];
+      return ['Set-Cookie', wroteAtSetCookie(nowMs, longestKeptMs, secureCookie)];
     },
     async stop(graceMs) {
       await listener?.stop(graceMs);

@@ -28,8 +28,8 @@ export function wroteAtOf(facts: RequestFacts, nowMs: number): number | null {
 }
 
 /** The `Set-Cookie` value that says it, for as long as anything may be kept. */
-export function wroteAtSetCookie(nowMs: number, longestMs: number): string {
-  return `${wroteAtCookie}=${Math.ceil(nowMs)}; Path=/; Max-Age=${Math.ceil(longestMs / 1000)}; HttpOnly; SameSite=Lax`;
+export function wroteAtSetCookie(nowMs: number, longestMs: number, secure: boolean): string {
+  return `${wroteAtCookie}=${Math.ceil(nowMs)}; Path=/; Max-Age=${Math.ceil(longestMs / 1000)}; HttpOnly; SameSite=Lax${secure ? '; Secure' : ''}`;
 }
 
 /**
