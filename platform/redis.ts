@@ -94,7 +94,10 @@ export function createRedis(options: RedisOptions): Redis {
     if (!link.ready()) return missed('away');
     const settled = new AbortController();
     const tooLate = Symbol('late');
-    const timeout = pause(commandTimeoutMs, settled.signal).then(() => tooLate);
+    const timeout = pause(commandTimeoutMs, settled.signal)
+      // A process that was itself busy for so long has answers waiting that it has not yet read.
+      .then(() => new Promise((read) => setImmediate(read)))
+      .then(() => tooLate);
     const answer = command(link.client());
     // When it is late, nobody awaits it any more.
     answer.catch(() => {});

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
-import { bytes, ConfigError, durationMs, integer, list, loadConfig, port } from '@strangler/platform/config.ts';
+import { bytes, ConfigError, durationMs, integer, list, loadConfig, port, url } from '@strangler/platform/config.ts';
 import { noServiceTrust, serviceKeyOf, serviceKeyVariables } from '@strangler/platform/service-trust/config.ts';
 import { z } from 'zod';
 import { allowNetworks, privateNetworks } from './discovery/allowed-networks.ts';
@@ -41,6 +41,13 @@ export const environment = z.object({
   STRANGLER_SLICES: z.string().optional(),
   STRANGLER_FLAGS: z.string().optional(),
   GATEWAY_FILE: z.string().optional(),
+  RABBITMQ_URL: url(['amqp', 'amqps']).optional(),
+  OUTBOX_EXCHANGE: z.string().min(1).max(200).default('outbox'),
+  CACHE_TIMEOUT: durationMs({ min: 1, max: 10_000 }).default(50),
+  CACHE_QUEUE: z
+    .string()
+    .regex(/^[A-Za-z0-9._-]{1,200}$/, 'must be letters, digits, `.`, `_` and `-`')
+    .default('strangler-proxy.cache'),
   SERVICES: readBy(parseStaticInstances).optional(),
   CONSUL_URL: z.url().optional(),
   CONSUL_HTTP_TOKEN: z.string().optional(),
@@ -216,6 +223,13 @@ export const readConfig = (env: NodeJS.ProcessEnv) => {
     readYourWritesMs: told.READ_YOUR_WRITES,
     whenCutOff: told.CUT_OFF_WRITES,
     redisUrl: told.REDIS_URL ?? null,
+    /** How long a request waits for what may be in the cache. */
+    cacheTimeoutMs: told.CACHE_TIMEOUT,
+    /** From whom the response cache hears of changes; null: from nobody. */
+    cacheChanges:
+      told.RABBITMQ_URL === undefined
+        ? null
+        : { rabbitmqUrl: told.RABBITMQ_URL, exchange: told.OUTBOX_EXCHANGE, queue: told.CACHE_QUEUE },
     /** By which services know that a dry run comes from a proxy. */
     trust: { ...noServiceTrust, ...serviceKeyOf('strangler-proxy', told) },
     /** Comparing answers beside live requests: what it may take, in one worker. */

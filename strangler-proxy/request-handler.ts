@@ -6,10 +6,11 @@ import type { Account, AttemptRecord, RequestOutcome } from './account/account.t
 import { answerProblem, answerRefusal, type OwnAnswer } from './answer-problem.ts';
 import type { Decide, Decision } from './decide/decision.ts';
 import type { OwnWrites } from './decide/own-writes.ts';
-import { addToAnswer } from './forward/disclosed-headers.ts';
+import { type AfterWrite, addToAnswer } from './forward/disclosed-headers.ts';
 import type { Forward } from './forward/forwarder.ts';
 import { KeptBody } from './forward/kept-body.ts';
 import type { Gateway } from './gateway/gateway.ts';
+import { createAskForClient } from './gateway/inner/ask-for-client.ts';
 import type { Entry, Passage } from './gateway/passage.ts';
 import { writeAnswer } from './gateway/write-answer.ts';
 import { heldAnswers } from './hold/held-answers.ts';
@@ -30,10 +31,14 @@ export type RequestHandlerParts = {
   gate: WriteGate;
   /** Null where nobody is kept to the side that took their writes. */
   ownWrites: Pick<OwnWrites, 'took'> | null;
+  /** Null where nobody needs to be told of writes. */
+  afterWrite?: AfterWrite | null;
   /** Null where no slice's answers are compared. */
   shadow: Pick<Shadow, 'watch'> | null;
   account: Account;
   limits: Limits;
+  /** How long a client may leave an answer of a policy's unread, in ms. Default 60 s. */
+  clientIdleTimeoutMs?: number;
   /** Milliseconds that only grow. Default `performance.now`. */
   nowMs?: () => number;
 };
@@ -80,11 +85,14 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
     forward,
     gate,
     ownWrites,
+    afterWrite = null,
     shadow,
     account,
     limits,
+    clientIdleTimeoutMs = 60_000,
     nowMs = () => performance.now(),
   } = parts;
+  const askForClient = createAskForClient({ upstreams, forward, decide, shadow });
   let inFlight = 0;
 
   function begin(req: IncomingMessage, res: ServerResponse, clientAwaitsContinue: boolean): void {
@@ -232,7 +240,7 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
     if (decision.access === 'write' && decision.epoch !== null) outgoing.headers[epochHeader] = `${decision.epoch}`;
     else if (way.sentAnew) delete outgoing.headers[epochHeader];
     if (way.passage?.intercepts && !way.sentAnew) {
-      const answered = await intercept(way, way.passage, decision);
+      const answered = await intercept(way, way.passage, accepted, decision);
       if (answered) return;
     }
     // What is sent anew has no body left to be copied.
@@ -252,7 +260,7 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
           res,
           outgoing,
           instance,
-          addToAnswer(decision, side, instance, accepted.facts, ownWrites),
+          addToAnswer(decision, side, instance, accepted, ownWrites, afterWrite),
           patience,
         );
       },
@@ -263,13 +271,24 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
   }
 
   /** Whether a policy has answered in place of an upstream. */
-  async function intercept(way: Way, passage: Passage, decision: Decision): Promise<boolean> {
-    const { req, res } = way;
-    const met = await passage.intercept({ req, res, decision });
+  async function intercept(way: Way, passage: Passage, accepted: Accepted, decision: Decision): Promise<boolean> {
+    const { req, res, attempts } = way;
+    const ask = askForClient(accepted, decision, attempts);
+    const met = await passage.intercept({ req, res, decision, ask });
     if (met.kind === 'forward') return false;
-    const written = await writeAnswer(req, res, met.answer, met.filter);
-    const { status } = met.answer.head;
-    if (written === 'answered') end(way, { kind: 'gateway', policy: met.policy, status });
+    if (met.kind === 'failed') {
+      end(way, conclude(way, decision, met.tried));
+      return true;
+    }
+    const { settled, head } = met.answer;
+    const { status } = head;
+    const sticky = decision.setCookie === null ? [] : ['Set-Cookie', decision.setCookie];
+    const answer = { ...met.answer, head: { status, rawHeaders: [...head.rawHeaders, ...sticky] } };
+    const written = await writeAnswer(req, res, answer, met.filter, clientIdleTimeoutMs);
+    // Its attempts are accounted for as the request's, and are known when it is over.
+    await settled?.catch(() => {});
+    if (written === 'answered' && settled !== undefined) end(way, { kind: 'answered', status });
+    else if (written === 'answered') end(way, { kind: 'gateway', policy: met.policy, status });
     else if (written === 'broken') end(way, { kind: 'broken', error: 'upstream-body-broken', status });
     else end(way, { kind: 'client-aborted', error: 'client-aborted-response' });
     return true;

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
+import { createInvalidation } from '@strangler/platform/cache/invalidation.ts';
 import * as headers from '@strangler/platform/contracts/headers.ts';
 import { createServerMetrics } from '@strangler/platform/http/server-metrics.ts';
 import { createLog } from '@strangler/platform/log.ts';
@@ -17,10 +18,13 @@ import { createRequestMetrics } from '@strangler/strangler-proxy/account/request
 import { createShadowMetrics, exposeReport, exposeShadow } from '@strangler/strangler-proxy/account/shadow-metrics.ts';
 import { createUpstreamAccount, exposeUpstreams } from '@strangler/strangler-proxy/account/upstream-metrics.ts';
 import { environment, options, usage } from '@strangler/strangler-proxy/config.ts';
+import { missingPartsCounter } from '@strangler/strangler-proxy/gateway/aggregate/aggregate-policy.ts';
+import { createCacheMetrics, createChangeMetrics } from '@strangler/strangler-proxy/gateway/cache/metrics.ts';
 import { Registry } from 'prom-client';
 import { tableUnder } from './tables.ts';
 
 const page = readFileSync(join(repositoryRoot, 'docs/reference/proxy.md'), 'utf8');
+const silent = createLog({ name: 'docs', level: 'silent' });
 const rows = tableUnder(page, 'Variables and options');
 
 /** A variable's schema; `undefined` is what an unset one is read from. */
@@ -70,6 +74,10 @@ describe('docs/reference/proxy.md', () => {
       () => [],
     );
     createGatewayMetrics(registry);
+    createCacheMetrics(registry);
+    createChangeMetrics(registry, () => true);
+    createInvalidation({ link: undefined, log: silent, registry, name: 'strangler_cache' });
+    missingPartsCounter(registry);
     createHoldMetrics(registry);
     exposeHolds(registry, { waiting: () => [], status: () => [] });
     createOwnWriteMetrics(registry, () => 0);

@@ -1,5 +1,5 @@
-import { GENERATION_TTL_MS, generationKey, newGeneration } from '@strangler/catalog/cache/generation.ts';
-import { everythingScope } from '@strangler/catalog/cache/scope.ts';
+import { GENERATION_TTL_MS, generationKey, newGeneration } from '@strangler/platform/cache/generation.ts';
+import { everythingScope } from '@strangler/platform/cache/scope.ts';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
 import type { Pool, PoolConnection, RowDataPacket } from 'mysql2/promise';
 import { createClient } from 'redis';

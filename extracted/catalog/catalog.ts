@@ -1,3 +1,5 @@
+import { createCacheLink } from '@strangler/platform/cache/cache-link.ts';
+import { type CacheInvalidation, createInvalidation } from '@strangler/platform/cache/invalidation.ts';
 import { registerInstance } from '@strangler/platform/consul/register-instance.ts';
 import { createDryRuns } from '@strangler/platform/dry-run/dry-runs.ts';
 import type { RunningGrpcServer } from '@strangler/platform/grpc/server.ts';
@@ -17,9 +19,7 @@ import type { Pool } from 'mysql2/promise';
 import type { Registry } from 'prom-client';
 import { createApp } from './app.ts';
 import { createAuthorNames } from './authors/author-names.ts';
-import { createCacheLink } from './cache/cache-link.ts';
 import { listenForChanges } from './cache/change-listener.ts';
-import { type CacheInvalidation, createInvalidation } from './cache/invalidation.ts';
 import { createReadThrough } from './cache/read-through.ts';
 import { createCategoryReader } from './categories/category-reader.ts';
 import { createCategoryService } from './categories/category-service.ts';
@@ -188,7 +188,7 @@ function openCache({
           registry: metrics,
         });
   const link = redis && createCacheLink({ redis, log });
-  const invalidation = createInvalidation({ link, log, registry: metrics });
+  const invalidation = createInvalidation({ link, log, registry: metrics, name: 'catalog_cache' });
   const cache = createReadThrough({ link, invalidation, times: config.cache, log, registry: metrics });
   lifecycle.onStop('close', 'cache', async () => {
     invalidation.close();

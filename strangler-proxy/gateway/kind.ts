@@ -1,7 +1,9 @@
 import type { Log } from '@strangler/platform/log.ts';
 import type { Redis } from '@strangler/platform/redis.ts';
+import type { Registry } from 'prom-client';
 import type { z } from 'zod';
 import type { GatewayMetrics } from '../account/gateway-metrics.ts';
+import type { RunningCache } from './cache/open-cache.ts';
 import type { Policy } from './policy.ts';
 
 /** What policies are given to work with. */
@@ -10,9 +12,13 @@ export type PolicyDeps = {
   folder: string;
   /** Null where the proxy has no `REDIS_URL`. Opened when it is first asked for. */
   redis(): Redis | null;
+  /** Null where the proxy has no `REDIS_URL`. Opened when it is first asked for, and shared by all policies. */
+  cache(): RunningCache | null;
   /** How many proxy workers share what one Redis would count: here and now, this one's. */
   workers: number;
   metrics: GatewayMetrics;
+  /** For what a kind counts of its own. */
+  registry: Registry;
   log: Log;
   /** The slice that claims a request; null where none does. */
   sliceOf(method: string, path: string): string | null;

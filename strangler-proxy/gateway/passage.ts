@@ -10,6 +10,7 @@ export type Entry = { kind: 'passed' } | { kind: 'refused'; policy: string; refu
 /** What interceptors made of a request; `policy`: the name of the one that answers it. */
 export type Intercepted =
   | { kind: 'forward' }
+  | Extract<Interception, { kind: 'failed' }>
   | { kind: 'answer'; policy: string; answer: Extract<Interception, { kind: 'answer' }>; filter: AnswerFilter | null };
 
 const passed: Entry = Object.freeze({ kind: 'passed' });
@@ -106,6 +107,7 @@ export class Passage {
         this.#metrics.answered(policy.name, this.route);
         return { kind: 'answer', policy: policy.name, answer: interception, filter: nested(filters) };
       }
+      if (interception.kind === 'failed') return interception;
       if (interception.filter !== null) filters.push(interception.filter);
     }
     this.#accepted.outgoing.filter = nested(filters);

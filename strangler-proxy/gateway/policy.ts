@@ -4,6 +4,8 @@ import type { OutgoingRequest } from '../accept/outgoing.ts';
 import type { Decision, RequestFacts, VerifiedClaims } from '../decide/decision.ts';
 import type { AnswerFilter, AnswerHead } from '../forward/answer-filter.ts';
 import type { AnswerHeaders } from '../forward/forwarder.ts';
+import type { Tried } from '../retry/try-instances.ts';
+import type { OriginAnswer } from './inner/origin.ts';
 
 /** Who sends a request, as far as policies have proven it. */
 export type Identity = {
@@ -60,14 +62,38 @@ export type InterceptedRequest = {
   readonly req: IncomingMessage;
   /** To learn that the client has gone; nothing may be written to it. */
   readonly res: ServerResponse;
+  /** Asks whom the request was decided to be for, or whom other facts are decided to be for. */
+  readonly ask: Ask;
 };
+
+/** What a policy asks upstreams by itself; without a body. */
+export type Asked = {
+  outgoing: OutgoingRequest;
+  /** Of another request than the client's own, which is decided about by these. */
+  facts?: RequestFacts;
+  /** Whether its answer may be compared with the other side's. */
+  compare: boolean;
+  /** `live`: it is part of the client's request, and accounted for as that. `beside`: nobody waits for it. */
+  how: 'live' | 'beside';
+  signal?: AbortSignal;
+};
+
+export type Ask = (asked: Asked) => Promise<OriginAnswer>;
 
 /** What an interceptor makes of a request. */
 export type Interception =
   /** It is forwarded; `filter` looks at the upstream's answer and may change it. */
   | { kind: 'forward'; filter: AnswerFilter | null }
   /** This is the answer, and no upstream is asked. `null`: no body. A HEAD's body is left out by whoever sends it. */
-  | { kind: 'answer'; head: AnswerHead; body: Buffer | Readable | null };
+  | {
+      kind: 'answer';
+      head: AnswerHead;
+      body: Buffer | Readable | null;
+      /** Given where it is an upstream's answer to the client's own request: settles when the upstream is done with. */
+      settled?: Promise<unknown>;
+    }
+  /** An upstream was asked in the request's place, and none has answered. */
+  | { kind: 'failed'; tried: Exclude<Tried, { kind: 'answered' }> };
 
 /**
  * One policy, as it stands under its name in the gateway file. It does its part in the moments that it has methods for:

@@ -8,12 +8,16 @@ import type { Interception } from './policy.ts';
 /** How an answer that no upstream gave was sent: whole, to nobody any more, or broken off. */
 export type Written = 'answered' | 'client-aborted' | 'broken';
 
-/** Sends an interceptor's answer to the client through the filters that stand before it, body and all. */
+/**
+ * Sends an interceptor's answer to the client through the filters that stand before it, body and all. A client that reads nothing
+ * of what is there for it for `clientIdleTimeoutMs` is cut off.
+ */
 export const writeAnswer = async (
   req: IncomingMessage,
   res: ServerResponse,
   { head, body }: Extract<Interception, { kind: 'answer' }>,
   filter: AnswerFilter | null,
+  clientIdleTimeoutMs = 60_000,
 ): Promise<Written> => {
   const { status } = head;
   const { rawHeaders, through } = filter?.(head) ?? { rawHeaders: head.rawHeaders, through: [] };
@@ -28,6 +32,7 @@ export const writeAnswer = async (
   res.writeHead(status, rawHeaders as string[]);
   lingerOverBody(req);
   const hasNoBody = body === null || req.method === 'HEAD' || status === 204 || status === 304;
+  const watching = cutOffWhenStalled(res, clientIdleTimeoutMs);
   try {
     if (hasNoBody) {
       if (body instanceof Readable) body.destroy();
@@ -46,5 +51,28 @@ export const writeAnswer = async (
     const clientGone = req.socket.destroyed && !(body instanceof Readable && body.errored !== null);
     res.destroy();
     return clientGone ? 'client-aborted' : 'broken';
+  } finally {
+    watching.stop();
   }
+};
+
+/** What an upstream has not sent yet is not waited for by anybody here: only bytes that the client does not take count. */
+const cutOffWhenStalled = (res: ServerResponse, idleMs: number): { stop(): void } => {
+  let sent = -1;
+  let movedMs = performance.now();
+  const timer = setInterval(
+    () => {
+      const { socket } = res;
+      const now = performance.now();
+      const pending = res.writableLength + (socket?.writableLength ?? 0) > 0;
+      const bytes = socket === null ? sent : socket.bytesWritten - socket.writableLength;
+      if (!pending || bytes !== sent) {
+        sent = bytes;
+        movedMs = now;
+      } else if (now - movedMs > idleMs) res.destroy();
+    },
+    Math.min(1_000, idleMs / 4),
+  );
+  timer.unref();
+  return { stop: () => clearInterval(timer) };
 };

@@ -1,5 +1,6 @@
 import type { Log } from '@strangler/platform/log.ts';
 import { createLog } from '@strangler/platform/log.ts';
+import { Registry } from 'prom-client';
 import type { BodyFraming } from '../accept/framing.ts';
 import type { RequestFacts } from '../decide/decision.ts';
 import type { PolicyDeps, PolicyKind } from '../gateway/kind.ts';
@@ -58,6 +59,8 @@ export const policyDeps = (over: Partial<PolicyDeps> = {}) => {
   const metrics = countedMetrics();
   const clock = { nowMs: 1_000_000 };
   const deps: PolicyDeps = {
+    cache: () => null,
+    registry: new Registry(),
     folder: '/',
     redis: () => null,
     workers: 1,

@@ -37,8 +37,10 @@ import type { Discovery } from '../discovery/discovery.ts';
 import { type LastKnown, openLastKnown } from '../discovery/last-known.ts';
 import { shareDiscovery } from '../discovery/share-discovery.ts';
 import { staticDiscovery } from '../discovery/static-discovery.ts';
+import type { AfterWrite } from '../forward/disclosed-headers.ts';
 import { createForward } from '../forward/hpm-forward.ts';
 import { traceAttempts } from '../forward/trace-attempts.ts';
+import { openCache, type RunningCache } from '../gateway/cache/open-cache.ts';
 import { openGateway, type RunningGateway } from '../gateway/gateway.ts';
 import { createWriteGate, type WriteGate } from '../hold/write-gate.ts';
 import { createRequestHandler } from '../request-handler.ts';
@@ -100,7 +102,9 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
   const traffic = createTrafficCount(routes.slices.map(({ slice }) => slice));
   const traces = createTraceAccount();
   const gatewayMetrics = createGatewayMetrics(registry);
-  const gateway = await startGateway(config, routes, gatewayMetrics, registry, log, lifecycle);
+  const { gateway, afterWrite } = await startGateway({
+    ...{ config, routes, metrics: gatewayMetrics, registry, log, lifecycle, number },
+  });
   const certificate = config.tls && (await startCertificate(config.tls, gatewayMetrics, log, lifecycle));
   const way = {
     gateway,
@@ -122,7 +126,10 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
       ...(traces === null ? [] : [traces]),
     ]),
   };
-  const handler = createRequestHandler({ ...way, forward: traceAttempts(forward), gate, ownWrites, shadow, limits });
+  const handler = createRequestHandler({
+    ...{ ...way, forward: traceAttempts(forward), gate, ownWrites, afterWrite, shadow, limits },
+    clientIdleTimeoutMs: config.timeouts.clientIdleTimeoutMs,
+  });
   const upgrades = createUpgradeHandler({ ...way, limits: { ...defaultUpgradeLimits, ...config.upgrades } });
 
   const status = (): WorkerStatus => ({
@@ -290,25 +297,48 @@ const openDiscovery = (config: ProxyConfig, log: Log, lifecycle: Lifecycle): Dis
 
 const nothingKept: LastKnown = { read: async () => undefined, write: async () => {}, written: async () => {} };
 
+type GatewayParts = {
+  config: ProxyConfig;
+  routes: RouteTable;
+  metrics: GatewayMetrics;
+  registry: Registry;
+  log: Log;
+  lifecycle: Lifecycle;
+  /** Of the worker. */
+  number: number;
+};
+
 const startGateway = async (
-  config: ProxyConfig,
-  routes: RouteTable,
-  metrics: GatewayMetrics,
-  registry: Registry,
-  log: Log,
-  lifecycle: Lifecycle,
-): Promise<RunningGateway | null> => {
+  parts: GatewayParts,
+): Promise<{ gateway: RunningGateway | null; afterWrite: AfterWrite | null }> => {
+  const { config, routes, metrics, registry, log, lifecycle, number } = parts;
   const { gatewayFile, redisUrl } = config;
-  if (gatewayFile === null) return null;
+  if (gatewayFile === null) return { gateway: null, afterWrite: null };
   let redis: Redis | null = null;
+  let cache: RunningCache | null = null;
   const gateway = await openGateway({
     file: gatewayFile,
     redis() {
       if (redisUrl !== null) redis ??= createRedis({ url: redisUrl, log, registry, commandTimeoutMs: 25 });
       return redis;
     },
+    cache() {
+      if (redisUrl === null) return null;
+      cache ??= openCache({
+        redisUrl,
+        // One worker listens for all that share the Redis.
+        changes: number === 1 ? config.cacheChanges : null,
+        windowMs: config.readYourWritesMs,
+        timeoutMs: config.cacheTimeoutMs,
+        secureCookie: config.tls !== null,
+        log,
+        registry,
+      });
+      return cache;
+    },
     workers: config.workers,
     metrics,
+    registry,
     log,
     sliceOf: (method, path) => routes.match(method, path)?.slice ?? null,
     nowMs: () => performance.now(),
@@ -317,7 +347,8 @@ const startGateway = async (
     gateway.stop();
     await redis?.close();
   });
-  return gateway;
+  lifecycle.onStop('finish', 'response cache', ({ graceMs }) => cache?.stop(graceMs));
+  return { gateway, afterWrite: (accepted) => cache?.wrote(accepted) ?? [] };
 };
 
 const startCertificate = async (

@@ -1,6 +1,7 @@
+import { everythingScope, type Scope } from '@strangler/platform/cache/scope.ts';
 import type { AppliedMessage } from '@strangler/platform/contracts/applied-message.ts';
 import { type Executor, select } from '@strangler/platform/mysql/statements.ts';
-import { everythingScope, listsScope, productScope, type Scope } from './scope.ts';
+import { listsScope, productScope } from './scope.ts';
 
 /** More products than these at once become everything: one generation is cheaper to change than so many. */
 const MOST_PRODUCTS = 500;

@@ -1,4 +1,6 @@
 import { pause } from '@strangler/platform/backoff.ts';
+import type { CacheInvalidation } from '@strangler/platform/cache/invalidation.ts';
+import { everythingScope, type Scope } from '@strangler/platform/cache/scope.ts';
 import {
   type AppliedMessage,
   AppliedMessageError,
@@ -15,8 +17,6 @@ import type { TopologySpec } from '@strangler/platform/outbox/topology.ts';
 import type { RabbitConnection } from '@strangler/platform/rabbit.ts';
 import { Gauge, Histogram, type Registry } from 'prom-client';
 import { scopesOfApplied } from './applied-changes.ts';
-import type { CacheInvalidation } from './invalidation.ts';
-import { everythingScope, type Scope } from './scope.ts';
 
 export type ChangeListener = {
   /** Takes no more announcements; what was not finished is left to others. */

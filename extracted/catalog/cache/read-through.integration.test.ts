@@ -1,5 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, describe, expect, test } from '@jest/globals';
+import { createCacheLink } from '@strangler/platform/cache/cache-link.ts';
+import { announcement, generationKey } from '@strangler/platform/cache/generation.ts';
+import { createInvalidation } from '@strangler/platform/cache/invalidation.ts';
+import { everythingScope } from '@strangler/platform/cache/scope.ts';
 import { createMetrics } from '@strangler/platform/http/metrics.ts';
 import { problems } from '@strangler/platform/http/problem.ts';
 import { createLog } from '@strangler/platform/log.ts';
@@ -8,11 +12,8 @@ import { eventually, testServers } from '@strangler/platform/testing/servers.ts'
 import { startTcpProxy } from '@strangler/platform/testing/tcp-proxy.ts';
 import type { Representation } from '../http/representation.ts';
 import { removeKeys } from '../testing/remove-keys.ts';
-import { createCacheLink } from './cache-link.ts';
-import { announcement, generationKey } from './generation.ts';
-import { createInvalidation } from './invalidation.ts';
 import { type CacheOutcome, type CacheTimes, createReadThrough } from './read-through.ts';
-import { everythingScope, listsScope, productScope } from './scope.ts';
+import { listsScope, productScope } from './scope.ts';
 
 const log = createLog({ name: 'test', level: 'silent' });
 const closers: (() => unknown)[] = [];
@@ -42,7 +43,7 @@ async function open(
   closers.push(() => redis.close());
   await eventually(() => redis.ready());
   const link = createCacheLink({ redis, log, openMs: 50 });
-  const invalidation = createInvalidation({ link, log, registry });
+  const invalidation = createInvalidation({ link, log, registry, name: 'catalog_cache' });
   closers.push(() => invalidation.close());
   const cache = createReadThrough({
     link,
@@ -411,7 +412,7 @@ describe('without Redis', () => {
   test('a hundred reads at once of one key are two reads of the database', async () => {
     const { state, read } = database();
     const registry = createMetrics({ service: 'test' });
-    const invalidation = createInvalidation({ link: undefined, log });
+    const invalidation = createInvalidation({ link: undefined, log, name: 'catalog_cache' });
     const times = { freshMs: 1, keepMs: 1, missingMs: 1 };
     const cache = createReadThrough({ link: undefined, invalidation, times, log, registry });
     state.hold = new Promise((resolve) => setImmediate(resolve));

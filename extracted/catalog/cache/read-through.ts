@@ -1,13 +1,20 @@
 import { createHash, randomBytes } from 'node:crypto';
+import type { CacheLink } from '@strangler/platform/cache/cache-link.ts';
+import {
+  GENERATION_TTL_MS,
+  type Generation,
+  generationKey,
+  isAnnouncement,
+  newGeneration,
+  STORE_UNDER_GENERATIONS,
+} from '@strangler/platform/cache/generation.ts';
+import type { CacheInvalidation } from '@strangler/platform/cache/invalidation.ts';
+import { everythingScope, type Scope } from '@strangler/platform/cache/scope.ts';
+import { createFlights, createTurns } from '@strangler/platform/cache/single-flight.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { Counter, type Registry } from 'prom-client';
 import type { Representation } from '../http/representation.ts';
-import type { CacheLink } from './cache-link.ts';
 import { decodeEntry, type Entry, encodeEntry } from './entry.ts';
-import { GENERATION_TTL_MS, type Generation, generationKey, isAnnouncement, newGeneration } from './generation.ts';
-import type { CacheInvalidation } from './invalidation.ts';
-import { everythingScope, type Scope } from './scope.ts';
-import { createFlights, createTurns } from './single-flight.ts';
 
 export type CachedKind = 'product' | 'products' | 'reviews' | 'categories';
 
@@ -63,18 +70,6 @@ const BUILD_LOCK_MS = 2_000;
 const BUILD_POLL_MS = 10;
 
 const RELEASE = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`;
-
-/**
- * Stores an entry unless a generation that it was made under has changed meanwhile. Generations are made for a moment
- * only, in case there is nothing to store; those of an entry are given the time to outlive it.
- */
-const STORE = `
-  for i = 2, #KEYS do
-    if redis.call('GET', KEYS[i]) ~= ARGV[i + 2] then return 0 end
-  end
-  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-  for i = 2, #KEYS do redis.call('PEXPIRE', KEYS[i], ARGV[3]) end
-  return 1`;
 
 /** What Redis holds for a read. */
 type Present = {
@@ -137,7 +132,7 @@ export function createReadThrough(options: ReadThroughOptions): ReadThrough {
     const text = encodeEntry({ stamp: stampOf(generations), freshUntilMs: Date.now() + freshMs, value });
     const generationMs = value === undefined ? times.missingMs : GENERATION_TTL_MS;
     await cache.run((client) =>
-      client.eval(STORE, {
+      client.eval(STORE_UNDER_GENERATIONS, {
         keys: [key, ...generationKeysOf(scope)],
         arguments: [text, `${keepMs}`, `${generationMs}`, ...generations],
       }),

@@ -1,3 +1,5 @@
+import type { CacheInvalidation } from '@strangler/platform/cache/invalidation.ts';
+import { everythingScope } from '@strangler/platform/cache/scope.ts';
 import { invalid } from '@strangler/platform/http/invalid.ts';
 import { problems } from '@strangler/platform/http/problem.ts';
 import { lineOfText } from '@strangler/platform/http/text.ts';
@@ -5,8 +7,6 @@ import { change, type Executor, isDuplicate, select } from '@strangler/platform/
 import { withTransaction } from '@strangler/platform/mysql/transaction.ts';
 import type { Pool } from 'mysql2/promise';
 import { z } from 'zod';
-import type { CacheInvalidation } from '../cache/invalidation.ts';
-import { everythingScope } from '../cache/scope.ts';
 import type { Clock } from '../clock.ts';
 import type { CategoryTold } from '../events/catalog-events.ts';
 import type { EventRecorder } from '../events/event-recorder.ts';

@@ -1,5 +1,5 @@
+import type { CacheInvalidation } from '@strangler/platform/cache/invalidation.ts';
 import type { DryRuns } from '@strangler/platform/dry-run/dry-runs.ts';
-import type { CacheInvalidation } from '../cache/invalidation.ts';
 import type { ReadThrough } from '../cache/read-through.ts';
 import type { Fenced } from '../fenced.ts';
 

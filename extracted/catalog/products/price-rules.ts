@@ -1,9 +1,9 @@
+import type { CacheInvalidation } from '@strangler/platform/cache/invalidation.ts';
+import { everythingScope } from '@strangler/platform/cache/scope.ts';
 import { change, isDuplicate, select } from '@strangler/platform/mysql/statements.ts';
 import { withTransaction } from '@strangler/platform/mysql/transaction.ts';
 import type { Pool } from 'mysql2/promise';
 import { z } from 'zod';
-import type { CacheInvalidation } from '../cache/invalidation.ts';
-import { everythingScope } from '../cache/scope.ts';
 import type { Clock } from '../clock.ts';
 import type { EventRecorder } from '../events/event-recorder.ts';
 import type { Fenced } from '../fenced.ts';

@@ -1,10 +1,10 @@
+import type { CacheInvalidation } from '@strangler/platform/cache/invalidation.ts';
 import { ifMatchMatches } from '@strangler/platform/http/entity-tag.ts';
 import { invalid } from '@strangler/platform/http/invalid.ts';
 import { problems } from '@strangler/platform/http/problem.ts';
 import { change, type Executor, isDuplicate, select } from '@strangler/platform/mysql/statements.ts';
 import { withTransaction } from '@strangler/platform/mysql/transaction.ts';
 import type { Pool } from 'mysql2/promise';
-import type { CacheInvalidation } from '../cache/invalidation.ts';
 import { listsScope, productScope } from '../cache/scope.ts';
 import type { Clock } from '../clock.ts';
 import type { ProductTold } from '../events/catalog-events.ts';

@@ -1,4 +1,5 @@
 import type { Identity } from '@strangler/platform/auth/auth.ts';
+import type { CacheInvalidation } from '@strangler/platform/cache/invalidation.ts';
 import { problems } from '@strangler/platform/http/problem.ts';
 import { lineOfText, paragraphs } from '@strangler/platform/http/text.ts';
 import { change, type Executor, isDuplicate, select } from '@strangler/platform/mysql/statements.ts';
@@ -6,7 +7,6 @@ import { withTransaction } from '@strangler/platform/mysql/transaction.ts';
 import type { Pool } from 'mysql2/promise';
 import { z } from 'zod';
 import { type AuthorNames, addAuthor } from '../authors/author-names.ts';
-import type { CacheInvalidation } from '../cache/invalidation.ts';
 import { listsScope, productScope } from '../cache/scope.ts';
 import type { Clock } from '../clock.ts';
 import type { ReviewTold } from '../events/catalog-events.ts';

@@ -29,3 +29,16 @@ export function announcement(): Generation {
 export function isAnnouncement(generation: Generation): boolean {
   return generation.startsWith('~');
 }
+
+/**
+ * Lua: stores an entry unless a generation that it was made under has changed meanwhile. KEYS: the entry, then its
+ * generations. ARGV: the entry's text, its life in ms, the life of its generations in ms, then what the generations were.
+ * A generation may have been made for a moment only; those of an entry are given the time to outlive it.
+ */
+export const STORE_UNDER_GENERATIONS = `
+  for i = 2, #KEYS do
+    if redis.call('GET', KEYS[i]) ~= ARGV[i + 2] then return 0 end
+  end
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  for i = 2, #KEYS do redis.call('PEXPIRE', KEYS[i], ARGV[3]) end
+  return 1`;

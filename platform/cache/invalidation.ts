@@ -1,8 +1,8 @@
-import { pause } from '@strangler/platform/backoff.ts';
-import { readFenceRefusal } from '@strangler/platform/contracts/fence-refusal.ts';
-import { Problem } from '@strangler/platform/http/problem.ts';
-import type { Log } from '@strangler/platform/log.ts';
 import { Gauge, type Registry } from 'prom-client';
+import { pause } from '../backoff.ts';
+import { readFenceRefusal } from '../contracts/fence-refusal.ts';
+import { Problem } from '../http/problem.ts';
+import type { Log } from '../log.ts';
 import type { CacheLink } from './cache-link.ts';
 import {
   ANNOUNCEMENT_TTL_MS,
@@ -59,10 +59,13 @@ export function createInvalidation({
   link,
   log,
   registry,
+  name,
 }: {
   link: CacheLink | undefined;
   log: Log;
   registry?: Registry;
+  /** The first words of its metric, `catalog_cache` say. */
+  name: string;
 }): CacheInvalidation {
   /** Each with the number of the change that is owed last. */
   const owed = new Map<Scope, number>();
@@ -72,7 +75,7 @@ export function createInvalidation({
 
   if (registry) {
     new Gauge({
-      name: 'catalog_cache_owed_invalidations',
+      name: `${name}_owed_invalidations`,
       help: 'Scopes that have changed and of which Redis could not be told yet.',
       registers: [registry],
       collect() {

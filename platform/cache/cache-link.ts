@@ -1,5 +1,5 @@
-import type { Log } from '@strangler/platform/log.ts';
-import type { Redis } from '@strangler/platform/redis.ts';
+import type { Log } from '../log.ts';
+import type { Redis } from '../redis.ts';
 
 type RedisClient = Redis['client'];
 

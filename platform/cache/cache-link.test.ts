@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { createLog } from '@strangler/platform/log.ts';
+import { createLog } from '../log.ts';
 import { createCacheLink } from './cache-link.ts';
 
 function link(answers: (string | undefined | Error)[], ready = true) {
