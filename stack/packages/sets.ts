@@ -1,6 +1,6 @@
 /** The packages that make up a server, and how what they hold is run. */
 
-export type PackageSetName = 'mysql' | 'mariadb' | 'rabbitmq' | 'redis' | 'consul';
+export type PackageSetName = 'mysql' | 'mariadb' | 'rabbitmq' | 'redis' | 'consul' | 'nginx';
 
 /** One place where a set can be had. */
 export type PackageChoice = {
@@ -66,6 +66,16 @@ export const packageSets: Record<PackageSetName, PackageSet> = {
     ],
     program: 'usr/bin/consul',
     atMostMegabytes: 60,
+  },
+  // No server of the system's: a parser of another make, for the tests of the proxy.
+  nginx: {
+    name: 'nginx',
+    choices: [
+      { suite: 'native', root: /^nginx$/, loader: 'system' },
+      { suite: 'native', root: /^nginx-light$/, loader: 'system' },
+    ],
+    program: 'usr/sbin/nginx',
+    atMostMegabytes: 20,
   },
 };
 
