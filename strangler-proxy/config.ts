@@ -56,6 +56,8 @@ export const environment = z.object({
   CLIENT_IDLE_TIMEOUT: durationMs({ min: 1 }).default(60_000),
   HEADERS_TIMEOUT: durationMs({ min: 1 }).default(10_000),
   REQUEST_TIMEOUT: durationMs({ min: 0 }).default(3_600_000),
+  KEEP_ALIVE_TIMEOUT: durationMs({ min: 1 }).default(65_000),
+  MIN_BODY_RATE: bytes({ min: 0 }).default(240),
   MAX_BODY: bytes({ min: 0 }).default(2 * 1024 ** 3),
   MAX_HEADER: bytes({ min: 1024 }).default(16 * 1024),
   MAX_IN_FLIGHT: integer({ min: 1 }).default(4096),
@@ -192,7 +194,10 @@ export const readConfig = (env: NodeJS.ProcessEnv) => {
       clientIdleTimeoutMs: told.CLIENT_IDLE_TIMEOUT,
       headersTimeoutMs: told.HEADERS_TIMEOUT,
       requestTimeoutMs: told.REQUEST_TIMEOUT,
+      keepAliveTimeoutMs: told.KEEP_ALIVE_TIMEOUT,
     },
+    /** What a client's body must come at; 0: however slowly. */
+    minBodyBytesPerSecond: told.MIN_BODY_RATE,
     limits: {
       maxBodyBytes: told.MAX_BODY,
       maxHeaderBytes: told.MAX_HEADER,

@@ -182,6 +182,40 @@ describe('limits', () => {
     expect(new Set(asked)).toEqual(new Set(['/refused', '/h2c']));
   });
 
+  test.each([
+    ['CONNECT', 'CONNECT other.test:22 HTTP/1.1\r\nHost: a\r\n\r\n', undefined],
+    ['an upgrade', 'GET /w HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n', () => {}],
+  ])(
+    '%s behind requests that are not answered yet cuts them off, and none stays in flight',
+    async (_name, last, onUpgrade) => {
+      const { held, handler } = holding();
+      const closed: string[] = [];
+      const server = await start({
+        handler: (req, res) => {
+          res.once('close', () => closed.push(req.url ?? ''));
+          handler(req, res);
+        },
+        ...(onUpgrade === undefined ? {} : { onUpgrade }),
+      });
+      const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`;
+      const answer = await rawHttp({
+        port: server.port,
+        bytes: get('/1') + get('/2') + get('/3') + last,
+        until: 'close',
+      });
+      expect(answer.text).toBe('');
+      expect(held).toHaveLength(3);
+      await eventually(() => expect(closed.sort()).toEqual(['/1', '/2', '/3']));
+      expect(server.inFlight()).toBe(0);
+    },
+  );
+
+  test('CONNECT is answered 501', async () => {
+    const { port } = await start();
+    const answer = await rawHttp({ port, bytes: 'CONNECT other.test:22 HTTP/1.1\r\nHost: a\r\n\r\n', until: 'close' });
+    expect(answer.statuses).toEqual([501]);
+  });
+
   test('an idle connection is kept longer than a proxy’s agent keeps it', async () => {
     const { server } = await start();
     expect(server.keepAliveTimeout).toBe(65_000);

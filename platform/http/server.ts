@@ -158,6 +158,25 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     const status = answerClientError(error, socket, [...(pending.get(socket as Socket) ?? [])]);
     if (status !== undefined) count.clientError(status);
   });
+  /**
+   * Whether somebody is still owed an answer on a connection that Node has handed over, or has had the last one; it is cut then.
+   * From the handing over on Node tells nobody that waits for a turn that there will be none.
+   */
+  const isOutOfTurn = (socket: Socket): boolean => {
+    const owed = [...(pending.get(socket) ?? [])];
+    if (owed.length === 0 && !over.has(socket)) return false;
+    socket.once('close', () => {
+      for (const res of owed) if (res.socket === null && !res.writableFinished) res.destroy().emit('close');
+    });
+    socket.destroy();
+    return true;
+  };
+  server.on('connect', (_req: http.IncomingMessage, socket: Duplex) => {
+    socket.on('error', () => socket.destroy());
+    if (isOutOfTurn(socket as Socket)) return;
+    // Everything here stands before known servers and opens no tunnels to others.
+    socket.end('HTTP/1.1 501 Not Implemented\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+  });
   if (onUpgrade) {
     server.on('upgrade', (req: http.IncomingMessage, socket: Duplex, head: Buffer) => {
       socket.on('error', (error) => log.debug({ err: error }, 'an upgraded connection failed'));
@@ -167,6 +186,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
         );
         return;
       }
+      if (isOutOfTurn(socket as Socket)) return;
       upgradedSockets.add(socket);
       connections.busy(socket as Socket);
       socket.once('close', () => upgradedSockets.delete(socket));

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createProxyMiddleware, type Plugin } from 'http-proxy-middleware';
 import type { Instance } from '../upstream/upstream.ts';
 import { type Answer, Attempt, attemptOf, defaultForwardTimes, type ForwardTimes } from './attempt.ts';
+import { type BodyRate, defaultBodyRate } from './body-pace.ts';
 import { createDeadlines } from './deadlines.ts';
 import type { Forward } from './forwarder.ts';
 import { type AgentLimits, createAgents, defaultAgentLimits } from './upstream-agent.ts';
@@ -11,6 +12,8 @@ export type ForwardOptions = {
   agent?: Partial<AgentLimits>;
   /** A body counted beyond this many bytes ends the attempt. */
   maxBodyBytes: number;
+  /** What a client's body must come at. */
+  bodyRate?: Partial<BodyRate>;
 };
 
 export type RunningForward = {
@@ -45,6 +48,7 @@ export function createForward(options: ForwardOptions): RunningForward {
     answerTimeoutMs: Math.min(times.answerTimeoutMs, times.fallbackTimeoutMs),
   };
   const { maxBodyBytes } = options;
+  const bodyRate: BodyRate = { ...defaultBodyRate, ...options.bodyRate };
   const deadlines = createDeadlines(Math.min(coarsestCheckMs, ...Object.values(times).map((ms) => ms / 4)));
   const targets = new WeakMap<Instance, Target>();
   const targetOfRequest = Symbol('target');
@@ -107,6 +111,7 @@ export function createForward(options: ForwardOptions): RunningForward {
         addToAnswer,
         times: patience === 'short' ? shortTimes : times,
         maxBodyBytes,
+        bodyRate,
         onEnd: resolve,
         onOver,
       });

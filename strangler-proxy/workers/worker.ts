@@ -13,7 +13,6 @@ import { openServiceTrust } from '@strangler/platform/service-trust/service-trus
 import promClient, { type Registry } from 'prom-client';
 import { createAccept } from '../accept/accept.ts';
 import { trustPeers } from '../accept/client-identity.ts';
-import { refuseConnect } from '../accept/connect.ts';
 import { defaultLimits } from '../accept/limits.ts';
 import { operatorTokens } from '../accept/operator.ts';
 import { createAccessLog } from '../account/access-log.ts';
@@ -73,6 +72,7 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
     times: config.timeouts,
     agent: { maxSockets: config.upstream.maxSockets },
     maxBodyBytes: limits.maxBodyBytes,
+    bodyRate: { bytesPerSecond: config.minBodyBytesPerSecond },
   });
   lifecycle.onStop('close', 'forwarding agents', closeForward);
 
@@ -136,13 +136,13 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
       maxHeaderBytes: limits.maxHeaderBytes,
       headersTimeoutMs: config.timeouts.headersTimeoutMs,
       requestTimeoutMs: config.timeouts.requestTimeoutMs,
+      keepAliveTimeoutMs: config.timeouts.keepAliveTimeoutMs,
       maxConnections: config.limits.maxConnections,
       maxRequestsInFlight: Number.POSITIVE_INFINITY,
     },
     metrics: registry,
     name: 'proxy',
   });
-  refuseConnect(server.server);
   lifecycle.onStop('drain', 'requests in flight', ({ graceMs }) => {
     upgrades.endAll(graceMs / 2);
     gate.stop(graceMs / 2);
