@@ -58,6 +58,7 @@ export const environment = z.object({
   REQUEST_TIMEOUT: durationMs({ min: 0 }).default(3_600_000),
   KEEP_ALIVE_TIMEOUT: durationMs({ min: 1 }).default(65_000),
   MIN_BODY_RATE: bytes({ min: 0 }).default(240),
+  BODY_RATE_WINDOW: durationMs({ min: 1_000 }).default(10_000),
   MAX_BODY: bytes({ min: 0 }).default(2 * 1024 ** 3),
   MAX_HEADER: bytes({ min: 1024 }).default(16 * 1024),
   MAX_IN_FLIGHT: integer({ min: 1 }).default(4096),
@@ -196,8 +197,7 @@ export const readConfig = (env: NodeJS.ProcessEnv) => {
       requestTimeoutMs: told.REQUEST_TIMEOUT,
       keepAliveTimeoutMs: told.KEEP_ALIVE_TIMEOUT,
     },
-    /** What a client's body must come at; 0: however slowly. */
-    minBodyBytesPerSecond: told.MIN_BODY_RATE,
+    bodyRate: { bytesPerSecond: told.MIN_BODY_RATE, windowMs: told.BODY_RATE_WINDOW },
     limits: {
       maxBodyBytes: told.MAX_BODY,
       maxHeaderBytes: told.MAX_HEADER,

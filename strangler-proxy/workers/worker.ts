@@ -72,7 +72,7 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
     times: config.timeouts,
     agent: { maxSockets: config.upstream.maxSockets },
     maxBodyBytes: limits.maxBodyBytes,
-    bodyRate: { bytesPerSecond: config.minBodyBytesPerSecond },
+    bodyRate: config.bodyRate,
   });
   lifecycle.onStop('close', 'forwarding agents', closeForward);
 
