@@ -11,6 +11,7 @@ import type { RecordingUpstream, Seen } from '@strangler/strangler-proxy/securit
 /** What the cases look at. nginx hands headers on as variables, so that a name with `_` is the same as one with `-`. */
 const noted = [
   'host',
+  'x-request-id',
   'authorization',
   'cookie',
   'expect',

@@ -56,10 +56,14 @@ export function createForward(options: ForwardOptions): RunningForward {
 
   // httpxy emits `start` and makes the request in one go, so the request that an agent sees next belongs to this attempt.
   let starting: Attempt | null = null;
-  const agents = createAgents({ ...defaultAgentLimits, ...options.agent }, (request) => {
-    starting?.made(request);
-    starting = null;
-  });
+  const makeAgents = () =>
+    createAgents({ ...defaultAgentLimits, ...options.agent }, (request) => {
+      starting?.made(request);
+      starting = null;
+    });
+  const agents = makeAgents();
+  // A bulkhead: bodies that come slowly hold their connections, and must not hold those that reads need.
+  const bodyAgents = makeAgents();
 
   const hooks: Plugin<IncomingMessage, ServerResponse> = (proxy) => {
     proxy.on('start', (req) => {
@@ -78,8 +82,10 @@ export function createForward(options: ForwardOptions): RunningForward {
   const middleware = createProxyMiddleware<IncomingMessage, ServerResponse>({
     router: (req, _res, routed) => {
       const target = (req as Routed)[targetOfRequest]!;
-      routed.agent = agents[target.protocol];
-      routed.buffer = attemptOf(req) as unknown as NonNullable<typeof routed.buffer>;
+      const attempt = attemptOf(req);
+      const hasBody = attempt !== undefined && attempt.outgoing.body.kind !== 'none';
+      routed.agent = (hasBody ? bodyAgents : agents)[target.protocol];
+      routed.buffer = attempt as unknown as NonNullable<typeof routed.buffer>;
       return target;
     },
     selfHandleResponse: true,
@@ -129,6 +135,7 @@ export function createForward(options: ForwardOptions): RunningForward {
     close() {
       deadlines.close();
       agents.close();
+      bodyAgents.close();
     },
   };
 }

@@ -35,7 +35,7 @@ test.each(plans.map((plan) => [plan.name, plan] as const))(
     const figures = await rig.run(plan);
     process.stderr.write(`${formatFigures(figures)}\n`);
     expect(figures.during.failed).toBe(0);
-    expect(figures.during.requests).toBeGreaterThan(20);
+    expect(figures.during.requests).toBeGreaterThan(figures.before.requests / 10);
     expect(figures.cutAfterMs).not.toBeNull();
     // All of it is on one machine: most of this is the attacker's own work.
     expect(figures.during.p99Ms).toBeLessThan(2_000);

@@ -141,6 +141,7 @@ export async function startTransparentProxy(wishes: InProcessWishes): Promise<In
     decide,
     upstreams,
     account,
+    sign: () => {},
     limits: {
       ...defaultUpgradeLimits,
       ...defined({ handshakeTimeoutMs: wishes.handshakeTimeoutMs, maxTunnels: wishes.maxTunnels }),

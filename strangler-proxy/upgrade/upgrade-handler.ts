@@ -6,6 +6,7 @@ import type { Account, AttemptRecord, RequestOutcome } from '../account/account.
 import { answerProblem, answerRefusal } from '../answer-problem.ts';
 import type { Decide, Decision } from '../decide/decision.ts';
 import { disclosedHeaders } from '../forward/disclosed-headers.ts';
+import type { Sign } from '../forward/sign-requests.ts';
 import { giveUpAnswer, noInstanceAnswer } from '../retry/next-attempt.ts';
 import { tryInstances } from '../retry/try-instances.ts';
 import type { Upstreams } from '../upstream/upstream.ts';
@@ -26,6 +27,8 @@ export type UpgradeHandlerParts = {
   decide: Decide;
   upstreams: Upstreams;
   account: Account;
+  /** Shows a service who sends it the handshake. */
+  sign: Sign;
   limits: UpgradeLimits;
   /** Milliseconds that only grow. Default `performance.now`. */
   nowMs?: () => number;
@@ -42,7 +45,7 @@ export type UpgradeHandler = {
 
 /** The way of a WebSocket: the same as that of a request, but that at its end two connections are joined. */
 export function createUpgradeHandler(parts: UpgradeHandlerParts): UpgradeHandler {
-  const { accept, decide, upstreams, account, limits, nowMs = () => performance.now() } = parts;
+  const { accept, decide, upstreams, account, sign, limits, nowMs = () => performance.now() } = parts;
   const tunnels = new Set<Tunnel>();
   let open = 0;
 
@@ -110,6 +113,7 @@ export function createUpgradeHandler(parts: UpgradeHandlerParts): UpgradeHandler
       attempts,
       tryOne: async (instance, side) => {
         const addToAnswer = disclosedHeaders(decision, side, instance);
+        sign(outgoing, instance);
         const timeoutMs = limits.handshakeTimeoutMs;
         const handshake = await shakeHands({ req, socket, head, outgoing, addToAnswer, timeoutMs }, instance);
         upstream = handshake.upstream;

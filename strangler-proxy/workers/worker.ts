@@ -34,9 +34,11 @@ import { type LastKnown, openLastKnown } from '../discovery/last-known.ts';
 import { shareDiscovery } from '../discovery/share-discovery.ts';
 import { staticDiscovery } from '../discovery/static-discovery.ts';
 import { createForward } from '../forward/hpm-forward.ts';
+import { createSign, signRequests } from '../forward/sign-requests.ts';
 import { createWriteGate, type WriteGate } from '../hold/write-gate.ts';
 import { createRequestHandler } from '../request-handler.ts';
 import { buildRouteTable, type RouteTable } from '../routes/route-table.ts';
+import { keepHeaders } from '../shadow/service-headers.ts';
 import { createUpgradeHandler, defaultUpgradeLimits } from '../upgrade/upgrade-handler.ts';
 import { monolithPolicy, servicePolicy } from '../upstream/policy.ts';
 import { createUpstreams } from '../upstream/upstreams.ts';
@@ -68,7 +70,7 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
   exposeUpstreams(registry, upstreams.status, discovery.status);
 
   const limits = { ...defaultLimits, ...config.limits };
-  const { forward, close: closeForward } = createForward({
+  const { forward: sendOn, close: closeForward } = createForward({
     times: config.timeouts,
     agent: { maxSockets: config.upstream.maxSockets },
     maxBodyBytes: limits.maxBodyBytes,
@@ -84,8 +86,28 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
   );
   tellReads(reads, lifecycle);
   const trust = await openServiceTrust({ self: 'proxy', config: config.trust, metrics: registry, log, lifecycle });
+  const shown = keepHeaders({
+    services: routes.slices.map(({ service }) => service),
+    trust,
+    lifeMs: config.trust.tokenLifeMs,
+    log,
+  });
+  lifecycle.onStop('close', 'tokens for services', shown.stop);
+  const sign = createSign(shown.headersFor);
+  const forward = signRequests(sendOn, sign);
   const { shadow, status: shadowStatus } = startShadowing({
-    ...{ trust, config, slices: routes.slices, flagOf, discovery, reads, number, registry, log, lifecycle },
+    ...{
+      headersFor: shown.headersFor,
+      config,
+      slices: routes.slices,
+      flagOf,
+      discovery,
+      reads,
+      number,
+      registry,
+      log,
+      lifecycle,
+    },
   });
   const traffic = createTrafficCount(routes.slices.map(({ slice }) => slice));
   const way = {
@@ -105,7 +127,7 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
     account: tellAll([createRequestMetrics(registry), createAccessLog(log, config.accessLog), reads, traffic]),
   };
   const handler = createRequestHandler({ ...way, forward, gate, ownWrites, shadow, limits });
-  const upgrades = createUpgradeHandler({ ...way, limits: { ...defaultUpgradeLimits, ...config.upgrades } });
+  const upgrades = createUpgradeHandler({ ...way, sign, limits: { ...defaultUpgradeLimits, ...config.upgrades } });
 
   const status = (): WorkerStatus => ({
     worker: number,
@@ -125,6 +147,7 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
   obeyPrimary(lifecycle, log, status);
   // Without flags a worker would guess who owns what; it takes no traffic until it knows.
   if (flags !== null) await knowFlags(flags.follower, gate, log);
+  await shown.ready;
   const server = await startHttpServer({
     handler: handler.handle,
     onCheckContinue: handler.handleExpectingContinue,

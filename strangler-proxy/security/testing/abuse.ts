@@ -166,7 +166,7 @@ export const openAbuseRig = async (environment: Record<string, string>): Promise
       const startedMs = performance.now();
       const attacker = startAttacker({ attack, port, count: connections });
       try {
-        // The honest client is there from the first connection of the attack on.
+        await eventually(() => attacker.latest().open + attacker.latest().cut > 0, { what: 'the attack' });
         const during = await askHonestly(port, forMs);
         const isOver = async (): Promise<boolean> =>
           mustCut === 'released' ? (await proxy.status()).workers[0]!.inFlight === 0 : attacker.latest().cut >= mustCut;

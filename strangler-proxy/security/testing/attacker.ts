@@ -6,8 +6,7 @@ export type AttackReport = { cut: number; open: number };
 
 // A process of its own: a flood must not slow the honest client down otherwise than by what it does to the proxy.
 process.once('message', (order: AttackOrder) => {
-  void attacks[order.attack](order.port, order.count).then((attack) => {
-    setInterval(() => process.send?.({ cut: attack.cut(), open: attack.open() } satisfies AttackReport), 50);
-  });
+  const attack = attacks[order.attack](order.port, order.count);
+  setInterval(() => process.send?.({ cut: attack.cut(), open: attack.open() } satisfies AttackReport), 50);
 });
 process.once('disconnect', () => process.exit(0));

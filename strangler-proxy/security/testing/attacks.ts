@@ -10,15 +10,16 @@ export type Attack = {
   end(): void;
 };
 
-export type StartAttack = (port: number, count: number) => Promise<Attack>;
+/** Begins at once; the connections come fifty at a time. */
+export type StartAttack = (port: number, count: number) => Attack;
 
 /** Opens the connections, fifty at a time, and does with each what `behave` says; `again` is called every 200 ms. */
-const attackWith = async (
+const attackWith = (
   port: number,
   count: number,
   behave: (socket: Socket) => void,
   again: ((socket: Socket) => void) | null = null,
-): Promise<Attack> => {
+): Attack => {
   const open = new Set<Socket>();
   let cut = 0;
   let received = 0;
@@ -40,9 +41,12 @@ const attackWith = async (
         resolve();
       });
     });
-  for (let done = 0; done < count; done += 50) {
-    await Promise.all(Array.from({ length: Math.min(50, count - done) }, connect));
-  }
+  const connectAll = async (): Promise<void> => {
+    for (let done = 0; done < count && !ended; done += 50) {
+      await Promise.all(Array.from({ length: Math.min(50, count - done) }, connect));
+    }
+  };
+  void connectAll();
   const timer = setInterval(() => {
     if (again !== null) for (const socket of open) if (socket.writable) again(socket);
   }, 200);
