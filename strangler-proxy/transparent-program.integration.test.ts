@@ -17,6 +17,7 @@ const environmentOf = (wishes: ProxyWishes): Record<string, string> => {
     MAX_BODY: wishes.maxBodyBytes,
     MAX_HEADER: wishes.maxHeaderBytes,
     HEADERS_TIMEOUT: wishes.headersTimeoutMs,
+    KEEP_ALIVE_TIMEOUT: wishes.keepAliveTimeoutMs,
     TRUSTED_PEERS: wishes.trustedPeers?.join(','),
     // A test that leaves a request hanging must not wait for it.
     DRAIN_GRACE: 100,

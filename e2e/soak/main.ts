@@ -5,12 +5,13 @@ import { createProgress, type Progress } from '../demo/progress.ts';
 import { interruptedBySignals } from '../options/interrupted.ts';
 import { wholeNumberOf } from '../options/whole-number.ts';
 import { soakCutover } from './cutover/soak-cutover.ts';
+import { soakFraming } from './framing/soak-framing.ts';
 import { type SoakFuzzReport, soakFuzz } from './fuzz/soak-fuzz.ts';
 import { type SoakPipeReport, soakPipe } from './pipe/soak-pipe.ts';
 import { soakShadow } from './shadow/soak-shadow.ts';
 import { soakFlags } from './soak-flags.ts';
 
-const usage = `Usage: npm run soak -- [--scenario flags|pipe|cutover|shadow|fuzz] [--faults 60] [--seed 1] [--json]
+const usage = `Usage: npm run soak -- [--scenario flags|pipe|cutover|shadow|fuzz|framing] [--faults 60] [--seed 1] [--json]
 
 The long form of the fault tests: faults by the dozen under traffic. The same seed makes the same faults.
 
@@ -28,6 +29,8 @@ The long form of the fault tests: faults by the dozen under traffic. The same se
   --scenario fuzz     sequences of requests made from the catalogue's OpenAPI description, sent to shop and catalogue from the same
                       data and compared in answers, rows and events: [--runs 300] sequences that must find nothing, then
                       one fault after the other planted into the catalogue, each of which must be found where it is
+  --scenario framing  malformed requests through the proxy to nginx and to a lenient server, then slow, silent and flooding clients,
+                      while an honest one is measured: [--runs 10000] connections, [--idle 10000]; needs no servers
   --faults <number>   how many faults, one after the other (60, or as many as the minutes take; cutover: one at each)
   --json              the last line of standard output is one JSON object
 
@@ -50,7 +53,8 @@ const parse = () => {
         rate: { type: 'string', default: '60' },
         size: { type: 'string' },
         minutes: { type: 'string' },
-        runs: { type: 'string', default: '300' },
+        runs: { type: 'string' },
+        idle: { type: 'string', default: '10000' },
         cutovers: { type: 'string', default: '50' },
         peace: { type: 'boolean', default: false },
         writers: { type: 'string', default: '6' },
@@ -124,7 +128,7 @@ const shadowScenario = async (common: Common) => {
 };
 
 const fuzzScenario = async ({ seed, progress, signal }: Common) => {
-  const runs = wholeNumber(values.runs, 'runs', 100_000);
+  const runs = wholeNumber(values.runs ?? '300', 'runs', 100_000);
   const told = (report: SoakFuzzReport) => ({
     report,
     faults: report.faults
@@ -141,7 +145,20 @@ const fuzzScenario = async ({ seed, progress, signal }: Common) => {
   }
 };
 
+const framingScenario = async ({ seed, progress, signal }: Common) => {
+  const report = await soakFraming({
+    ...{ seed, progress, signal },
+    runs: wholeNumber(values.runs ?? '10000', 'runs', 1_000_000),
+    idle: wholeNumber(values.idle, 'idle', 60_000),
+  });
+  return {
+    report,
+    faults: Object.values(report.fuzz).flatMap(({ foreign, hung, defects }) => [...foreign, ...hung, ...defects]),
+  };
+};
+
 const scenarios = {
+  framing: framingScenario,
   flags: flagsScenario,
   pipe: pipeScenario,
   cutover: cutoverScenario,

@@ -122,16 +122,98 @@ describe('limits', () => {
     await eventually(() => server.inFlight() === 0, { withinMs: 60_000 });
   });
 
-  test('connections above the limit are closed and counted', async () => {
+  test('a connection above the limit takes the place of one that has asked nothing, then of the one that is idle the longest', async () => {
     const metrics = new Registry();
-    const { port } = await start({ metrics, limits: { maxConnections: 1 } });
-    const first = net.connect(port, '127.0.0.1');
-    await once(first, 'connect');
-    await eventually(async () => expect(await metrics.metrics()).toContain('http_connections_open{server="http"} 1'));
+    const { port } = await start({ metrics, limits: { maxConnections: 2 } });
+    const closed: string[] = [];
+    const connect = async (name: string, bytes: string) => {
+      const socket = net.connect(port, '127.0.0.1');
+      socket.on('error', () => {}).on('close', () => closed.push(name));
+      await once(socket, 'connect');
+      socket.write(bytes);
+      return socket;
+    };
+    const used = await connect('used', 'GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    await once(used, 'data');
+    await connect('half a head', 'GET / HTTP/1.1\r\nHo');
+    await eventually(async () => expect(await metrics.metrics()).toContain('http_connections_open{server="http"} 2'));
+    expect((await rawHttp({ port, bytes: getOnce, until: 'close' })).head?.status).toBe(200);
+    await eventually(() => expect(closed).toEqual(['half a head']));
+    const next = await connect('next', 'GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    await once(next, 'data');
+    expect((await rawHttp({ port, bytes: getOnce, until: 'close' })).head?.status).toBe(200);
+    await eventually(() => expect(closed).toEqual(['half a head', 'used']));
+    expect(await metrics.metrics()).toContain('http_connections_evicted_total{server="http"} 2');
+    next.destroy();
+  });
+
+  test('connections above the limit are closed and counted where all others are busy', async () => {
+    const metrics = new Registry();
+    const { held, handler } = holding();
+    const { port } = await start({ handler, metrics, limits: { maxConnections: 1 } });
+    const first = net.connect(port, '127.0.0.1', () => first.write('GET /held HTTP/1.1\r\nHost: a\r\n\r\n'));
+    await eventually(() => held.length === 1);
     const { text } = await rawHttp({ port, bytes: getOnce, until: 'close' });
     expect(text).toBe('');
     expect(await metrics.metrics()).toContain('http_connections_dropped_total{server="http"} 1');
     first.destroy();
+  });
+
+  test('nothing is done that comes behind an answer that closes, nor behind an upgrade that is not taken', async () => {
+    const asked: string[] = [];
+    const { port } = await start({
+      handler: (req, res) => {
+        asked.push(req.url ?? '');
+        if (req.url === '/refused') res.shouldKeepAlive = false;
+        res.end('x');
+      },
+    });
+    const behind = 'GET /behind HTTP/1.1\r\nHost: a\r\n\r\n';
+    const upgrade = 'GET /h2c HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n';
+    for (const first of ['GET /refused HTTP/1.1\r\nHost: a\r\n\r\n', upgrade]) {
+      // Apart, so that the second may come before the first's end has reached the client.
+      for (let turn = 0; turn < 10; turn++) {
+        const answer = await rawHttp({ port, bytes: [first, behind], until: 'close' });
+        expect(answer.statuses.length).toBeLessThanOrEqual(1);
+      }
+      const together = await rawHttp({ port, bytes: first + behind, until: 'close' });
+      expect(together.head?.headers.connection).toEqual(['close']);
+    }
+    expect(new Set(asked)).toEqual(new Set(['/refused', '/h2c']));
+  });
+
+  test.each([
+    ['CONNECT', 'CONNECT other.test:22 HTTP/1.1\r\nHost: a\r\n\r\n', undefined],
+    ['an upgrade', 'GET /w HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n', () => {}],
+  ])(
+    '%s behind requests that are not answered yet cuts them off, and none stays in flight',
+    async (_name, last, onUpgrade) => {
+      const { held, handler } = holding();
+      const closed: string[] = [];
+      const server = await start({
+        handler: (req, res) => {
+          res.once('close', () => closed.push(req.url ?? ''));
+          handler(req, res);
+        },
+        ...(onUpgrade === undefined ? {} : { onUpgrade }),
+      });
+      const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`;
+      const answer = await rawHttp({
+        port: server.port,
+        bytes: get('/1') + get('/2') + get('/3') + last,
+        until: 'close',
+      });
+      expect(answer.text).toBe('');
+      expect(held).toHaveLength(3);
+      await eventually(() => expect(closed.sort()).toEqual(['/1', '/2', '/3']));
+      expect(server.inFlight()).toBe(0);
+    },
+  );
+
+  test('CONNECT is answered 501', async () => {
+    const { port } = await start();
+    const answer = await rawHttp({ port, bytes: 'CONNECT other.test:22 HTTP/1.1\r\nHost: a\r\n\r\n', until: 'close' });
+    expect(answer.statuses).toEqual([501]);
   });
 
   test('an idle connection is kept longer than a proxy’s agent keeps it', async () => {

@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream';
 import type { Registry } from 'prom-client';
 import type { Log } from '../log.ts';
 import { answerClientError } from './client-error.ts';
+import { createConnections } from './connections.ts';
 import { problems, sendProblem } from './problem.ts';
 import { createServerMetrics } from './server-metrics.ts';
 
@@ -18,7 +19,7 @@ export type HttpLimits = {
   /** An idle connection is kept this long. Default 65 s: longer than a proxy's agent keeps it, or the proxy would send
    * requests into connections that are being closed here. */
   keepAliveTimeoutMs: number;
-  /** Further connections are closed at once. Default 4,096. */
+  /** Where one more comes an idle one is closed for it, or it is where none is idle. Default 4,096. */
   maxConnections: number;
   /** Further requests are answered 503 with Retry-After. Default 1,024. */
   maxRequestsInFlight: number;
@@ -89,7 +90,14 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
   const limits = { ...defaultHttpLimits, ...options.limits };
   const count = createServerMetrics(metrics, name);
 
-  const sockets = new Set<Socket>();
+  const connections = createConnections({
+    most: limits.maxConnections,
+    onCount: count.connections,
+    onEvicted: count.evicted,
+    onDropped: count.dropped,
+  });
+  /** Those whose last answer has been given: what still comes on them is nobody's request. */
+  const over = new WeakSet<Socket>();
   const upgradedSockets = new Set<Duplex>();
   /** Answers that are still to be given, by connection: more than one when the client pipelines. */
   const pending = new Map<Socket, Set<http.ServerResponse>>();
@@ -120,10 +128,13 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
   const server = (secure ?? http.createServer(serverOptions)) as http.Server;
   /** Connections beneath TLS, those in their handshake too. */
   const beneath = new Set<Socket>();
-  server.maxConnections = limits.maxConnections;
+  // Those that are in their handshake are not among the others yet, and are bounded by its time-out.
+  if (secure !== null) server.maxConnections = 2 * limits.maxConnections;
 
   const take = (next: RequestListener, beforeNext?: (res: http.ServerResponse) => void): RequestListener => {
     return (req, res) => {
+      // RFC 9112 §9.6: nothing is done after an answer that closes, least of all where it said that framing was in doubt.
+      if (over.has(req.socket) || [...(pending.get(req.socket) ?? [])].some(closes)) return;
       follow(req, res);
       if (inFlight > limits.maxRequestsInFlight && !neverShed(req)) {
         count.shed();
@@ -140,13 +151,19 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     const { socket } = req;
     const onSocket = pending.get(socket) ?? new Set();
     pending.set(socket, onSocket.add(res));
+    connections.busy(socket);
     inFlight += 1;
-    if (drained !== undefined) closeAfter(res);
+    // Node drops what came in the same packet behind a request to upgrade, so where the next one begins is not known.
+    if (drained !== undefined || req.headers.upgrade !== undefined) closeAfter(res);
+    res.once('finish', () => {
+      if (closes(res)) over.add(socket);
+    });
     res.once('close', () => {
       inFlight -= 1;
       onSocket.delete(res);
       if (onSocket.size > 0) return;
       pending.delete(socket);
+      connections.idle(socket);
       // An answer whose headers had gone out before draining began did not announce the end.
       if (drained !== undefined) setImmediate(() => !pending.has(socket) && socket.destroySoon());
     });
@@ -161,23 +178,35 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     beneath.add(socket);
     socket.once('close', () => beneath.delete(socket));
   });
-  server.on(secure === null ? 'connection' : 'secureConnection', (socket: Socket) => {
-    sockets.add(socket);
-    count.connections(sockets.size);
-    socket.once('close', () => {
-      sockets.delete(socket);
-      count.connections(sockets.size);
-    });
-  });
-  server.on('drop', () => count.dropped());
+  secure?.on('drop', () => count.dropped());
+  server.on(secure === null ? 'connection' : 'secureConnection', (socket: Socket) => void connections.opened(socket));
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
     // No answer can be read by whom no handshake was had with.
-    if (secure !== null && !sockets.has(socket as Socket)) {
+    if (secure !== null && !connections.all.has(socket as Socket)) {
       socket.destroy();
       return;
     }
     const status = answerClientError(error, socket, [...(pending.get(socket as Socket) ?? [])]);
     if (status !== undefined) count.clientError(status);
+  });
+  /**
+   * Whether somebody is still owed an answer on a connection that Node has handed over, or has had the last one; it is cut then.
+   * From the handing over on Node tells nobody that waits for a turn that there will be none.
+   */
+  const isOutOfTurn = (socket: Socket): boolean => {
+    const owed = [...(pending.get(socket) ?? [])];
+    if (owed.length === 0 && !over.has(socket)) return false;
+    socket.once('close', () => {
+      for (const res of owed) if (res.socket === null && !res.writableFinished) res.destroy().emit('close');
+    });
+    socket.destroy();
+    return true;
+  };
+  server.on('connect', (_req: http.IncomingMessage, socket: Duplex) => {
+    socket.on('error', () => socket.destroy());
+    if (isOutOfTurn(socket as Socket)) return;
+    // Everything here stands before known servers and opens no tunnels to others.
+    socket.end('HTTP/1.1 501 Not Implemented\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
   });
   if (onUpgrade) {
     server.on('upgrade', (req: http.IncomingMessage, socket: Duplex, head: Buffer) => {
@@ -188,7 +217,9 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
         );
         return;
       }
+      if (isOutOfTurn(socket as Socket)) return;
       upgradedSockets.add(socket);
+      connections.busy(socket as Socket);
       socket.once('close', () => upgradedSockets.delete(socket));
       onUpgrade(req, socket, head);
     });
@@ -201,7 +232,8 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     for (const answers of pending.values()) for (const res of answers) closeAfter(res);
     for (const socket of upgradedSockets) onDrainUpgraded?.(socket);
     const closeIdle = () => {
-      for (const socket of sockets) if (!pending.has(socket) && !upgradedSockets.has(socket)) socket.destroySoon();
+      for (const socket of connections.all)
+        if (!pending.has(socket) && !upgradedSockets.has(socket)) socket.destroySoon();
     };
     const idleTimer = setTimeout(closeIdle, idleMs);
     let outcome: DrainOutcome = 'drained';
@@ -209,7 +241,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
       outcome = 'cut';
       log.warn({ inFlight, upgraded: upgradedSockets.size, graceMs }, 'requests were cut at the end of the grace time');
       count.cut(inFlight + upgradedSockets.size);
-      for (const socket of [...sockets, ...beneath]) socket.destroy();
+      for (const socket of [...connections.all, ...beneath]) socket.destroy();
     }, graceMs);
     await closed;
     clearTimeout(idleTimer);
@@ -245,6 +277,10 @@ function closeAfter(res: http.ServerResponse): void {
   if (res.headersSent) return;
   res.shouldKeepAlive = false;
   res.setHeader('connection', 'close');
+}
+
+function closes(res: http.ServerResponse): boolean {
+  return !res.shouldKeepAlive || /\bclose\b/i.test(`${res.getHeader('connection') ?? ''}`);
 }
 
 function hasBody(req: http.IncomingMessage): boolean {

@@ -1,6 +1,6 @@
 /** The packages that make up a server, and how what they hold is run. */
 
-export type PackageSetName = 'mysql' | 'mariadb' | 'rabbitmq' | 'redis' | 'consul' | 'prometheus';
+export type PackageSetName = 'mysql' | 'mariadb' | 'rabbitmq' | 'redis' | 'consul' | 'prometheus' | 'nginx';
 
 /** One place where a set can be had. */
 export type PackageChoice = {
@@ -73,6 +73,16 @@ export const packageSets: Record<PackageSetName, PackageSet> = {
     choices: [{ suite: 'native', root: /^prometheus$/, loader: 'system' }],
     program: 'usr/bin/promtool',
     atMostMegabytes: 150,
+  },
+  // No server of the system's: a parser of another make, for the tests of the proxy.
+  nginx: {
+    name: 'nginx',
+    choices: [
+      { suite: 'native', root: /^nginx$/, loader: 'system' },
+      { suite: 'native', root: /^nginx-light$/, loader: 'system' },
+    ],
+    program: 'usr/sbin/nginx',
+    atMostMegabytes: 20,
   },
 };
 

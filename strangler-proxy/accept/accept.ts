@@ -3,12 +3,12 @@ import { serviceTokenHeader, stranglerHeaderPrefix } from '@strangler/platform/c
 import type { RequestFacts } from '../decide/decision.ts';
 import { clientIdentity, identityHeaderNames, identityHeaderPrefix, type TrustsPeer } from './client-identity.ts';
 import { bodyFraming } from './framing.ts';
-import { hostRefusal } from './host.ts';
+import { hostRefusal, withHostOfTarget } from './host.ts';
 import { declaredBodyRefusal, headSizeRefusal, type Limits } from './limits.ts';
 import { type IsOperatorToken, operatorWish } from './operator.ts';
 import { type OutgoingRequest, outgoingHeaders } from './outgoing.ts';
 import type { Refusal } from './refusal.ts';
-import { readHead } from './request-head.ts';
+import { canonicalName, readHead } from './request-head.ts';
 import { requestTarget } from './target.ts';
 import { createContinueTrace } from './trace-context.ts';
 
@@ -36,15 +36,16 @@ export type AcceptOptions = {
 export function createAccept({ limits, trusts, isOperatorToken }: AcceptOptions): Accept {
   const continueTrace = createContinueTrace();
   return (req) => {
-    const head = readHead(req);
-    const tooLarge = headSizeRefusal(head, limits);
+    const received = readHead(req);
+    const tooLarge = headSizeRefusal(received, limits);
     if (tooLarge !== null) return tooLarge;
-    const body = bodyFraming(head);
+    const body = bodyFraming(received);
     if (body.kind === 'refused') return body;
-    const target = requestTarget(head);
+    const target = requestTarget(received);
     if (target.kind === 'refused') return target;
-    const wrongHost = hostRefusal(head, target);
+    const wrongHost = hostRefusal(received, target);
     if (wrongHost !== null) return wrongHost;
+    const head = withHostOfTarget(received, target);
     const bodyTooLarge = declaredBodyRefusal(body, limits);
     if (bodyTooLarge !== null) return bodyTooLarge;
 
@@ -91,7 +92,8 @@ function withoutClaims(headers: IncomingHttpHeaders, names: readonly string[]): 
   return cleaned ?? headers;
 }
 
-function isClaim(name: string): boolean {
+function isClaim(sent: string): boolean {
+  const name = canonicalName(sent);
   return (
     name === serviceTokenHeader ||
     name.startsWith(stranglerHeaderPrefix) ||

@@ -24,6 +24,9 @@ export function bodyFraming(head: RequestHead): BodyFraming | Refusal {
       'Expected HTTP/1.1 or HTTP/1.0 on this port.',
     );
   }
+  if (head.framingInDisguise) {
+    return badFraming('Expected Content-Length and Transfer-Encoding to be written with `-`, found `_`.');
+  }
   if (head.transferEncodings.length > 0) {
     if (head.contentLengths.length > 0) {
       return badFraming('Expected Content-Length or Transfer-Encoding, found both.');

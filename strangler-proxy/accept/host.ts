@@ -24,3 +24,17 @@ export function hostRefusal(head: RequestHead, target: Target): Refusal | null {
   }
   return null;
 }
+
+/**
+ * The head with the Host that its absolute-form target names, where it has none of its own (RFC 9112 §3.2.2): an HTTP/1.0
+ * client need not send one. Without it the upstream would be told its own address instead.
+ */
+export function withHostOfTarget(head: RequestHead, { authority }: Target): RequestHead {
+  if (authority === null || head.hosts.length > 0) return head;
+  return {
+    ...head,
+    raw: [...head.raw, 'Host', authority],
+    names: [...head.names, 'host'],
+    hosts: [authority],
+  };
+}

@@ -5,7 +5,7 @@ import type { Tap } from '../shadow/tap.ts';
 import { type ClientIdentity, identityHeaderNames, identityHeaderPrefix } from './client-identity.ts';
 import type { BodyFraming } from './framing.ts';
 import { hopByHopNames, namedByConnection } from './hop-by-hop.ts';
-import type { RequestHead } from './request-head.ts';
+import { canonicalName, type RequestHead } from './request-head.ts';
 
 /** Header names in the case in which they are to be sent; an array is sent as several lines. */
 export type OutgoingHeaders = Record<string, string | string[]>;
@@ -81,7 +81,8 @@ export function outgoingHeaders(head: RequestHead, body: BodyFraming, own: OwnHe
 }
 
 /** Whether a request's header ends at this proxy. */
-function staysHere(name: string, named: ReadonlySet<string>): boolean {
+function staysHere(sent: string, named: ReadonlySet<string>): boolean {
+  const name = canonicalName(sent);
   return (
     hopByHopNames.has(name) ||
     replacedNames.has(name) ||
@@ -89,7 +90,7 @@ function staysHere(name: string, named: ReadonlySet<string>): boolean {
     identityHeaderNames.has(name) ||
     (name.charCodeAt(0) === 0x78 /* x */ &&
       (name.startsWith(identityHeaderPrefix) || name.startsWith(stranglerHeaderPrefix))) ||
-    (named.size > 0 && named.has(name))
+    (named.size > 0 && named.has(sent))
   );
 }
 

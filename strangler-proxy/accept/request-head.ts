@@ -14,6 +14,8 @@ export type RequestHead = {
   hosts: readonly string[];
   contentLengths: readonly string[];
   transferEncodings: readonly string[];
+  /** A name is Content-Length or Transfer-Encoding to whoever reads `_` as `-`, and is not to us. */
+  framingInDisguise: boolean;
   /** Every `Connection` line joined by commas, in lower case; null where there is none. */
   connection: string | null;
   /** Bytes of all names and values, with the four that separate them. */
@@ -21,6 +23,15 @@ export type RequestHead = {
 };
 
 const none: readonly string[] = [];
+const framingNames: ReadonlySet<string> = new Set(['content-length', 'transfer-encoding']);
+
+/**
+ * A name, in lower case, as servers know it that hand headers on as variables (RFC 3875 §4.1.18: CGI, and after it WSGI, PHP,
+ * Rack, nginx): to them `X_Forwarded_For` is `X-Forwarded-For`. What only the proxy may say nobody may say in that way either.
+ */
+export function canonicalName(name: string): string {
+  return name.includes('_') ? name.replaceAll('_', '-') : name;
+}
 
 /** Reads the head of a request once, so that no pass has to walk its headers again. */
 export function readHead(req: IncomingMessage): RequestHead {
@@ -30,12 +41,14 @@ export function readHead(req: IncomingMessage): RequestHead {
   let contentLengths = none;
   let transferEncodings = none;
   let connection: string | null = null;
+  let framingInDisguise = false;
   let headerBytes = 0;
   for (let i = 0; i < raw.length; i += 2) {
     const value = raw[i + 1]!;
     const name = raw[i]!.toLowerCase();
     names[i >> 1] = name;
     headerBytes += name.length + value.length + 4;
+    if (name.includes('_') && framingNames.has(canonicalName(name))) framingInDisguise = true;
     switch (name) {
       case 'host':
         hosts = [...hosts, value];
@@ -60,6 +73,7 @@ export function readHead(req: IncomingMessage): RequestHead {
     hosts,
     contentLengths,
     transferEncodings,
+    framingInDisguise,
     connection,
     headerBytes,
   };

@@ -1,3 +1,4 @@
+import { METHODS } from 'node:http';
 import { type Refusal, refuse, refuseAndClose } from './refusal.ts';
 import type { RequestHead } from './request-head.ts';
 
@@ -16,6 +17,9 @@ const absoluteForm = /^https?:\/\/([^/?#@]+)(?=[/?]|$)/i;
 // What a URI can hold raw, or what browsers are known to send raw (WHATWG URL path and query code points).
 const visible = /^[!-~]+$/;
 
+// Node's parser also takes the methods of RTSP, in requests that say so, and does not tell that they did (RFC 9110 §15.6.2).
+const httpMethods: ReadonlySet<string> = new Set(METHODS);
+
 const badTarget = (detail: string) => refuseAndClose('target', 400, 'Invalid request target', detail);
 
 /**
@@ -32,6 +36,9 @@ export function requestTarget(head: RequestHead): Target | Refusal {
       'TRACE would send back headers that the client must not see, among them those added on the way.',
       { Allow: 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS' },
     );
+  }
+  if (!httpMethods.has(method)) {
+    return refuseAndClose('method', 501, 'Method not implemented', 'Expected a method of HTTP.');
   }
   if (!visible.test(target)) return badTarget('Expected visible ASCII characters only.');
   if (target.includes('#')) return badTarget('Expected no fragment; `#` in a path is written %23.');

@@ -1,7 +1,9 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
+import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { figuresKeys } from '@strangler/platform/contracts/slice-figures.ts';
 import { eventually } from '@strangler/platform/testing/eventually.ts';
@@ -120,6 +122,31 @@ describe('who may do what', () => {
     for (const path of ['/health/live', '/health/ready', '/metrics', '/admin/status']) {
       expect((await fetch(`${proxy.adminUrl}${path}`)).status).toBe(200);
     }
+  });
+
+  test('the port is open on this machine’s own address only', async () => {
+    const { hostname, port } = new URL(proxy.adminUrl);
+    expect(hostname).toBe('127.0.0.1');
+    const refused = await new Promise((resolve) => {
+      const socket = net.connect({ host: '127.0.0.2', port: Number(port) });
+      socket.once('connect', () => resolve(socket.destroy() && 'connected'));
+      socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code));
+    });
+    expect(refused).toBe('ECONNREFUSED');
+  });
+
+  test('a body that is too large, or becomes so when it is unpacked, is not taken', async () => {
+    const large = JSON.stringify(changeOf({ reason: 'a'.repeat(5_000_000) }));
+    const send = (body: string | Uint8Array<ArrayBuffer>, headers: Record<string, string>) =>
+      api('slices/catalog/plan', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...bearer('ada'), ...headers },
+        body,
+      });
+    expect((await send(large, {})).status).toBe(413);
+    const bomb = gzipSync(large);
+    expect(bomb.length).toBeLessThan(10_000);
+    expect((await send(new Uint8Array(bomb), { 'content-encoding': 'gzip' })).status).toBe(413);
   });
 
   test('without tokens whoever is on this machine may look, by its own name only, and change nothing', async () => {

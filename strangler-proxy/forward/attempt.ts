@@ -8,6 +8,7 @@ import type { OutgoingRequest } from '../accept/outgoing.ts';
 import type { Tap } from '../shadow/tap.ts';
 import { AnswerTooLargeError } from './answer-filter.ts';
 import { answerHop, sendAnswerHead } from './answer-head.ts';
+import { type BodyPace, type BodyRate, createBodyPace } from './body-pace.ts';
 import type { Timed } from './deadlines.ts';
 import type { AddToAnswer, ConnectionAge, FailurePhase, ForwardError, ForwardResult } from './forwarder.ts';
 import { copyTrailers } from './trailers.ts';
@@ -43,6 +44,7 @@ export type AttemptParts = {
   addToAnswer: AddToAnswer;
   times: ForwardTimes;
   maxBodyBytes: number;
+  bodyRate: BodyRate;
   onEnd(result: ForwardResult): void;
   /** Nothing of the attempt is under way any more, not even the rest of a body whose answer came early. */
   onOver(): void;
@@ -68,6 +70,7 @@ export function attemptOf(message: IncomingMessage): Attempt | undefined {
 export class Attempt implements Timed {
   readonly #parts: AttemptParts;
   readonly #startedMs = performance.now();
+  #pace: BodyPace | null = null;
   #phase: FailurePhase = 'connect';
   #connection: ConnectionAge = 'fresh';
   #ended = false;
@@ -254,6 +257,8 @@ export class Attempt implements Timed {
     }
     const socket = this.#request?.socket;
     const movedBytes = socket ? socket.bytesRead + socket.bytesWritten : 0;
+    const clientOwesBody = outgoing.body.kind !== 'none' && !req.complete && this.#request?.writableNeedDrain === false;
+    if (clientOwesBody && this.#isTooSlow(nowMs, movedBytes)) return;
     if (movedBytes !== this.#movedBytes) {
       this.#movedBytes = movedBytes;
       this.#movedMs = nowMs;
@@ -265,7 +270,6 @@ export class Attempt implements Timed {
       return;
     }
     if (this.#phase === 'sent') {
-      const clientOwesBody = outgoing.body.kind !== 'none' && !req.complete && !this.#request!.writableNeedDrain;
       if (clientOwesBody) {
         if (silentMs > times.clientIdleTimeoutMs) {
           this.fail('client-stalled-request', `no part of the body for ${times.clientIdleTimeoutMs} ms`);
@@ -282,6 +286,16 @@ export class Attempt implements Timed {
     } else if (silentMs > times.bodyIdleTimeoutMs && !this.#isEventStream() && !this.#answer?.complete) {
       this.fail('upstream-body-stalled', `no part of the answer for ${times.bodyIdleTimeoutMs} ms`);
     }
+  }
+
+  /** Ends what a client keeps open by a body that hardly comes, also where its answer has been given. */
+  #isTooSlow(nowMs: number, movedBytes: number): boolean {
+    const { bodyRate } = this.#parts;
+    this.#pace ??= createBodyPace(bodyRate);
+    if (!this.#pace.isBelow(nowMs, movedBytes)) return false;
+    if (this.#ended) this.#request?.destroy();
+    else this.fail('client-stalled-request', `less than ${bodyRate.bytesPerSecond} bytes of the body a second`);
+    return true;
   }
 
   #connected(request: ClientRequest): void {

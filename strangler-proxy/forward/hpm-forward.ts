@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createProxyMiddleware, type Plugin } from 'http-proxy-middleware';
 import type { Instance } from '../upstream/upstream.ts';
 import { type Answer, Attempt, attemptOf, defaultForwardTimes, type ForwardTimes } from './attempt.ts';
+import { type BodyRate, defaultBodyRate } from './body-pace.ts';
 import { createDeadlines } from './deadlines.ts';
 import type { Forward } from './forwarder.ts';
 import { type AgentLimits, createAgents, defaultAgentLimits } from './upstream-agent.ts';
@@ -11,6 +12,8 @@ export type ForwardOptions = {
   agent?: Partial<AgentLimits>;
   /** A body counted beyond this many bytes ends the attempt. */
   maxBodyBytes: number;
+  /** What a client's body must come at. */
+  bodyRate?: Partial<BodyRate>;
 };
 
 export type RunningForward = {
@@ -45,6 +48,7 @@ export function createForward(options: ForwardOptions): RunningForward {
     answerTimeoutMs: Math.min(times.answerTimeoutMs, times.fallbackTimeoutMs),
   };
   const { maxBodyBytes } = options;
+  const bodyRate: BodyRate = { ...defaultBodyRate, ...options.bodyRate };
   const deadlines = createDeadlines(Math.min(coarsestCheckMs, ...Object.values(times).map((ms) => ms / 4)));
   const targets = new WeakMap<Instance, Target>();
   const targetOfRequest = Symbol('target');
@@ -52,10 +56,14 @@ export function createForward(options: ForwardOptions): RunningForward {
 
   // httpxy emits `start` and makes the request in one go, so the request that an agent sees next belongs to this attempt.
   let starting: Attempt | null = null;
-  const agents = createAgents({ ...defaultAgentLimits, ...options.agent }, (request) => {
-    starting?.made(request);
-    starting = null;
-  });
+  const makeAgents = () =>
+    createAgents({ ...defaultAgentLimits, ...options.agent }, (request) => {
+      starting?.made(request);
+      starting = null;
+    });
+  const agents = makeAgents();
+  // A bulkhead: bodies that come slowly hold their connections, and must not hold those that reads need.
+  const bodyAgents = makeAgents();
 
   const hooks: Plugin<IncomingMessage, ServerResponse> = (proxy) => {
     proxy.on('start', (req) => {
@@ -74,8 +82,10 @@ export function createForward(options: ForwardOptions): RunningForward {
   const middleware = createProxyMiddleware<IncomingMessage, ServerResponse>({
     router: (req, _res, routed) => {
       const target = (req as Routed)[targetOfRequest]!;
-      routed.agent = agents[target.protocol];
-      routed.buffer = attemptOf(req) as unknown as NonNullable<typeof routed.buffer>;
+      const attempt = attemptOf(req);
+      const hasBody = attempt !== undefined && attempt.outgoing.body.kind !== 'none';
+      routed.agent = (hasBody ? bodyAgents : agents)[target.protocol];
+      routed.buffer = attempt as unknown as NonNullable<typeof routed.buffer>;
       return target;
     },
     selfHandleResponse: true,
@@ -107,6 +117,7 @@ export function createForward(options: ForwardOptions): RunningForward {
         addToAnswer,
         times: patience === 'short' ? shortTimes : times,
         maxBodyBytes,
+        bodyRate,
         onEnd: resolve,
         onOver,
       });
@@ -124,6 +135,7 @@ export function createForward(options: ForwardOptions): RunningForward {
     close() {
       deadlines.close();
       agents.close();
+      bodyAgents.close();
     },
   };
 }

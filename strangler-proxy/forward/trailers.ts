@@ -2,6 +2,7 @@ import type { IncomingMessage, OutgoingMessage } from 'node:http';
 import { serviceTokenHeader, stranglerHeaderPrefix } from '@strangler/platform/contracts/headers.ts';
 import { identityHeaderNames, identityHeaderPrefix } from '../accept/client-identity.ts';
 import { hopByHopNames } from '../accept/hop-by-hop.ts';
+import { canonicalName } from '../accept/request-head.ts';
 
 /** RFC 9110 §6.5.1: what frames, routes or authenticates a message must not come after it. */
 const neverInTrailers: ReadonlySet<string> = new Set([
@@ -25,7 +26,7 @@ export function copyTrailers(from: IncomingMessage, to: OutgoingMessage): void {
   if (rawTrailers.length === 0) return;
   const trailers: [string, string][] = [];
   for (let i = 0; i < rawTrailers.length; i += 2) {
-    const name = rawTrailers[i]!.toLowerCase();
+    const name = canonicalName(rawTrailers[i]!.toLowerCase());
     if (neverInTrailers.has(name) || hopByHopNames.has(name) || identityHeaderNames.has(name)) continue;
     if (name === serviceTokenHeader || name.startsWith(stranglerHeaderPrefix) || name.startsWith(identityHeaderPrefix))
       continue;

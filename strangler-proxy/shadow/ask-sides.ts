@@ -21,7 +21,7 @@ export type AskSidesOptions = {
   dryRunAgents: Agents;
   bounds: AskBounds;
   dryRunBounds: AskBounds;
-  /** By which the proxy shows a service who asks for a dry run; none unless told. */
+  /** By which the proxy shows a service who asks; none unless told. */
   headersFor?: (service: string) => Readonly<Record<string, string>>;
 };
 
@@ -32,10 +32,14 @@ export const createAskSides = (options: AskSidesOptions): AskSides => {
   const upstreamOf = (side: Side, service: string): Upstream | undefined =>
     side === 'monolith' ? upstreams.monolith() : upstreams.service(service);
 
+  const asOurs = (service: string, request: RepeatedRequest): RepeatedRequest =>
+    headersFor === undefined ? request : { ...request, headers: { ...request.headers, ...headersFor(service) } };
+
   const askOnce = async (side: Side, service: string, request: RepeatedRequest): Promise<Asked | NotAsked> => {
     const lease = upstreamOf(side, service)?.acquire() ?? ({ kind: 'refused', why: 'no-instances' } as const);
     if (lease.kind === 'refused') return { kind: 'not-asked', why: lease.why };
-    const asked = await startAsking(agents, lease.instance.origin, request, bounds).answer;
+    const shown = side === 'service' ? asOurs(service, request) : request;
+    const asked = await startAsking(agents, lease.instance.origin, shown, bounds).answer;
     lease.release(outcomeOf(asked));
     return asked;
   };
@@ -55,9 +59,7 @@ export const createAskSides = (options: AskSidesOptions): AskSides => {
         why: 'no-instances' as const,
       };
       if (lease.kind === 'refused') return { kind: 'not-asked', why: lease.why };
-      const shown =
-        headersFor === undefined ? request : { ...request, headers: { ...request.headers, ...headersFor(service) } };
-      const underWay = startAsking(dryRunAgents, lease.instance.origin, shown, dryRunBounds);
+      const underWay = startAsking(dryRunAgents, lease.instance.origin, asOurs(service, request), dryRunBounds);
       void underWay.answer.then((asked) => lease.release(outcomeOf(asked)));
       return underWay;
     },

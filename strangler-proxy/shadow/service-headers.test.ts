@@ -10,7 +10,7 @@ import { createAskSides } from './ask-sides.ts';
 import { createDryRunAgents } from './dry-run-agent.ts';
 import { keepHeaders } from './service-headers.ts';
 
-test('a dry run shows the service who asks for it, with a token that is kept fresh; other copies do not', async () => {
+test('dry runs and copies of reads show the service who asks, with a token that is kept fresh; the monolith is shown none', async () => {
   const seen: [path: string, token: string | string[] | undefined][] = [];
   const server = createServer((request, response) => {
     request.resume();
@@ -47,10 +47,12 @@ test('a dry run shows the service who asks for it, with a token that is kept fre
     await eventually(() => made > 3);
     expect(await dryRun('/later')).toBe('answered');
     await sides.ask('service', 'catalog', request('/copy'));
+    await sides.ask('monolith', 'catalog', request('/monolith'));
     expect(seen).toEqual([
       ['/first', expect.stringMatching(/^catalog \d+$/)],
       ['/later', expect.stringMatching(/^catalog \d+$/)],
-      ['/copy', undefined],
+      ['/copy', expect.stringMatching(/^catalog \d+$/)],
+      ['/monolith', undefined],
     ]);
     const [first, later] = seen.map(([, token]) => Number(String(token).split(' ')[1]));
     expect(later).toBeGreaterThan(first ?? 0);

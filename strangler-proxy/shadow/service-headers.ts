@@ -4,6 +4,8 @@ import type { ServiceTrust } from '@strangler/platform/service-trust/service-tru
 export type KeptHeaders = {
   /** Those of this moment; none where they could not be made. */
   headersFor(service: string): Readonly<Record<string, string>>;
+  /** Settles when they have been made for the first time, or could not be. */
+  ready: Promise<void>;
   stop(): void;
 };
 
@@ -11,7 +13,7 @@ export type KeptHeaders = {
 const asksALife = 6;
 const mostMs = 5_000;
 
-/** Keeps the headers ready by which services know us: a dry run is sent the moment a request is whole, and waits for nothing. */
+/** Keeps the headers ready by which services know us: what is sent to them waits for nothing. */
 export const keepHeaders = ({
   services,
   trust,
@@ -29,11 +31,12 @@ export const keepHeaders = ({
   };
   const prepareOrTell = () =>
     prepare().catch((error: unknown) => log.error({ err: error }, 'no service token was made'));
-  void prepareOrTell();
+  const first = prepareOrTell();
   const timer = setInterval(prepareOrTell, Math.min(mostMs, lifeMs / asksALife));
   timer.unref();
   return {
     headersFor: (service) => ready.get(service) ?? none,
+    ready: first,
     stop: () => clearInterval(timer),
   };
 };

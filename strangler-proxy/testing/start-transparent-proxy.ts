@@ -2,7 +2,6 @@ import { startHttpServer } from '@strangler/platform/http/server.ts';
 import { createLog } from '@strangler/platform/log.ts';
 import { createAccept } from '../accept/accept.ts';
 import { trustPeers } from '../accept/client-identity.ts';
-import { refuseConnect } from '../accept/connect.ts';
 import { defaultLimits, type Limits } from '../accept/limits.ts';
 import { operatorTokens } from '../accept/operator.ts';
 import type { Finished } from '../account/account.ts';
@@ -31,6 +30,7 @@ export type ProxyWishes = {
   maxBodyBytes?: number;
   maxHeaderBytes?: number;
   headersTimeoutMs?: number;
+  keepAliveTimeoutMs?: number;
   trustedPeers?: readonly string[];
 };
 
@@ -147,6 +147,7 @@ export async function startTransparentProxy(wishes: InProcessWishes): Promise<In
     decide,
     upstreams,
     account,
+    sign: () => {},
     limits: {
       ...defaultUpgradeLimits,
       ...defined({ handshakeTimeoutMs: wishes.handshakeTimeoutMs, maxTunnels: wishes.maxTunnels }),
@@ -159,9 +160,12 @@ export async function startTransparentProxy(wishes: InProcessWishes): Promise<In
     host: '127.0.0.1',
     port: 0,
     log: createLog({ name: 'proxy-under-test', level: 'silent' }),
-    limits: defined({ maxHeaderBytes: wishes.maxHeaderBytes, headersTimeoutMs: wishes.headersTimeoutMs }),
+    limits: defined({
+      maxHeaderBytes: wishes.maxHeaderBytes,
+      headersTimeoutMs: wishes.headersTimeoutMs,
+      keepAliveTimeoutMs: wishes.keepAliveTimeoutMs,
+    }),
   });
-  refuseConnect(running.server);
   return {
     port: running.port,
     finished,

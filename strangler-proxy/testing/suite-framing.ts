@@ -73,7 +73,7 @@ const refusedHeads: Record<string, string> = {
 };
 
 /** Bodies that a lenient server would read otherwise; nothing but whole, well-formed chunks may reach the upstream. */
-const refusedChunks: Record<string, string> = {
+export const refusedChunks: Record<string, string> = {
   'a chunk size with 0x': '0x3\r\nabc\r\n0\r\n\r\n',
   'a chunk size with a plus sign': '+3\r\nabc\r\n0\r\n\r\n',
   'a negative chunk size': '-3\r\nabc\r\n0\r\n\r\n',

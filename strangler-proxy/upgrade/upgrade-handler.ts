@@ -7,6 +7,7 @@ import { answerProblem, answerRefusal, type OwnAnswer } from '../answer-problem.
 import type { Decide, Decision } from '../decide/decision.ts';
 import type { AnswerHead } from '../forward/answer-filter.ts';
 import { disclosedHeaders } from '../forward/disclosed-headers.ts';
+import type { Sign } from '../forward/sign-requests.ts';
 import type { Gateway } from '../gateway/gateway.ts';
 import type { Entry, Passage } from '../gateway/passage.ts';
 import { giveUpAnswer, noInstanceAnswer } from '../retry/next-attempt.ts';
@@ -31,6 +32,8 @@ export type UpgradeHandlerParts = {
   decide: Decide;
   upstreams: Upstreams;
   account: Account;
+  /** Shows a service who sends it the handshake. */
+  sign: Sign;
   limits: UpgradeLimits;
   /** Milliseconds that only grow. Default `performance.now`. */
   nowMs?: () => number;
@@ -47,7 +50,7 @@ export type UpgradeHandler = {
 
 /** The way of a WebSocket: the same as that of a request, but that at its end two connections are joined. */
 export function createUpgradeHandler(parts: UpgradeHandlerParts): UpgradeHandler {
-  const { accept, gateway, decide, upstreams, account, limits, nowMs = () => performance.now() } = parts;
+  const { accept, gateway, decide, upstreams, account, sign, limits, nowMs = () => performance.now() } = parts;
   const tunnels = new Set<Tunnel>();
   let open = 0;
 
@@ -138,6 +141,7 @@ export function createUpgradeHandler(parts: UpgradeHandlerParts): UpgradeHandler
       attempts,
       tryOne: async (instance, side) => {
         const addToAnswer = disclosedHeaders(decision, side, instance);
+        sign(outgoing, instance);
         const timeoutMs = limits.handshakeTimeoutMs;
         const handshake = await shakeHands({ req, socket, head, outgoing, addToAnswer, timeoutMs }, instance);
         upstream = handshake.upstream;

@@ -7,7 +7,6 @@ import type { Slice } from '@strangler/platform/contracts/slice-file.ts';
 import type { Lifecycle } from '@strangler/platform/lifecycle.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { createRedis } from '@strangler/platform/redis.ts';
-import type { ServiceTrust } from '@strangler/platform/service-trust/service-trust.ts';
 import { createShadowReport } from '@strangler/platform/shadow-report/report.ts';
 import type { Registry } from 'prom-client';
 import { createShadowMetrics, exposeReport, exposeShadow } from '../account/shadow-metrics.ts';
@@ -22,7 +21,7 @@ import { exchangeNoise } from '../shadow/exchange-noise.ts';
 import { createLastMinute } from '../shadow/last-minute.ts';
 import { createRoleOf } from '../shadow/role.ts';
 import type { ShadowAccount } from '../shadow/sample.ts';
-import { keepHeaders } from '../shadow/service-headers.ts';
+import type { KeptHeaders } from '../shadow/service-headers.ts';
 import { createShadow, type Shadow } from '../shadow/shadow.ts';
 import { createSharedNoise } from '../shadow/shared-noise.ts';
 import { measureSpareTime } from '../shadow/spare-time.ts';
@@ -42,7 +41,8 @@ export type ShadowingParts = {
   registry: Registry;
   log: Log;
   lifecycle: Lifecycle;
-  trust: Pick<ServiceTrust, 'headersFor'>;
+  /** By which services know who asks. */
+  headersFor: KeptHeaders['headersFor'];
 };
 
 /** A worker's part in comparing answers; `shadow` is null where no slice file asks for it. */
@@ -61,7 +61,7 @@ const mostResources = 20_000;
 const dryRunGrowth = 2;
 
 export const startShadowing = (parts: ShadowingParts): Shadowing => {
-  const { config, flagOf, discovery, reads, number, registry, log, lifecycle, trust } = parts;
+  const { config, flagOf, discovery, reads, number, registry, log, lifecycle, headersFor } = parts;
   const slices = parts.slices.flatMap((slice) =>
     slice.shadow === null ? [] : [{ ...slice, shadow: slice.shadow, rulesOf: rulesByEndpoint(slice.compare) }],
   );
@@ -94,14 +94,8 @@ export const startShadowing = (parts: ShadowingParts): Shadowing => {
     probeTimeoutMs: Math.min(1_000, timeoutMs),
     idleTimeoutMs,
   });
-  const shown = keepHeaders({
-    services: slices.map(({ service }) => service),
-    trust,
-    lifeMs: config.trust.tokenLifeMs,
-    log,
-  });
   const sides = createAskSides({
-    headersFor: shown.headersFor,
+    headersFor,
     concurrency: bounds.concurrency,
     upstreams,
     agents,
@@ -170,7 +164,6 @@ export const startShadowing = (parts: ShadowingParts): Shadowing => {
 
   lifecycle.onStop('close', 'comparing', async () => {
     shadow.close();
-    shown.stop();
     spare.close();
     agents.close();
     dryRunAgents.close();

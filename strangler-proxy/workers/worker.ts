@@ -14,7 +14,6 @@ import { openServiceTrust } from '@strangler/platform/service-trust/service-trus
 import promClient, { type Registry } from 'prom-client';
 import { createAccept } from '../accept/accept.ts';
 import { trustPeers } from '../accept/client-identity.ts';
-import { refuseConnect } from '../accept/connect.ts';
 import { defaultLimits } from '../accept/limits.ts';
 import { operatorTokens } from '../accept/operator.ts';
 import { createAccessLog } from '../account/access-log.ts';
@@ -39,12 +38,14 @@ import { shareDiscovery } from '../discovery/share-discovery.ts';
 import { staticDiscovery } from '../discovery/static-discovery.ts';
 import type { AfterWrite } from '../forward/disclosed-headers.ts';
 import { createForward } from '../forward/hpm-forward.ts';
+import { createSign, signRequests } from '../forward/sign-requests.ts';
 import { traceAttempts } from '../forward/trace-attempts.ts';
 import { openCache, type RunningCache } from '../gateway/cache/open-cache.ts';
 import { openGateway, type RunningGateway } from '../gateway/gateway.ts';
 import { createWriteGate, type WriteGate } from '../hold/write-gate.ts';
 import { createRequestHandler } from '../request-handler.ts';
 import { buildRouteTable, type RouteTable } from '../routes/route-table.ts';
+import { keepHeaders } from '../shadow/service-headers.ts';
 import {
   followServerCertificate,
   type ServerCertificate,
@@ -81,10 +82,11 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
   exposeUpstreams(registry, upstreams.status, discovery.status);
 
   const limits = { ...defaultLimits, ...config.limits };
-  const { forward, close: closeForward } = createForward({
+  const { forward: sendOn, close: closeForward } = createForward({
     times: config.timeouts,
     agent: { maxSockets: config.upstream.maxSockets },
     maxBodyBytes: limits.maxBodyBytes,
+    bodyRate: config.bodyRate,
   });
   lifecycle.onStop('close', 'forwarding agents', closeForward);
 
@@ -96,8 +98,28 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
   );
   tellReads(reads, lifecycle);
   const trust = await openServiceTrust({ self: 'proxy', config: config.trust, metrics: registry, log, lifecycle });
+  const shown = keepHeaders({
+    services: routes.slices.map(({ service }) => service),
+    trust,
+    lifeMs: config.trust.tokenLifeMs,
+    log,
+  });
+  lifecycle.onStop('close', 'tokens for services', shown.stop);
+  const sign = createSign(shown.headersFor);
+  const forward = signRequests(sendOn, sign);
   const { shadow, status: shadowStatus } = startShadowing({
-    ...{ trust, config, slices: routes.slices, flagOf, discovery, reads, number, registry, log, lifecycle },
+    ...{
+      headersFor: shown.headersFor,
+      config,
+      slices: routes.slices,
+      flagOf,
+      discovery,
+      reads,
+      number,
+      registry,
+      log,
+      lifecycle,
+    },
   });
   const traffic = createTrafficCount(routes.slices.map(({ slice }) => slice));
   const traces = createTraceAccount();
@@ -130,7 +152,7 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
     ...{ ...way, forward: traceAttempts(forward), gate, ownWrites, afterWrite, shadow, limits },
     clientIdleTimeoutMs: config.timeouts.clientIdleTimeoutMs,
   });
-  const upgrades = createUpgradeHandler({ ...way, limits: { ...defaultUpgradeLimits, ...config.upgrades } });
+  const upgrades = createUpgradeHandler({ ...way, sign, limits: { ...defaultUpgradeLimits, ...config.upgrades } });
 
   const status = (): WorkerStatus => ({
     worker: number,
@@ -153,6 +175,7 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
   });
   // Without flags a worker would guess who owns what; it takes no traffic until it knows.
   if (flags !== null) await knowFlags(flags.follower, gate, log);
+  await shown.ready;
   const server = await startHttpServer({
     handler: handler.handle,
     ...(certificate === null ? {} : { tls: certificate.now() }),
@@ -165,13 +188,13 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
       maxHeaderBytes: limits.maxHeaderBytes,
       headersTimeoutMs: config.timeouts.headersTimeoutMs,
       requestTimeoutMs: config.timeouts.requestTimeoutMs,
+      keepAliveTimeoutMs: config.timeouts.keepAliveTimeoutMs,
       maxConnections: config.limits.maxConnections,
       maxRequestsInFlight: Number.POSITIVE_INFINITY,
     },
     metrics: registry,
     name: 'proxy',
   });
-  refuseConnect(server.server);
   certificate?.onChange(server.replaceCertificate);
   lifecycle.onStop('drain', 'requests in flight', ({ graceMs }) => {
     upgrades.endAll(graceMs / 2);
