@@ -195,6 +195,14 @@ describe('a read of a slice', () => {
       expect(decided.side).toBe(decide(request({ headers: { cookie: 'session=abc' } })).side);
     }
   });
+
+  test('goes by the claims that the gateway has verified, where it has, and not by what the token says', () => {
+    const decide = decideWith(withReads(50));
+    for (const sub of ['1', '2', '3', '4', '5', '6', '7', '8']) {
+      const verified = request({ headers: { authorization: bearer({ sub: 'forged' }) }, verifiedClaims: { sub } });
+      expect(decide(verified).side).toBe(decide(userRequest(sub)).side);
+    }
+  });
 });
 
 describe('a write of a slice', () => {
