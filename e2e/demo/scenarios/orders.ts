@@ -187,10 +187,8 @@ const tell = async ({ shop, pools, connections }: Stage, options: ScenarioOption
   };
 
   await tour.busy(async () => {
-    for (const [at, name] of before.entries()) {
-      progress.say(`the ${name} first`);
-      await tours[at]!.toService(async () => {});
-    }
+    progress.say(`${before.join(', ')} first, all at once`);
+    await Promise.all(tours.map((one) => one.toService(async () => {})));
     await tour.toService(() => tour.kill('orders-1', ''));
     await tour.kill('orders-2', ', while it sells');
     await tour.watch();
