@@ -45,7 +45,7 @@ test.each(plans.map((plan) => [plan.name, plan] as const))(
 );
 
 test('what was done against them stands in the metrics', async () => {
-  expect(await rig.metric('http_connections_evicted_total')).toBeGreaterThanOrEqual(300);
+  expect(await rig.metric('http_connections_evicted_total')).toBeGreaterThan(100);
   expect(await rig.metric('http_client_errors_total{server="proxy",status="408"')).toBeGreaterThan(0);
   expect(await rig.metric('http_client_errors_total{server="proxy",status="431"')).toBeGreaterThan(0);
   const metrics = await rig.proxy.metrics();
