@@ -52,6 +52,9 @@ const quickly = {
   },
 };
 
+/** Customers look at their orders far more rarely than they buy. */
+const canaryOfFew = { gates: { canary: { ...watchableCanary.gates.canary, minSamples: 8 } } };
+
 const cards: Weighted<string> = [
   [70, 'tok_visa'],
   [10, 'tok_decline'],
@@ -74,10 +77,7 @@ export const runOrdersScenario = async (options: ScenarioOptions): Promise<Order
     const shop = await openShop({
       ...{ instance, products, stage: 'monolith', keep, progress, signal, env: quickly },
       ...{ inventoryInstances: 1, paymentsInstances: 1, notificationsInstances: 1, ordersInstances: 2 },
-      slicesFolder: overlaySlices(
-        folder,
-        Object.fromEntries([...before, slice].map((name) => [name, watchableCanary])),
-      ),
+      slicesFolder: overlaySlices(folder, Object.fromEntries([...before, slice].map((name) => [name, canaryOfFew]))),
     });
     const { mover } = shop.system.databases;
     const pools = {
