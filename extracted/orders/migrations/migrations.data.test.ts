@@ -11,7 +11,7 @@ import type { Pool } from 'mysql2/promise';
 import { migrateUp, migrationsDirectory } from '../database.ts';
 
 const log = createLog({ name: 'test', level: 'silent' });
-const sliceFile = fileURLToPath(new URL('../slice.yaml', import.meta.url));
+const sliceFile = fileURLToPath(new URL('../../../migrations/slices/orders/slice.yaml', import.meta.url));
 
 let database: FreshDatabase;
 let pool: Pool;
