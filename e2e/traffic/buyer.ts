@@ -4,10 +4,12 @@ export type BuyerOptions = Omit<VisitorOptions, 'nextAction' | 'accessToken'> & 
   accessToken: string;
   productIds: readonly number[];
   random: () => number;
+  /** Buys nothing. Default false. */
+  onlyLooks?: boolean;
 };
 
 /** Somebody who looks whether there is any, buys, one cart after the other, and now and then cancels an order. */
-export const createBuyer = ({ productIds, random, ...options }: BuyerOptions): Visitor => {
+export const createBuyer = ({ productIds, random, onlyLooks = false, ...options }: BuyerOptions): Visitor => {
   const ordered: number[] = [];
   let inCart = 0;
 
@@ -48,7 +50,7 @@ export const createBuyer = ({ productIds, random, ...options }: BuyerOptions): V
     fine: [200],
   });
   const nextAction = (): Action => {
-    if (random() < 0.3) return look();
+    if (onlyLooks || random() < 0.3) return look();
     if (inCart >= 2) return checkOut();
     const id = random() < 0.15 ? ordered.shift() : undefined;
     return id === undefined ? fill() : cancel(id);

@@ -9,6 +9,8 @@ export type CustomerOptions = Omit<VisitorOptions, 'nextAction' | 'accessToken'>
   cardToken?: () => string;
   /** Told of each order that was acknowledged. */
   onOrdered?: (orderId: number) => void;
+  /** Sends a checkout that came to no answer again, under its key. Default false: it is a failure. */
+  repeats?: boolean;
 };
 
 type Listed = { items: { id: number; read_at: string | null; payment?: { id: number } | null }[] };
@@ -19,6 +21,7 @@ export const createCustomer = ({
   random,
   cardToken = () => (random() < 0.1 ? 'tok_decline' : 'tok_visa'),
   onOrdered,
+  repeats = false,
   ...options
 }: CustomerOptions): Visitor => {
   const ordered: number[] = [];
@@ -26,6 +29,8 @@ export const createCustomer = ({
   const paymentIds: number[] = [];
   let inCart = 0;
   let cannotBeSold = false;
+  /** A checkout that came to no answer, and is sent again as it was. */
+  let unanswered: { key: string; cardToken: string } | null = null;
 
   const fill = (): Action => ({
     name: 'put in cart',
@@ -37,15 +42,18 @@ export const createCustomer = ({
       if (status === 200) inCart += 1;
     },
   });
-  const checkOut = (): Action => ({
+  const checkOut = (sent = { key: crypto.randomUUID() as string, cardToken: cardToken() }): Action => ({
     name: 'checkout',
     method: 'POST',
     path: '/api/checkout',
-    body: { card_token: cardToken() },
-    headers: { 'idempotency-key': crypto.randomUUID() },
+    body: { card_token: sent.cardToken },
+    headers: { 'idempotency-key': sent.key },
     // 202: it takes longer than the request was held. 409: nothing left of an item. 402: the card was declined.
-    fine: [201, 202, 402, 409],
+    // 502: whoever was asked died in the midst of it.
+    fine: [201, 202, 402, 409, ...(repeats ? [502] : [])],
     onAnswer: (status, body) => {
+      unanswered = repeats && status === 502 ? sent : null;
+      if (unanswered !== null) return;
       inCart = 0;
       cannotBeSold = status === 409;
       if (status !== 201) return;
@@ -59,7 +67,10 @@ export const createCustomer = ({
     name: 'cancel an order',
     method: 'POST',
     path: `/api/orders/${id}/cancel`,
-    fine: [200, 409],
+    fine: [200, 409, ...(repeats ? [502] : [])],
+    onAnswer: (status) => {
+      if (status === 502) ordered.unshift(id);
+    },
   });
   const listNotifications = (): Action => ({
     name: 'look at the notifications',
@@ -108,6 +119,7 @@ export const createCustomer = ({
     [1, () => (ordered.length > 0 ? cancel(ordered.shift()!) : fill())],
   ];
   const nextAction = (): Action => {
+    if (unanswered !== null) return checkOut(unanswered);
     if (!cannotBeSold) return pick(choices, random)();
     cannotBeSold = false;
     return empty();

@@ -49,6 +49,8 @@ const quickly = {
   orders: {
     ...{ INVENTORY_TIMEOUT: '4s', PAYMENTS_TIMEOUT: '4s', SAGA_LEASE: '6s', CARD_KEPT: '8s', CHARGE_GRACE: '12s' },
     ...{ SAGA_EVERY: '500ms', LONGEST_PAUSE: '2s' },
+    // A cut-over waits five seconds for the writes that are under way.
+    CHECKOUT_WAIT: '3s',
   },
 };
 
@@ -115,13 +117,19 @@ const tell = async ({ shop, pools, connections }: Stage, options: ScenarioOption
   const accountIds = [...tokens, ...buyers].map((token) => Number(decodeJwt(token).sub));
   const acknowledged = new Set<number>();
   const shared = { proxyUrls, operatorToken, productIds, random, dispatcher: connections };
-  const buying = { cardToken: () => pick(cards, random), onOrdered: (id: number) => acknowledged.add(id) };
+  const buying = {
+    cardToken: () => pick(cards, random),
+    onOrdered: (id: number) => acknowledged.add(id),
+    repeats: true,
+  };
   const visitors = [
     ...tokens.map((accessToken, at) =>
       createCustomer({ ...shared, ...buying, name: `customer ${at + 1}`, accessToken }),
     ),
     // They look at the stock before they buy.
-    ...buyers.map((accessToken, at) => createBuyer({ ...shared, name: `buyer ${at + 1}`, accessToken })),
+    ...buyers.map((accessToken, at) =>
+      createBuyer({ ...shared, name: `buyer ${at + 1}`, accessToken, onlyLooks: true }),
+    ),
   ];
   const stocked = await readStock(pools.monolith, pools.monolith, { hasReservations: false });
   const tourOf = (name: string): SliceTour => createSliceTour({ slice: name, shop, visitors, random, options });
