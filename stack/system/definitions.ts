@@ -94,7 +94,7 @@ export type SystemPlan = {
   notificationsInstances: number;
   /** Likewise; the provider's webhooks then come through the first proxy. */
   paymentsInstances: number;
-  /** Likewise; they ask inventory and payments, and nobody else. */
+  /** Likewise; they ask inventory and payments, which have to be there too. */
   ordersInstances: number;
   slicesFolder: string;
   /** What the proxies ask of requests. */

@@ -1,24 +1,16 @@
-import type { Log } from '@strangler/platform/log.ts';
-import type { Pool } from 'mysql2/promise';
-import { Counter, type Registry } from 'prom-client';
-import type { Clock } from '../clock.ts';
+import { Counter } from 'prom-client';
 import { NoAnswer } from '../neighbours/no-answer.ts';
 import { planToLeave } from './leave.ts';
-import type { Perform, Performed } from './perform.ts';
-import type { Timings } from './saga-state.ts';
+import type { Performed } from './perform.ts';
+import type { SagaRunnerParts } from './saga-runner.ts';
 import { claimDue, type Lease, type SagaStore } from './saga-store.ts';
 
-export type LeavingParts = {
-  pool: Pool;
+export type LeavingParts = Pick<
+  SagaRunnerParts,
+  'pool' | 'perform' | 'clock' | 'log' | 'metrics' | 'timings' | 'leaseMs' | 'capacity'
+> & {
   /** Past the fence: nothing is written but what sagas know. */
   store: SagaStore;
-  perform: Perform;
-  clock: Clock;
-  log: Log;
-  metrics: Registry;
-  timings: Timings;
-  leaseMs: number;
-  capacity: number;
   /** The orders are another's, for good until the flags say otherwise. */
   isAway(): boolean;
 };
