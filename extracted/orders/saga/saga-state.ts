@@ -171,7 +171,8 @@ function hear(state: SagaState, happening: Happening, nowMs: number, timings: Ti
     case 'order shipped':
       return order === 'placed' || order === 'paid' ? { ...state, goal: 'sell', why: null, order: 'paid' } : state;
     case 'order stands':
-      return order === 'placed' && state.goal === 'undo' ? { ...state, goal: 'sell', why: null } : state;
+      if (state.goal === 'sell' || (order !== 'placed' && order !== 'paid')) return state;
+      return { ...state, goal: 'sell', why: null };
     case 'payment':
       return ofPayment(state, happening, nowMs, timings);
     case 'no payment':
