@@ -1,4 +1,3 @@
-const swc = ['@swc/jest', { jsc: { parser: { syntax: 'typescript' }, target: 'es2024' }, module: { type: 'es6' } }];
 const withServers = {
   globalSetup: '<rootDir>/stack/jest/global-setup.ts',
   globalTeardown: '<rootDir>/stack/jest/global-teardown.ts',
@@ -8,9 +7,10 @@ const project = (displayName, testMatch, more = {}) => ({
   displayName,
   rootDir: import.meta.dirname,
   testMatch,
-  testEnvironment: 'node',
-  extensionsToTreatAsEsm: ['.ts'],
-  transform: { '\\.ts$': swc },
+  // Node loads and strips everything itself, as it does in production.
+  runtime: '<rootDir>/stack/jest/runtime.ts',
+  testEnvironment: '<rootDir>/stack/jest/environment.ts',
+  transform: {},
   modulePathIgnorePatterns: ['<rootDir>/\\.stack/'],
   watchPathIgnorePatterns: ['<rootDir>/\\.stack/'],
   testPathIgnorePatterns: ['/node_modules/', '/\\.stack/', ...(more.testPathIgnorePatterns ?? [])],

@@ -32,7 +32,7 @@ afterAll(async () => {
 });
 
 test('every migration goes up, down and up again', async () => {
-  const migrations = databaseMigrations(database.sequelize, log);
+  const migrations = await databaseMigrations(database.sequelize, log);
   const up = await migrations.up();
   expect(up.length).toBeGreaterThan(9);
   await migrations.down({ to: 0 });
@@ -42,7 +42,7 @@ test('every migration goes up, down and up again', async () => {
 });
 
 test('an outbox that stands there already is kept with what it holds, belongs to the shop then, and goes when the schema goes', async () => {
-  const migrations = databaseMigrations(database.sequelize, log);
+  const migrations = await databaseMigrations(database.sequelize, log);
   await migrations.down({ to: '0026-outbox' });
   const pool = createPool(fresh.url);
   try {
@@ -62,12 +62,12 @@ test('an outbox that stands there already is kept with what it holds, belongs to
 });
 
 test('two processes that migrate at the same time do it once', async () => {
-  await databaseMigrations(database.sequelize, log).down({ to: 0 });
+  await (await databaseMigrations(database.sequelize, log)).down({ to: 0 });
   const other = openDatabase({ url: fresh.url, log, poolMax: 2 });
   try {
     const done = await Promise.all([
-      databaseMigrations(database.sequelize, log).up(),
-      databaseMigrations(other.sequelize, log).up(),
+      databaseMigrations(database.sequelize, log).then((migrations) => migrations.up()),
+      databaseMigrations(other.sequelize, log).then((migrations) => migrations.up()),
     ]);
     expect(done.map((names) => names.length).sort()[0]).toBe(0);
   } finally {

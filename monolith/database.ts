@@ -1,6 +1,5 @@
 import { fileURLToPath } from 'node:url';
 import type { Log } from '@strangler/platform/log.ts';
-import { schemaMigrations } from '@strangler/platform/mysql/schema-migrations.ts';
 import { createSequelize } from '@strangler/platform/mysql/sequelize.ts';
 import type { Sequelize } from 'sequelize';
 import { defineModels, type Models } from './models/index.ts';
@@ -30,7 +29,8 @@ export function openDatabase(options: { url: string; log: Log; poolMax?: number 
 
 export const migrationsDirectory = fileURLToPath(new URL('./migrations/', import.meta.url));
 
-/** The schema migrations of the shop, as an umzug instance over an open connection. */
-export function databaseMigrations(sequelize: Sequelize, log: Log) {
+/** The schema migrations of the shop, as an umzug instance over an open connection. Loaded only where somebody migrates. */
+export async function databaseMigrations(sequelize: Sequelize, log: Log) {
+  const { schemaMigrations } = await import('@strangler/platform/mysql/schema-migrations.ts');
   return schemaMigrations({ sequelize, directory: migrationsDirectory, log });
 }

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { programEnvironment } from '@strangler/platform/testing/program-environment.ts';
 import { eventually, type FreshDatabase, freshDatabase, testServers } from '@strangler/platform/testing/servers.ts';
 
 type Program = { child: ChildProcess; stdout(): string; stderr(): string; exitCode: Promise<number | null> };
@@ -12,7 +13,7 @@ let database: FreshDatabase;
 const run = (file: string, options: string[], env: NodeJS.ProcessEnv): Program => {
   const path = fileURLToPath(new URL(file, import.meta.url));
   const child = spawn(process.execPath, [path, ...options], {
-    env: { PATH: process.env.PATH, ...env },
+    env: { ...programEnvironment(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   running.add(child);

@@ -22,7 +22,7 @@ try {
 
 /** Runs one command; returns the exit code. `status` exits 3 when migrations are pending, so that scripts can tell. */
 async function run(command: string, options: string[]): Promise<number> {
-  const migrations = databaseMigrations(database.sequelize, log);
+  const migrations = await databaseMigrations(database.sequelize, log);
   if (command === 'up' && options.length === 0) {
     const done = await migrations.up();
     print(done.length === 0 ? 'nothing to do' : done.map(({ name }) => `up    ${name}`).join('\n'));

@@ -66,7 +66,7 @@ async function start({
 }): Promise<RunningShop> {
   const database = openDatabase({ url: config.databaseUrl, log, poolMax: config.databasePoolMax });
   lifecycle.onStop('close', 'database', () => database.close());
-  if (config.autoMigrate) await databaseMigrations(database.sequelize, log).up();
+  if (config.autoMigrate) await (await databaseMigrations(database.sequelize, log)).up();
 
   const metrics = createMetrics({ service: 'monolith' });
   const redis =

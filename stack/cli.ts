@@ -20,7 +20,7 @@ Environment:
   STACK_MYSQL_PORT, STACK_RABBITMQ_PORT, STACK_REDIS_PORT, STACK_CONSUL_PORT   instead of free ports
   STACK_SOURCES           where to look (default environment,docker,machine,packages)
   STACK_HOME, STACK_CACHE where servers and data (default .stack), and downloads, are kept
-  STACK_FLUSH_LOG_AT_COMMIT   innodb_flush_log_at_trx_commit (default 1)
+  STACK_FLUSH_LOG_AT_COMMIT   innodb_flush_log_at_trx_commit (default 1; with others the binary log is not synced either)
   STACK_READY_WITHIN_MS   how long a server may take to answer (default 120000)
 
 Exit codes: 0 done, 1 failed (status: not everything answers), 2 wrong usage, 130 interrupted`,

@@ -45,6 +45,8 @@ const env = {
   STACK_CACHE: shared.downloads,
   STACK_INSTANCE: '',
   STACK_SOURCES: 'environment,packages',
+  // What it is unless told; a whole test run tells its servers otherwise.
+  STACK_FLUSH_LOG_AT_COMMIT: '',
 };
 const home = stackHome(env);
 const instance = 'one';
@@ -109,10 +111,10 @@ describe('an instance', () => {
     const { addresses } = await statusStack(instance, env);
     const connection = await createConnection({ uri: addresses?.mysqlUrl ?? '' });
     const [rows] = await connection.query(
-      'SELECT @@global.time_zone z, @@character_set_server c, @@log_bin b, @@binlog_format f, @@innodb_flush_log_at_trx_commit d',
+      'SELECT @@global.time_zone z, @@character_set_server c, @@log_bin b, @@binlog_format f, @@innodb_flush_log_at_trx_commit d, @@sync_binlog s',
     );
     await connection.end();
-    expect(rows).toEqual([{ z: '+00:00', c: 'utf8mb4', b: 1, f: 'ROW', d: 1 }]);
+    expect(rows).toEqual([{ z: '+00:00', c: 'utf8mb4', b: 1, f: 'ROW', d: 1, s: 1 }]);
   });
 
   test.each(['mysql', 'rabbitmq', 'redis', 'consul'] as const)(

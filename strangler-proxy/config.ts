@@ -36,6 +36,9 @@ export const environment = z.object({
   ADMIN_SESSION: durationMs({ min: 1_000, max: 86_400_000 }).default(3_600_000),
   TLS_CERT_FILE: z.string().optional(),
   TLS_KEY_FILE: z.string().optional(),
+  HTTP2: z.enum(['on', 'off']).default('on'),
+  HTTP2_STREAMS: integer({ min: 1, max: 1_000 }).default(100),
+  HTTP2_RESETS: integer({ min: 1, max: 100_000 }).default(200),
   WORKERS: integer({ min: 1, max: 64 }).default(1),
   MONOLITH_URL: origins,
   STRANGLER_SLICES: z.string().optional(),
@@ -186,6 +189,15 @@ export const readConfig = (env: NodeJS.ProcessEnv) => {
     adminTokensFile: told.ADMIN_TOKENS_FILE ?? null,
     adminSessionMs: told.ADMIN_SESSION,
     tls: tlsOf(told.TLS_CERT_FILE, told.TLS_KEY_FILE),
+    /** Null: HTTP/1.1 alone. Without TLS there is nobody to agree on HTTP/2 with. */
+    http2:
+      told.HTTP2 === 'off'
+        ? null
+        : {
+            maxStreams: told.HTTP2_STREAMS,
+            maxResets: told.HTTP2_RESETS,
+            stalledAnswerMs: told.CLIENT_IDLE_TIMEOUT,
+          },
     workers: told.WORKERS,
     monolithOrigins: told.MONOLITH_URL.map((origin) => new URL(origin).origin),
     gatewayFile: told.GATEWAY_FILE ?? null,

@@ -92,7 +92,7 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
     clientIdleTimeoutMs = 60_000,
     nowMs = () => performance.now(),
   } = parts;
-  const askForClient = createAskForClient({ upstreams, forward, decide, shadow });
+  const askForClient = createAskForClient({ upstreams, forward, decide, shadow, gateway });
   let inFlight = 0;
 
   function begin(req: IncomingMessage, res: ServerResponse, clientAwaitsContinue: boolean): void {
@@ -228,7 +228,7 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
       return;
     }
     if (decision.slice !== null && decision.access === 'write') {
-      way.ticket = gate.begin(decision.slice, decision.side, decision.epoch);
+      way.ticket = gate.begin(decision.slice, decision.side, decision.epoch, `${way.req.method} ${decision.route}`);
       if (decision.side === 'service' && !way.sentAnew) accepted.outgoing.kept = new KeptBody();
     }
     serve(way, accepted, decision).catch((error: unknown) => defect(way, error));
@@ -273,8 +273,7 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
   /** Whether a policy has answered in place of an upstream. */
   async function intercept(way: Way, passage: Passage, accepted: Accepted, decision: Decision): Promise<boolean> {
     const { req, res, attempts } = way;
-    const ask = askForClient(accepted, decision, attempts);
-    const met = await passage.intercept({ req, res, decision, ask });
+    const met = await passage.intercept({ req, res, decision, ...askForClient(accepted, decision, attempts) });
     if (met.kind === 'forward') return false;
     if (met.kind === 'failed') {
       end(way, conclude(way, decision, met.tried));

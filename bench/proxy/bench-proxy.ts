@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually, freePort } from '@strangler/platform/testing/servers.ts';
 import { canPin, startProcess, stopProcess } from '../processes.ts';
-import { type Contestant, contestants, isInstalled } from './contestants.ts';
+import { type Contestant, contestants, type Field, isInstalled } from './contestants.ts';
 import { cpuMicrosOf } from './cpu-time.ts';
 import { cannon, type Measured, wrk } from './load.ts';
 import { median, medianRatio } from './ratios.ts';
@@ -36,8 +36,23 @@ const headers = {
  * Measures every proxy on the same requests: each alone on one core, upstream and load on the other, round by round in turn,
  * the order changed every round. `direct` is the load against the upstream with nothing in between: the ceiling.
  */
-export const benchProxy = async ({ rounds, secondsPerRound, connections, say }: BenchOptions): Promise<BenchReport> => {
-  const folder = await mkdtemp(join(tmpdir(), 'bench-proxy-'));
+export const benchProxy = async (options: BenchOptions): Promise<BenchReport> =>
+  report(await measureField(options, { folderName: 'bench-proxy-', headers, contestants, direct: true }));
+
+export type FieldOptions = {
+  folderName: string;
+  headers: Record<string, string>;
+  contestants(field: Field): Promise<Contestant[]>;
+  /** Whether the upstream is measured by itself as well. */
+  direct: boolean;
+};
+
+/** The rounds of every contestant by its name. */
+export const measureField = async (
+  { rounds, secondsPerRound, connections, say }: BenchOptions,
+  { folderName, headers, contestants, direct }: FieldOptions,
+): Promise<ReadonlyMap<string, Round[]>> => {
+  const folder = await mkdtemp(join(tmpdir(), folderName));
   const pinned = canPin();
   const load = isInstalled('wrk') ? wrk : cannon;
   const running: ChildProcess[] = [];
@@ -63,15 +78,18 @@ export const benchProxy = async ({ rounds, secondsPerRound, connections, say }: 
       },
       1,
     );
+    const free = await Promise.all(Array.from({ length: mostPorts }, freePort));
     const ports = new Map<string, number>();
-    for (const name of ['ours', 'ours-admin', 'handwritten', 'fastify', 'undici', 'haproxy', 'nginx'])
-      ports.set(name, await freePort());
-    const field = await contestants({ folder, upstreamUrl, portOf: (name) => ports.get(name)! });
+    const portOf = (name: string): number => {
+      if (!ports.has(name)) ports.set(name, free.pop()!);
+      return ports.get(name)!;
+    };
+    const field = await contestants({ folder, upstreamUrl, portOf });
     for (const contestant of field) start(contestant, 0);
 
-    const urls = new Map(field.map(({ name }) => [name, `http://127.0.0.1:${ports.get(name)}`]));
-    urls.set('direct', upstreamUrl);
-    for (const [name, url] of urls) await waitUntilAnswers(name, url);
+    const urls = new Map(field.map(({ name }) => [name, `http://127.0.0.1:${portOf(name)}`]));
+    if (direct) urls.set('direct', upstreamUrl);
+    for (const [name, url] of urls) await waitUntilAnswers(name, url, headers);
 
     const cpuOf = (name: string): number | null => (pids.has(name) ? cpuMicrosOf(pids.get(name)!) : null);
     const measure = async (name: string, seconds: number): Promise<Round> => {
@@ -103,25 +121,27 @@ export const benchProxy = async ({ rounds, secondsPerRound, connections, say }: 
         `round ${round + 1} of ${rounds}: ${names.map((name) => `${name} ${Math.round(measured.get(name)![round]!.requestsPerSecond)}/s`).join(', ')}`,
       );
     }
-    return report(measured);
+    return measured;
   } finally {
     await Promise.all(running.map(stopProcess));
     await rm(folder, { recursive: true });
   }
 };
 
-const waitUntilAnswers = (name: string, url: string): Promise<void> =>
+const mostPorts = 64;
+
+const waitUntilAnswers = (name: string, url: string, headers: Record<string, string>): Promise<void> =>
   eventually(
     async () => {
       const answer = await fetch(`${url}${path}`, { headers });
       const body = await answer.text();
       if (answer.status !== 200 || !body.includes('Walnut')) throw new Error(`${name} answered ${answer.status}`);
     },
-    { withinMs: 20_000 },
+    { withinMs: 60_000 },
   );
 
 /** One contestant in one round; `cpuMicros` is the proxy's processor time a request. */
-type Round = Measured & { cpuMicros: number | null };
+export type Round = Measured & { cpuMicros: number | null };
 
 const report = (measured: ReadonlyMap<string, Round[]>): BenchReport => {
   const ours = measured.get('ours')!.map((one) => one.requestsPerSecond);
@@ -148,9 +168,9 @@ const report = (measured: ReadonlyMap<string, Round[]>): BenchReport => {
   return { table: rows.map((row) => row.trimEnd()).join('\n'), json: { bench: 'proxy', results, ratios } };
 };
 
-const round = (value: number): number => Math.round(value * 100) / 100;
+export const round = (value: number): number => Math.round(value * 100) / 100;
 
-const cpuMedian = (rounds: readonly Round[]): number | null => {
+export const cpuMedian = (rounds: readonly Round[]): number | null => {
   const told = rounds.flatMap(({ cpuMicros }) => (cpuMicros === null ? [] : [cpuMicros]));
   return told.length === 0 ? null : round(median(told));
 };

@@ -17,24 +17,42 @@ const here = import.meta.dirname;
 
 /** Everyone who can take part on this machine; HAProxy and nginx only where they are installed. */
 export const contestants = async ({ folder, upstreamUrl, portOf }: Field): Promise<Contestant[]> => {
-  const script = (name: string, file: string): Contestant => ({
-    name,
-    command: process.execPath,
-    arguments: [join(here, 'contestants', file)],
-    environment: { PORT: String(portOf(name)), UPSTREAM: upstreamUrl, NODE_ENV: 'production' },
-  });
+  const field = { folder, upstreamUrl, portOf };
   return [
-    await ours(folder, upstreamUrl, portOf),
-    script('handwritten', 'handwritten.ts'),
-    script('fastify', 'fastify.ts'),
-    script('undici', 'undici.ts'),
+    await ours(field),
+    peer('handwritten', field),
+    peer('fastify', field),
+    peer('undici', field),
     ...(await haproxy(folder, upstreamUrl, portOf('haproxy'))),
     ...(await nginx(folder, upstreamUrl, portOf('nginx'))),
   ];
 };
 
-/** Ours with all of it on: a slice at 50 %, sticky users, discovery, ejection, breaker, metrics. */
-const ours = async (folder: string, upstreamUrl: string, portOf: Field['portOf']): Promise<Contestant> => {
+/** A proxy that others wrote, by the name of its file. */
+export const peer = (name: string, { upstreamUrl, portOf }: Field): Contestant => ({
+  name,
+  command: process.execPath,
+  arguments: [join(here, 'contestants', `${name}.ts`)],
+  environment: { PORT: String(portOf(name)), UPSTREAM: upstreamUrl, NODE_ENV: 'production' },
+});
+
+/** Ours with no slices and no policies: it stands in front, and counts. */
+export const plain = ({ upstreamUrl, portOf }: Field, name = 'plain'): Contestant => ({
+  name,
+  command: process.execPath,
+  arguments: [join(here, '../../strangler-proxy/main.ts')],
+  environment: {
+    PORT: String(portOf(name)),
+    ADMIN_PORT: String(portOf(`${name}-admin`)),
+    MONOLITH_URL: upstreamUrl,
+    WORKERS: '1',
+    NODE_ENV: 'production',
+    LOG_LEVEL: 'warn',
+  },
+});
+
+/** Ours with all of it on but policies: a slice at 50 %, sticky users, discovery, ejection, breaker, metrics. */
+export const ours = async ({ folder, upstreamUrl, portOf }: Field, name = 'ours'): Promise<Contestant> => {
   const slices = join(folder, 'slices');
   await mkdir(join(slices, 'catalog'), { recursive: true });
   await writeFile(
@@ -44,22 +62,13 @@ const ours = async (folder: string, upstreamUrl: string, portOf: Field['portOf']
   const change = { id: 'bench', by: 'bench', at: new Date().toISOString(), reason: '' };
   const flag = { ...initialFlagDocument('catalog', change), reads: { percent: 50, cohorts: [] } };
   await writeFile(join(folder, 'flags.json'), JSON.stringify({ catalog: flag }));
-  return {
-    name: 'ours',
-    command: process.execPath,
-    arguments: [join(here, '../../strangler-proxy/main.ts')],
-    environment: {
-      PORT: String(portOf('ours')),
-      ADMIN_PORT: String(portOf('ours-admin')),
-      MONOLITH_URL: upstreamUrl,
-      SERVICES: `catalog=${upstreamUrl}`,
-      STRANGLER_SLICES: slices,
-      STRANGLER_FLAGS: `file://${join(folder, 'flags.json')}`,
-      WORKERS: '1',
-      NODE_ENV: 'production',
-      LOG_LEVEL: 'warn',
-    },
+  const contestant = plain({ folder, upstreamUrl, portOf }, name);
+  const more = {
+    SERVICES: `catalog=${upstreamUrl}`,
+    STRANGLER_SLICES: slices,
+    STRANGLER_FLAGS: `file://${join(folder, 'flags.json')}`,
   };
+  return { ...contestant, environment: { ...contestant.environment, ...more } };
 };
 
 const haproxy = async (folder: string, upstreamUrl: string, port: number): Promise<Contestant[]> => {

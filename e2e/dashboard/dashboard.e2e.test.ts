@@ -8,7 +8,8 @@ import { type Stage, stages } from '@strangler/platform/contracts/flag-document.
 import { figuresKeys, type SliceFigures } from '@strangler/platform/contracts/slice-figures.ts';
 import { changeFlag } from '@strangler/platform/flags/change-flag.ts';
 import { createLog } from '@strangler/platform/log.ts';
-import { eventually } from '@strangler/platform/testing/eventually.ts';
+import { eventually, testServers } from '@strangler/platform/testing/servers.ts';
+import { startTcpProxy, type TcpProxy } from '@strangler/platform/testing/tcp-proxy.ts';
 import { type FlaggedProxies, openFlaggedProxies } from '@strangler/strangler-proxy/testing/flagged-proxies.ts';
 import type { ProxyProgram } from '@strangler/strangler-proxy/testing/proxy-program.ts';
 import type { Browser, Page } from 'playwright-core';
@@ -29,6 +30,10 @@ if (executable === undefined) process.stderr.write(`the dashboard is not tried i
   let folder: string;
   let proxies: FlaggedProxies;
   let proxy: ProxyProgram;
+  /** Between the proxy and these. */
+  let redis: TcpProxy;
+  let consul: TcpProxy;
+  let isMonolithAway = false;
   let browser: Browser;
   let page: Page;
   const faults: string[] = [];
@@ -43,17 +48,21 @@ if (executable === undefined) process.stderr.write(`the dashboard is not tried i
     await writeFile(file, JSON.stringify(list), { mode: 0o600 });
     proxies = await openFlaggedProxies({
       label: 'dashboard-e2e',
-      monolith: (_req, res) => res.end('{"from":"monolith"}'),
+      monolith: (req, res) => (isMonolithAway ? req.socket.destroy() : res.end('{"from":"monolith"}')),
       service: (_req, res) => res.end('{"from":"service"}'),
       slice,
       environment: { WORKERS: '1', ADMIN_TOKENS_FILE: file },
     });
-    [proxy, browser] = await Promise.all([proxies.start(), launchChromium(executable!)]);
+    const { redisUrl, consulUrl } = testServers();
+    [redis, consul] = await Promise.all([startTcpProxy(redisUrl), startTcpProxy(consulUrl)]);
+    const lines = { REDIS_URL: redis.url, STRANGLER_FLAGS: proxies.flagsAt(`${consul.host}:${consul.port}`) };
+    [proxy, browser] = await Promise.all([proxies.start(lines), launchChromium(executable!)]);
   });
 
   afterAll(async () => {
     await browser?.close();
     await proxies?.end();
+    await Promise.all([redis?.close(), consul?.close()]);
     await rm(folder, { recursive: true });
   });
 
@@ -131,6 +140,40 @@ if (executable === undefined) process.stderr.write(`the dashboard is not tried i
     expect(await page.isDisabled('button:has-text("Review…")')).toBe(true);
     expect(await page.textContent('#flip-note')).toContain('viewer');
     expect(await page.locator('button:has-text("Advance to")').count()).toBe(0);
+  });
+
+  test('says what is away and what is done meanwhile, until it is there again', async () => {
+    await visit(tokens.vera);
+    const away = () =>
+      page.evaluate("[...document.querySelectorAll('.trouble')].map((one) => one.dataset.trouble)") as Promise<
+        string[]
+      >;
+    // What fails often enough is taken for away, and what answers again for there.
+    const askElsewhere = () => Promise.all(Array.from({ length: 20 }, () => fetch(`${proxy.url}/elsewhere`)));
+    const isAway = (what: string) =>
+      eventually(async () => {
+        await askElsewhere();
+        expect(await away()).toEqual([what]);
+      });
+    const isThere = () =>
+      eventually(async () => {
+        await askElsewhere();
+        expect(await away()).toEqual([]);
+      });
+    await isThere();
+    await redis.refuse();
+    await isAway('redis');
+    expect(await page.textContent('.trouble')).toContain('counts rate limits by itself');
+    await redis.pass();
+    await isThere();
+    await consul.refuse();
+    await isAway('flags');
+    await consul.pass();
+    await isThere();
+    isMonolithAway = true;
+    await isAway('monolith');
+    isMonolithAway = false;
+    await isThere();
   });
 
   test('orders every step to writes by mouse and back by keyboard, each carried out once by whoever takes orders', async () => {

@@ -3,6 +3,7 @@ import { interruptedBySignals } from '../options/interrupted.ts';
 import { wholeNumberOf } from '../options/whole-number.ts';
 import { formatBounds } from './bounds.ts';
 import { createProgress } from './progress.ts';
+import { runAllSlicesScenario } from './scenarios/all.ts';
 import { runCompareScenario } from './scenarios/compare.ts';
 import { runFlagsScenario } from './scenarios/flags.ts';
 import { runInventoryScenario } from './scenarios/inventory.ts';
@@ -12,7 +13,7 @@ import { runPaymentsScenario } from './scenarios/payments.ts';
 import { runPipeScenario } from './scenarios/pipe.ts';
 import { runStoryScenario } from './scenarios/story.ts';
 
-const usage = `Usage: npm run demo -- [--scenario story|flags|pipe|compare | --slice catalog|inventory|notifications|payments|orders] [--rate 60] [--size 500] [--seconds 4] [--json] [--keep]
+const usage = `Usage: npm run demo -- [--scenario story|flags|pipe|compare | --slice catalog|inventory|notifications|payments|orders|all] [--rate 60] [--size 500] [--seconds 4] [--json] [--keep]
 
 Brings real servers and the whole shop up, drives shoppers through two proxies, and shows what the kit does under them.
 
@@ -24,14 +25,15 @@ Brings real servers and the whole shop up, drives shoppers through two proxies, 
   --scenario compare live answers compared with the service's: a healthy one passes the gate, planted faults are found with
                      their path, and a canary whose service goes wrong takes its users back by itself
   --slice catalog    the story of that slice
-  --slice inventory  the stock to its service, back, and to it again, while the shop's own checkout takes it wherever it is:
+  --slice inventory  the stock to its service, back, to it again and to the end, while the shop's own checkout takes it wherever it is:
                      in its transaction, or by a reservation over gRPC; everything is added up at rest
   --slice notifications  the telling of customers to its service, back, to it again and to the end, while they buy and listen
                      on WebSockets: each is told of everything once, by one side or the other
-  --slice payments   the payments to their service, back, and to it again, while the provider goes wrong in every way: its
-                     books are held against payments and orders at rest
-  --slice orders     checkout and orders to their service, back, and to it again, after inventory, payments and notifications: one
-                     transaction becomes a saga; orders, stock and the provider's books are added up at rest
+  --slice payments   the payments to their service, back, to it again and to the end, while the provider goes wrong in every
+                     way: its books are held against payments and orders at rest
+  --slice orders     checkout and orders to their service, back, to it again and to the end, after inventory, payments and
+                     notifications: one transaction becomes a saga; orders, stock and the provider's books are added up at rest
+  --slice all        the whole shop, one slice after the other, each to its end
   --rate <number>    requests a second (60; pipe: 40, as many more of them write)
   --size <number>    products in the shop (500; pipe: 2000)
   --seconds <number> how long each step is watched (4)
@@ -53,6 +55,7 @@ const slices = {
   notifications: { run: runNotificationsScenario, rate: '60', products: '100' },
   payments: { run: runPaymentsScenario, rate: '60', products: '100' },
   orders: { run: runOrdersScenario, rate: '60', products: '100' },
+  all: { run: runAllSlicesScenario, rate: '60', products: '100' },
 };
 
 const fail = (message: string): never => {

@@ -25,14 +25,21 @@ export const inviteShoppers = async (
   return [...customers, ...strangers];
 };
 
-export type WriterInvitation = { merchants: number; reviewers: number; random: () => number; dispatcher: Dispatcher };
+export type WriterInvitation = {
+  merchants: number;
+  reviewers: number;
+  /** Products whose prices change; all unless told. */
+  pricedIds?: readonly number[];
+  random: () => number;
+  dispatcher: Dispatcher;
+};
 
 /** Brings people who keep changing the catalogue: so many at the admin's desk, and so many customers who review. */
 export const inviteWriters = async (
   shop: Shop,
-  { merchants, reviewers, random, dispatcher }: WriterInvitation,
+  { merchants, reviewers, pricedIds, random, dispatcher }: WriterInvitation,
 ): Promise<Visitor[]> => {
-  const productIds = await someProducts(shop, dispatcher);
+  const productIds = pricedIds ?? (await someProducts(shop, dispatcher));
   const shared = { proxyUrls: shop.proxyUrls, operatorToken: shop.operatorToken, productIds, random, dispatcher };
   const accessToken = await logInAdmin(shop, dispatcher);
   const categories = await allCategories(shop, dispatcher);

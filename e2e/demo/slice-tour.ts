@@ -1,5 +1,5 @@
 import { pause } from '@strangler/platform/backoff.ts';
-import type { FlagDocument } from '@strangler/platform/contracts/flag-document.ts';
+import { type FlagDocument, initialFlagDocument } from '@strangler/platform/contracts/flag-document.ts';
 import { openFlagStore } from '@strangler/platform/flags/open-store.ts';
 import { createLog } from '@strangler/platform/log.ts';
 import type { OperatorEnvironment } from '@strangler/stack/system/stage.ts';
@@ -21,6 +21,10 @@ export type SliceTour = {
   /** Lets them come for as long as a step is watched. */
   watch(): Promise<void>;
   advance(what: string): Promise<void>;
+  /** From the stage `monolith` to `reads`. */
+  toReads(): Promise<void>;
+  /** From `reads` to `writes`. */
+  toWrites(): Promise<void>;
   /** From the stage `monolith` to `writes`; `beforeWrites` comes between the last read and the first write there. */
   toService(beforeWrites: () => Promise<void>): Promise<void>;
   backToMonolith(): Promise<void>;
@@ -37,6 +41,10 @@ export type SliceTour = {
   close(): void;
 };
 
+/** Who owns the writes; while they are held, who owned them before. */
+export const holderOf = ({ writes }: FlagDocument): 'monolith' | 'service' =>
+  writes.owner === 'held' ? writes.from : writes.owner;
+
 /** A canary that one can watch. */
 export const watchableCanary = {
   gates: {
@@ -51,6 +59,7 @@ export const createSliceTour = ({
   visitors,
   random,
   onVisit,
+  mostInFlight,
   options: { requestsPerSecond, secondsPerStep, progress, signal },
 }: {
   slice: string;
@@ -58,6 +67,8 @@ export const createSliceTour = ({
   visitors: readonly Visitor[];
   random: () => number;
   onVisit?: (visit: Visit) => void;
+  /** Requests under way at most; as a crowd has it unless told. */
+  mostInFlight?: number;
   options: ScenarioOptions;
 }): SliceTour => {
   const environment = operatorEnvironment(shop.system);
@@ -65,11 +76,10 @@ export const createSliceTour = ({
   const keeper = createTally();
   const { store, close } = openFlagStore(shop.flagStore, { log: createLog({ name: 'demo', level: 'silent' }) });
   const figures = { cutovers: 0, killed: [] as string[], compared: 0, different: 0, deadLettered: 0 };
-  const flag = async (): Promise<FlagDocument> => {
-    const document = (await store.get(slice))?.document;
-    if (document === undefined) throw new Error(`expected flags of ${slice}, found none`);
-    return document;
-  };
+  // A slice that nobody has touched yet has none.
+  const untouched = { id: 'none', by: 'the demo', at: new Date(0).toISOString(), reason: '' };
+  const flag = async (): Promise<FlagDocument> =>
+    (await store.get(slice))?.document ?? initialFlagDocument(slice, untouched);
   const watch = async (): Promise<void> => {
     await pause(secondsPerStep * 1000, signal);
     signal.throwIfAborted();
@@ -80,6 +90,18 @@ export const createSliceTour = ({
     progress.say(`strangler advance ${slice}: ${what}`);
     await runOnceOpen(['advance', slice, '--reason', 'the demo'], command);
   };
+  const toReads = async (): Promise<void> => {
+    await advance('capture, and a copy');
+    await advance('what was copied is the same');
+    await advance('the first users read from the service');
+    await followCanary({ slice, flag, environment }, progress, signal);
+    await advance('every read goes to the service');
+  };
+  const toWrites = async (): Promise<void> => {
+    await advance('the writes move');
+    figures.cutovers += 1;
+    await watch();
+  };
   return {
     environment,
     figures,
@@ -87,13 +109,18 @@ export const createSliceTour = ({
     watch,
     advance,
     close,
+    toReads,
+    toWrites,
     tally: () => keeper.tally(),
     async busy(work) {
       const see = (visit: Visit): void => {
         keeper.add(visit);
         onVisit?.(visit);
       };
-      const crowd = startCrowd({ shoppers: visitors, requestsPerSecond, onVisit: see, random });
+      const crowd = startCrowd({
+        ...{ shoppers: visitors, requestsPerSecond, onVisit: see, random },
+        ...(mostInFlight === undefined ? {} : { mostInFlight }),
+      });
       try {
         await work();
       } finally {
@@ -101,17 +128,17 @@ export const createSliceTour = ({
       }
     },
     async toService(beforeWrites) {
-      await advance('capture, and a copy');
-      await advance('what was copied is the same');
-      await advance('the first users read from the service');
-      await followCanary({ slice, flag, environment }, progress, signal);
-      await advance('every read goes to the service');
+      await toReads();
       await beforeWrites();
-      await advance('the writes move');
-      figures.cutovers += 1;
+      await toWrites();
+    },
+    async end() {
+      progress.say(
+        `strangler advance ${slice} --confirm ${slice}: the monolith's tables are put away, while visitors go on`,
+      );
+      await runOnceOpen(['advance', slice, '--confirm', slice, '--settle', '2s', '--reason', 'the demo'], command);
       await watch();
     },
-    end: () => runOnceOpen(['advance', slice, '--reason', 'the demo', '--confirm', slice], command),
     async backToMonolith() {
       progress.say(`strangler rollback ${slice}: all the way back, while they buy`);
       for (let { stage } = await flag(); stage !== 'monolith'; { stage } = await flag()) {
@@ -131,7 +158,8 @@ export const createSliceTour = ({
       await fault.end();
     },
     async verify() {
-      if ((await flag()).stage === 'monolith') return;
+      // In the end there is one copy of the rows, and nothing to compare it with.
+      if (['monolith', 'complete'].includes((await flag()).stage)) return;
       const rows = await compareSides(slice, command);
       figures.compared += rows.compared;
       figures.different += rows.different;

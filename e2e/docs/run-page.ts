@@ -1,5 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { pause } from '@strangler/platform/backoff.ts';
 import { eventually } from '@strangler/platform/testing/eventually.ts';
 import type { AddressBook } from './address-book.ts';
 import { matchesOutput } from './match-output.ts';
@@ -13,8 +14,8 @@ export type PageRun = {
   addresses: AddressBook;
 };
 
-const commandWithinMs = 120_000;
-const showsWithinMs = 20_000;
+const commandWithinMs = 240_000;
+const showsWithinMs = 60_000;
 
 /** Does what a page says, step by step; rejects at the first command that does not print what the page shows. */
 export async function runSteps(steps: readonly PageStep[], run: PageRun): Promise<void> {
@@ -22,10 +23,21 @@ export async function runSteps(steps: readonly PageStep[], run: PageRun): Promis
     if (step.kind === 'file') {
       writeStep(step, run);
     } else if (step.mode.kind === 'until-it-shows') {
-      await eventually(() => runCommands(step.commands, run), { withinMs: showsWithinMs });
+      await eventually(() => lookAt(step.commands, run), { withinMs: showsWithinMs });
     } else {
       await runCommands(step.commands, run);
     }
+  }
+}
+
+/** Looks once; where it does not show yet, as long again passes, so that looking leaves the machine to what is looked at. */
+async function lookAt(commands: readonly PageCommand[], run: PageRun): Promise<true> {
+  const begun = performance.now();
+  try {
+    return await runCommands(commands, run);
+  } catch (error) {
+    await pause(performance.now() - begun);
+    throw error;
   }
 }
 

@@ -1,8 +1,8 @@
 import { GENERATION_TTL_MS, generationKey, newGeneration } from '@strangler/platform/cache/generation.ts';
 import { everythingScope } from '@strangler/platform/cache/scope.ts';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
-import type { Pool, PoolConnection, RowDataPacket } from 'mysql2/promise';
 import { createClient } from 'redis';
+import { rememberTables } from './remember-tables.ts';
 
 const tables = ['categories', 'products', 'reviews'] as const;
 
@@ -27,7 +27,7 @@ export async function rememberData(options: {
   );
   const redis = createClient({ url: options.redisUrl });
   await redis.connect();
-  const sides = await Promise.all(pools.map(remember));
+  const sides = await Promise.all(pools.map((pool) => rememberTables(pool, tables)));
   return {
     async restore() {
       await Promise.all(sides.map((restore) => restore()));
@@ -40,38 +40,4 @@ export async function rememberData(options: {
       await Promise.all(pools.map((pool) => pool.end()));
     },
   };
-}
-
-async function remember(pool: Pool): Promise<() => Promise<void>> {
-  const connection = await pool.getConnection();
-  const nextIds = new Map<string, number>();
-  const columns = new Map<string, string>();
-  for (const table of tables) {
-    const [shown] = await connection.query<RowDataPacket[]>(`SHOW COLUMNS FROM ${table}`);
-    const plain = shown.filter(({ Extra }) => !/GENERATED/.test(Extra)).map(({ Field }) => `\`${Field}\``);
-    columns.set(table, plain.join(', '));
-    await connection.query(`CREATE TABLE remembered_${table} AS SELECT ${plain.join(', ')} FROM ${table}`);
-    const [[max]] = await connection.query<RowDataPacket[]>(`SELECT COALESCE(MAX(id), 0) + 1 AS next FROM ${table}`);
-    nextIds.set(table, Number(max?.next));
-  }
-  connection.release();
-  return async () => {
-    const connection = await pool.getConnection();
-    await unchecked(connection, async () => {
-      for (const table of tables) {
-        const list = columns.get(table);
-        await connection.query(`DELETE FROM ${table}`);
-        await connection.query(`INSERT INTO ${table} (${list}) SELECT ${list} FROM remembered_${table} ORDER BY id`);
-        await connection.query(`ALTER TABLE ${table} AUTO_INCREMENT = ${nextIds.get(table)}`);
-      }
-    });
-    connection.release();
-  };
-}
-
-/** Without foreign keys: rows go and come back in any order. */
-async function unchecked(connection: PoolConnection, work: () => Promise<void>): Promise<void> {
-  await connection.query('SET SESSION foreign_key_checks = 0');
-  await work();
-  await connection.query('SET SESSION foreign_key_checks = 1');
 }

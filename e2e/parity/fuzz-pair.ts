@@ -4,7 +4,7 @@ import { sideAt } from '@strangler/migrations/http/side.ts';
 import { loadApiDescription } from '@strangler/migrations/openapi/load-description.ts';
 import type { Running } from '@strangler/migrations/parity/fuzz/run-plan.ts';
 import { observeDatabases } from '@strangler/migrations/parity/observe/databases.ts';
-import { compileRules } from '@strangler/platform/compare/rules.ts';
+import { rulesOfSlice } from '@strangler/migrations/parity/rules-of-slice.ts';
 import { readSliceDirectory } from '@strangler/platform/contracts/slice-directory.ts';
 import { type ParityPair, startParityPair } from './pair.ts';
 
@@ -42,7 +42,7 @@ export async function startFuzzPair(label: string): Promise<FuzzPair> {
         operations,
         sides,
         tokens: { admin, customer, otherCustomer, third },
-        rules: compileRules(slice.compare),
+        rules: rulesOfSlice(slice),
         observer: await observeDatabases(pipe),
         slowerByMs: 1_000,
         reset: () => pair.data.restore(),

@@ -1,16 +1,24 @@
-/** Started by `main.ts up`: holds monolith and catalogue with equal data, and takes orders on a port of its own. */
+/** Started by `main.ts up`: holds shop and service of a slice with equal data, and takes orders on a port of its own. */
 import { writeFileSync } from 'node:fs';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { startParityPair } from './pair.ts';
+import { isFuzzedSlice, slicePairs } from './slices/pairs.ts';
 
-const [, , file = ''] = process.argv;
-const pair = await startParityPair('pair', { catalogEnv: { NODE_ENV: 'test', PLANTED_FAULT: 'none' } });
+const [, , file = '', slice = ''] = process.argv;
+if (!isFuzzedSlice(slice)) throw new Error(`expected a slice, found "${slice}"`);
+const pair = await slicePairs[slice]('pair');
+const { addresses, running } = pair;
+if (addresses === null) {
+  await pair.stop();
+  throw new Error(
+    `requests to the ${slice} are changed on their way, which no shell can do: npm run parity -- fuzz --slice ${slice}`,
+  );
+}
 
 const server = http.createServer((request, response) => {
   const answer = async (): Promise<number> => {
     if (request.method !== 'POST') return 405;
-    if (request.url === '/reset') await pair.data.restore();
+    if (request.url === '/reset') await running.reset();
     else if (request.url === '/stop') void stop();
     else return 404;
     return 204;
@@ -35,13 +43,11 @@ setTimeout(() => void stop(), 4 * 3_600_000).unref();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stop());
 
 await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-const { admin, customer, otherCustomer } = pair.tokens;
 const told = {
   control: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-  left: pair.monolith.url,
-  right: pair.catalog.url,
-  leftDatabase: pair.databases.shop.url,
-  rightDatabase: pair.databases.own.url,
-  tokens: { admin, customer, otherCustomer },
+  slice,
+  ...addresses,
+  known: Object.entries(running.known ?? {}).map(([path, ids]) => `${path}=${ids.join(',')}`),
+  tokens: running.tokens,
 };
 writeFileSync(file, JSON.stringify(told), { mode: 0o600 });

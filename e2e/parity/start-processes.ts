@@ -21,6 +21,7 @@ export async function startMonolith(options: {
   databaseUrl: string;
   prefix: string;
   signingKey: string;
+  env?: Record<string, string>;
 }): Promise<RunningProgram> {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
@@ -35,6 +36,7 @@ export async function startMonolith(options: {
       REDIS_PREFIX: `${options.prefix}:shop:`,
       JWT_PRIVATE_KEY: options.signingKey,
       LOG_LEVEL: 'error',
+      ...options.env,
     },
     readyUrl: `${url}/health/ready`,
   });
@@ -69,6 +71,33 @@ export async function startCatalog(options: {
     readyUrl: `${url}/health/ready`,
   });
   return { ...program, url, grpcAddress: `127.0.0.1:${grpcPort}` };
+}
+
+/** A service whose pages need nothing but its database and the shop's keys. */
+export async function startService(options: {
+  name: 'inventory' | 'payments';
+  databaseUrl: string;
+  monolithUrl: string;
+  env?: Record<string, string>;
+}): Promise<RunningProgram> {
+  const { name, databaseUrl, monolithUrl, env } = options;
+  const [port, grpcPort] = [await freePort(), await freePort()];
+  const url = `http://127.0.0.1:${port}`;
+  const program = await startProgram({
+    name,
+    entry: `extracted/${name}/main.ts`,
+    env: {
+      ...pinned,
+      PORT: String(port),
+      GRPC_PORT: String(grpcPort),
+      DATABASE_URL: databaseUrl,
+      JWKS_URL: `${monolithUrl}/.well-known/jwks.json`,
+      LOG_LEVEL: 'error',
+      ...env,
+    },
+    readyUrl: `${url}/health/ready`,
+  });
+  return { ...program, url };
 }
 
 export type RunningProxyProgram = RunningProgram & { adminUrl: string };

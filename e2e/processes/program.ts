@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { programEnvironment } from '@strangler/platform/testing/program-environment.ts';
 
 const repositoryRoot = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -36,7 +37,7 @@ export async function startProgram(definition: ProgramDefinition): Promise<Progr
   const { name, entry, args = [], env, readyUrl, readyWithinMs = 30_000 } = definition;
   const child = spawn(process.execPath, [entry, ...args], {
     cwd: repositoryRoot,
-    env: { PATH: process.env.PATH ?? '', ...env },
+    env: { ...programEnvironment(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';

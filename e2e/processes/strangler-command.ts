@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { programEnvironment } from '@strangler/platform/testing/program-environment.ts';
 
 export type StranglerCommand = {
   /** Without `--json`. */
@@ -39,7 +40,7 @@ export const runStranglerCommand = async ({
 }: StranglerCommand): Promise<StranglerEnd> => {
   signal.throwIfAborted();
   const child = spawn(process.execPath, [cli, ...words, '--json'], {
-    env: { PATH: process.env.PATH ?? '', ...environment, STRANGLER_USER: user },
+    env: { ...programEnvironment(), ...environment, STRANGLER_USER: user },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const ended = Promise.withResolvers<number | string>();

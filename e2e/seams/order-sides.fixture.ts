@@ -47,7 +47,12 @@ export type OrderSides = {
 
 const password = 'a long enough password';
 
-export async function startOrderSides(label: string, shopEnv: NodeJS.ProcessEnv = {}): Promise<OrderSides> {
+/** `more`: put over the environments of the shop, and of those that the orders ask. */
+export async function startOrderSides(
+  label: string,
+  shopEnv: NodeJS.ProcessEnv = {},
+  more: { inventory?: NodeJS.ProcessEnv; payments?: NodeJS.ProcessEnv } = {},
+): Promise<OrderSides> {
   const closers: (() => unknown)[] = [];
   const stop = async () => {
     for (const close of closers.splice(0).reverse()) await close();
@@ -63,12 +68,13 @@ export async function startOrderSides(label: string, shopEnv: NodeJS.ProcessEnv 
     });
     closers.push(() => shop.stop());
     const commerce = await commerceOf(shop);
-    const inventory = await startTestInventory(`${label}_inv`);
+    const inventory = await startTestInventory(`${label}_inv`, more.inventory);
     closers.push(() => inventory.stop());
     const service = await payments.another({
       JWKS_URL: `${shop.url}/.well-known/jwks.json`,
       PROVIDER_TIMEOUT: '1s',
       ...{ FIRST_CHECK: '300ms', RECONCILE_EVERY: '200ms', ABANDON_AFTER: '3s', LONGEST_CHECK: '2s' },
+      ...more.payments,
     });
     const database = await freshDatabase(`${label}_ord`);
     closers.push(() => database.drop());

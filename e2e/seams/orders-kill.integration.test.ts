@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { TestAccount } from '@strangler/monolith/testing/shop.ts';
 import { sender } from '@strangler/payments/testing/payments.ts';
 import { select } from '@strangler/platform/mysql/statements.ts';
+import { programEnvironment } from '@strangler/platform/testing/program-environment.ts';
 import { eventually, freePort } from '@strangler/platform/testing/servers.ts';
 import { type OrderSides, startOrderSides } from './order-sides.fixture.ts';
 
@@ -37,7 +38,7 @@ async function startProcess(
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const child = spawn(process.execPath, [main], {
-    env: { PATH: process.env.PATH, ...sides.env({ ...timings, PORT: `${port}`, LOG_LEVEL: 'silent', ...env }) },
+    env: { ...programEnvironment(), ...sides.env({ ...timings, PORT: `${port}`, LOG_LEVEL: 'silent', ...env }) },
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   children.push(child);

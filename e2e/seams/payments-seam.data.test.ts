@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { retireTables } from '@strangler/migrations/engine/stages/retire-tables.ts';
 import type { TestAccount } from '@strangler/monolith/testing/shop.ts';
 import { paymentsProtoPath } from '@strangler/payments/grpc/server.ts';
 import { eventually } from '@strangler/platform/testing/eventually.ts';
+import type { RowDataPacket } from 'mysql2/promise';
 import { type PaymentSides, startPaymentSides } from './payments.fixture.ts';
 
 let sides: PaymentSides;
@@ -110,5 +112,43 @@ describe('once the payments are the service’s', () => {
     expect(await sides.statusAt(sides.monolith, order.id)).toBe('settled');
     expect(await sides.statusAt(sides.service, order.id)).toBeUndefined();
     await nothingOpen();
+  });
+});
+
+describe('in the end, when the shop has no table of them', () => {
+  const retired = { slice: 'payments', tables: ['payments', 'payment_events'] };
+  beforeAll(async () => {
+    await sides.own('service', 'complete');
+    const [[row]] = await sides.monolith.query<RowDataPacket[]>('SELECT DATABASE() AS name');
+    await retireTables(sides.monolith, { ...retired, database: String(row?.name) });
+  });
+
+  test('orders are paid, shown with their payments in lists and alone, and cancelled', async () => {
+    const account = await buyer();
+    const { status, body } = await sides.commerce.checkOut(account);
+    expect([status, body.payment.status]).toEqual([201, 'settled']);
+    const listed = await account.client.get('/api/orders');
+    expect(listed.body.items.map(({ payment }: { payment: unknown }) => payment)).toEqual([body.payment]);
+    expect((await account.client.get(`/api/orders/${body.order.id}`)).body.payment).toEqual(body.payment);
+    expect((await account.client.post(`/api/orders/${body.order.id}/cancel`)).status).toBe(200);
+    await eventually(async () => expect(await sides.statusAt(sides.service, body.order.id)).toBe('refunded'));
+    await nothingOpen();
+  });
+
+  test('whoever asks the shop for a payment is sent back to the proxy', async () => {
+    const account = await sides.shop.account('customer');
+    const headers = { authorization: `Bearer ${account.token}` };
+    const answer = await fetch(`${sides.shop.url}/api/payments/1`, { headers });
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '1']);
+  });
+
+  test('while the service is away orders are not shown without their payments: nobody is told that there is none', async () => {
+    const account = await buyer();
+    await sides.commerce.checkOut(account);
+    await sides.line.refuse();
+    const headers = { authorization: `Bearer ${account.token}` };
+    expect((await fetch(`${sides.shop.url}/api/orders`, { headers })).status).toBe(503);
+    await sides.line.pass();
+    await eventually(async () => expect((await account.client.get('/api/orders')).status).toBe(200));
   });
 });

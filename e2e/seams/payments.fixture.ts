@@ -5,6 +5,7 @@ import { startTestShop, type TestShop } from '@strangler/monolith/testing/shop.t
 import { paymentsConfig } from '@strangler/payments/config.ts';
 import { migrateUp } from '@strangler/payments/database.ts';
 import { type RunningPayments, startPayments } from '@strangler/payments/payments.ts';
+import type { Stage } from '@strangler/platform/contracts/flag-document.ts';
 import { createLog } from '@strangler/platform/log.ts';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
 import { relayConfig } from '@strangler/platform/outbox/relay/config.ts';
@@ -29,7 +30,8 @@ export type PaymentSides = {
   statusAt(side: Pool, orderId: number): Promise<string | undefined>;
   /** All cents that the provider has taken and not given back. */
   keptCents(): Promise<number>;
-  own(owner: 'monolith' | 'service'): Promise<void>;
+  /** `stage`: as the owner implies, unless told. */
+  own(owner: 'monolith' | 'service', stage?: Stage): Promise<void>;
   stop(): Promise<void>;
 };
 
@@ -98,9 +100,9 @@ export async function startPaymentSides(label: string): Promise<PaymentSides> {
         const taken = items.filter(({ status }) => status === 'succeeded');
         return taken.reduce((sum, { amount_cents, refunded_cents }) => sum + amount_cents - refunded_cents, 0);
       },
-      async own(owner) {
+      async own(owner, stage) {
         epoch += 1;
-        await flags.set(owner, epoch);
+        await flags.set(owner, epoch, stage);
         await eventually(() => shop.deps.paymentOwner?.owner.now()?.epoch === epoch);
         await eventually(async () => {
           const text = await (await fetch(`${payments.server.url}/health/ready`)).text();

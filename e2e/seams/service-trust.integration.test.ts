@@ -7,19 +7,20 @@ import { startTestCatalog, type TestCatalog } from '@strangler/catalog/testing/c
 import { inventoryPackageName, inventoryProtoPath } from '@strangler/inventory/grpc/server.ts';
 import { startTestInventory, type TestInventory } from '@strangler/inventory/testing/inventory.ts';
 import { createCatalogueClient } from '@strangler/monolith/modules/catalogue/owner/catalogue-client.ts';
-import { fixedInstance } from '@strangler/monolith/modules/catalogue/owner/instances.ts';
 import { createStockClient } from '@strangler/monolith/modules/inventory/owner/stock-client.ts';
 import { startTestService, type TestService } from '@strangler/notifications/testing/notifications.ts';
 import { paymentsPackageName, paymentsProtoPath } from '@strangler/payments/grpc/server.ts';
 import { chargeBody, startTestPayments, type TestPayments } from '@strangler/payments/testing/payments.ts';
 import { dryRunHeader } from '@strangler/platform/contracts/dry-run.ts';
 import { createGrpcClient } from '@strangler/platform/grpc/client.ts';
+import { fixedHttpInstance } from '@strangler/platform/http/instances.ts';
 import { createLog } from '@strangler/platform/log.ts';
 import { noServiceTrust } from '@strangler/platform/service-trust/config.ts';
 import type { KeyFolder } from '@strangler/platform/service-trust/key-folder.ts';
 import { openServiceTrust, type ServiceTrust } from '@strangler/platform/service-trust/service-trust.ts';
 import { makeKeys } from '@strangler/stack/system/keys.ts';
 import { Registry } from 'prom-client';
+import WebSocket from 'ws';
 
 const log = createLog({ name: 'service-trust', level: 'silent' });
 const closers: (() => unknown)[] = [];
@@ -34,13 +35,14 @@ beforeAll(async () => {
   closers.push(() => rm(folder, { recursive: true }));
   keys = await makeKeys(folder);
   const env = { SERVICE_TRUST: 'enforce', SERVICE_TRUST_FILE: keys.trustFile };
+  const behindProxy = { ...env, SERVICE_API_CALLERS: 'proxy,operator' };
   catalog = await startTestCatalog('trust', env);
   closers.push(() => catalog.stop());
-  inventory = await startTestInventory('trust', env);
+  inventory = await startTestInventory('trust', behindProxy);
   closers.push(() => inventory.stop());
-  payments = await startTestPayments('trust', env);
+  payments = await startTestPayments('trust', behindProxy);
   closers.push(() => payments.stop());
-  notifications = await startTestService('trust', env);
+  notifications = await startTestService('trust', behindProxy);
   closers.push(() => notifications.stop());
 }, 120_000);
 afterAll(async () => {
@@ -115,7 +117,7 @@ test("the shop's own clients are let in", async () => {
   expect(await stock.reserve({ id: 'r-1', lines, ttlMs: 60_000, accountId: 1 }, 1)).toEqual({ kind: 'RESERVED' });
   expect(await inventory.available(productId)).toBe(3);
 
-  const instances = fixedInstance(catalog.url);
+  const instances = fixedHttpInstance(catalog.url);
   const products = createCatalogueClient({
     ...{ instances, metrics: new Registry() },
     trustHeaders: () => trust.headersFor('catalog'),
@@ -188,8 +190,44 @@ describe('over HTTP', () => {
         'answered',
         'answered',
       ]);
-      // The API itself asks for nothing new.
-      expect((await send('GET', path ?? '')).body?.reason).toBeUndefined();
+      // Without SERVICE_API_CALLERS the API itself asks for nothing new; with, for the same.
+      const told = (await send('GET', path ?? '')).body?.reason;
+      expect(told).toBe(name === 'catalog' ? undefined : 'service-token-missing');
     },
   );
+
+  test.each([
+    ['inventory', '/api/inventory/1'],
+    ['payments', '/API/payments/1'],
+    ['notifications', '/api/notifications'],
+  ])('%s serves its users through the proxy alone where it is told so, and probes as ever', async (name, path) => {
+    const send = { inventory, payments, notifications }[name]?.send as Send;
+    const ask = async (service: string | undefined, at = path) => {
+      const headers = service === undefined ? {} : await (await caller(service)).headersFor(name);
+      const { status, body } = await send('GET', at, { headers });
+      return body?.reason ?? status;
+    };
+    expect([await ask(undefined), await ask('shop')]).toEqual(['service-token-missing', 'caller-not-allowed']);
+    // Let through: what the user shows, or does not, decides then.
+    for (const service of ['proxy', 'operator']) expect([200, 401, 403, 404]).toContain(await ask(service));
+    expect([await ask(undefined, '/health/live'), await ask(undefined, '/metrics')]).toEqual([200, 200]);
+  });
+
+  test('a stream of notifications is opened through the proxy alone as well', async () => {
+    const refusedWith = async (headers: Record<string, string>) => {
+      const url = `${notifications.url.replace('http', 'ws')}/api/notifications/stream`;
+      const socket = new WebSocket(url, { headers: { authorization: `Bearer ${token}`, ...headers } });
+      socket.on('error', () => {});
+      return await new Promise<number>((resolve) => {
+        socket.once('unexpected-response', (_request, answer) => resolve(answer.statusCode ?? 0));
+        socket.once('open', () => {
+          socket.terminate();
+          resolve(101);
+        });
+      });
+    };
+    const token = await notifications.issuer.token(1);
+    expect(await refusedWith({})).toBe(401);
+    expect(await refusedWith(await (await caller('proxy')).headersFor('notifications'))).toBe(101);
+  });
 });

@@ -4,14 +4,17 @@ import { formatBounds } from '../demo/bounds.ts';
 import { createProgress, type Progress } from '../demo/progress.ts';
 import { interruptedBySignals } from '../options/interrupted.ts';
 import { wholeNumberOf } from '../options/whole-number.ts';
+import { fuzzedSlices, isFuzzedSlice } from '../parity/slices/pairs.ts';
 import { soakCutover } from './cutover/soak-cutover.ts';
 import { soakFraming } from './framing/soak-framing.ts';
 import { type SoakFuzzReport, soakFuzz } from './fuzz/soak-fuzz.ts';
+import { soakFuzzSlice } from './fuzz/soak-fuzz-slice.ts';
 import { type SoakPipeReport, soakPipe } from './pipe/soak-pipe.ts';
 import { soakShadow } from './shadow/soak-shadow.ts';
 import { soakFlags } from './soak-flags.ts';
+import { soakStock } from './stock/soak-stock.ts';
 
-const usage = `Usage: npm run soak -- [--scenario flags|pipe|cutover|shadow|fuzz|framing] [--faults 60] [--seed 1] [--json]
+const usage = `Usage: npm run soak -- [--scenario flags|pipe|cutover|shadow|fuzz|framing|stock] [--faults 60] [--seed 1] [--json]
 
 The long form of the fault tests: faults by the dozen under traffic. The same seed makes the same faults.
 
@@ -28,7 +31,11 @@ The long form of the fault tests: faults by the dozen under traffic. The same se
                       be told of it: [--minutes 10], [--rate 60] requests a second, [--size 500] products
   --scenario fuzz     sequences of requests made from the catalogue's OpenAPI description, sent to shop and catalogue from the same
                       data and compared in answers, rows and events: [--runs 300] sequences that must find nothing, then
-                      one fault after the other planted into the catalogue, each of which must be found where it is
+                      one fault after the other planted into the catalogue, each of which must be found where it is;
+                      [--slice inventory|notifications|payments|orders] that service's and the shop's, with nothing planted
+  --scenario stock    1,000 buyers who want the same 100 scarce items while the stock goes to its service and all the way back:
+                      nothing may be oversold, every piece must be somewhere, no request may fail:
+                      [--buyers 1000], [--items 100] of at most 100, [--rate 60] requests a second
   --scenario framing  malformed requests through the proxy to nginx and to a lenient server, then slow, silent and flooding clients,
                       while an honest one is measured: [--runs 10000] connections, [--idle 10000]; needs no servers
   --faults <number>   how many faults, one after the other (60, or as many as the minutes take; cutover: one at each)
@@ -58,6 +65,9 @@ const parse = () => {
         cutovers: { type: 'string', default: '50' },
         peace: { type: 'boolean', default: false },
         writers: { type: 'string', default: '6' },
+        slice: { type: 'string', default: 'catalog' },
+        buyers: { type: 'string', default: '1000' },
+        items: { type: 'string', default: '100' },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
       },
@@ -129,20 +139,38 @@ const shadowScenario = async (common: Common) => {
 
 const fuzzScenario = async ({ seed, progress, signal }: Common) => {
   const runs = wholeNumber(values.runs ?? '300', 'runs', 100_000);
+  const { slice } = values;
+  if (!isFuzzedSlice(slice)) return fail(`--slice: expected ${fuzzedSlices.join(', ')}, found "${slice}"`);
   const told = (report: SoakFuzzReport) => ({
     report,
     faults: report.faults
       .filter(({ outcome }) => outcome !== 'found')
       .map(({ fault, outcome }) => `${fault}: ${outcome}`),
   });
-  if (process.env.TEST_STACK) return told(await soakFuzz({ seed, runs, progress, signal }));
+  const run = async () => {
+    if (slice === 'catalog') return told(await soakFuzz({ seed, runs, progress, signal }));
+    const report = await soakFuzzSlice({ slice, seed, runs, progress, signal });
+    return { report, faults: report.found === null ? [] : [report.found.text] };
+  };
+  if (process.env.TEST_STACK) return run();
   const instance = process.env.STACK_INSTANCE ?? 'soak-fuzz';
   process.env.TEST_STACK = JSON.stringify(await upStack({ instance, log: progress.say, signal }));
   try {
-    return told(await soakFuzz({ seed, runs, progress, signal }));
+    return await run();
   } finally {
     await downStack(instance);
   }
+};
+
+const stockScenario = async ({ seed, progress, signal }: Common) => {
+  const report = await soakStock({
+    ...{ seed, progress, signal },
+    instance: process.env.STACK_INSTANCE ?? 'soak-stock',
+    buyers: wholeNumber(values.buyers, 'buyers', 20_000),
+    items: wholeNumber(values.items, 'items', 100),
+    requestsPerSecond: wholeNumber(values.rate, 'rate', 2_000),
+  });
+  return { report, faults: report.failures.map(({ action, failure }) => `${action}: ${failure}`) };
 };
 
 const framingScenario = async ({ seed, progress, signal }: Common) => {
@@ -164,6 +192,7 @@ const scenarios = {
   cutover: cutoverScenario,
   shadow: shadowScenario,
   fuzz: fuzzScenario,
+  stock: stockScenario,
 };
 
 if (values.help) {

@@ -4,10 +4,12 @@ import { join } from 'node:path';
 import { repositoryRoot, stackHome } from '@strangler/stack/home/paths.ts';
 import { withLock } from '@strangler/stack/process/lock.ts';
 import { runCommand } from '@strangler/stack/process/run.ts';
+import { audit } from '../audit/audit.ts';
 import { countJest, exitCodeOf, formatCount, formatTable, type JestReport, type Outcome } from './outcome.ts';
 import {
   allPhases,
   jestArguments,
+  lanesOf,
   listArguments,
   type Phase,
   phaseEnvironment,
@@ -20,7 +22,8 @@ import { createTestServers, type TestServers } from './test-servers.ts';
 
 const usage = `Usage: npm test -- [--only <phase>[,<phase>]] [<part of a test file's path> …]
 
-Runs everything, on real servers of its own, and takes them down again. Phases, in this order:
+Runs everything, on real servers of its own, and takes them down again. Phases, in this order, the last beside those before
+it that need servers:
   ${allPhases.map(({ name }) => name).join(', ')}`;
 
 const PHASE_TIMEOUT_MS = 15 * 60_000;
@@ -44,6 +47,7 @@ async function runPhase(
       const code = await runProgram(phase.program, phase.args, { env: {}, timeoutMs: PHASE_TIMEOUT_MS, signal });
       return outcome({ passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 });
     }
+    if (phase.kind === 'audit') return outcome(await audit(signal));
     const own = await servers.of(phase.needs);
     const outputFile = join(folder, `${phase.name}.json`);
     const args = jestArguments(phase, paths, outputFile);
@@ -86,20 +90,26 @@ async function runAll({ phases: asked, paths }: Selection, signal: AbortSignal):
   const folder = mkdtempSync(join(tmpdir(), 'strangler-test-'));
   const servers = createTestServers({ say: (line) => console.log(line), signal });
   const needServers = phases.some(({ needs }) => needs !== 'nothing');
-  const outcomes: Outcome[] = [];
+  const ended = new Map<Phase, Outcome>();
+  const runInTurn = async (lane: readonly Phase[]): Promise<void> => {
+    for (const phase of lane) {
+      if (signal.aborted) return;
+      ended.set(phase, await runPhase(phase, paths, servers, folder, signal));
+    }
+  };
   try {
     if (needServers) await servers.clear();
-    for (const phase of phases) {
-      if (signal.aborted) break;
-      outcomes.push(await runPhase(phase, paths, servers, folder, signal));
-    }
+    const { first, lanes } = lanesOf(phases);
+    // They are installed and started while the phases that need none run.
+    for (const needs of new Set(phases.map((phase) => phase.needs))) servers.of(needs).catch(() => {});
+    await runInTurn(first);
+    await Promise.all(lanes.map(runInTurn));
   } finally {
     if (needServers) await servers.clear();
     rmSync(folder, { recursive: true, force: true });
   }
-  const missing = phases.slice(outcomes.length);
-  for (const { name } of missing)
-    outcomes.push({ name, passed: 0, failed: 1, skipped: 0, seconds: 0, note: 'not run: interrupted' });
+  const notRun = { passed: 0, failed: 1, skipped: 0, seconds: 0, note: 'not run: interrupted' };
+  const outcomes = phases.map((phase) => ended.get(phase) ?? { name: phase.name, ...notRun });
   console.log(`\n${formatTable(outcomes)}\n`);
   console.log(formatCount(outcomes));
   return exitCodeOf(outcomes);

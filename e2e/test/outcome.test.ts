@@ -61,6 +61,8 @@ describe('a whole run', () => {
     expect(exitCodeOf([outcome('types', 1, 0), outcome('unit', 41, 1)])).toBe(1);
     expect(exitCodeOf([outcome('unit', 0, 0)])).toBe(1);
     expect(exitCodeOf([])).toBe(1);
+    expect(exitCodeOf([{ ...outcome('audit', 0, 0), excused: true }])).toBe(0);
+    expect(exitCodeOf([{ ...outcome('audit', 0, 0), excused: true }, outcome('unit', 1, 1)])).toBe(1);
   });
 
   test('is shown a phase a line, with its note', () => {

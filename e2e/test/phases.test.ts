@@ -1,11 +1,21 @@
 import { describe, expect, test } from '@jest/globals';
-import { allPhases, jestArguments, type Phase, phaseEnvironment, select, UsageError } from './phases.ts';
+import { allPhases, jestArguments, lanesOf, type Phase, phaseEnvironment, select, UsageError } from './phases.ts';
 
 const names = (args: string[]) => select(args).phases.map(({ name }) => name);
 
 describe('what npm test is asked for', () => {
   test('is everything when nothing is said, checks first and the whole system last', () => {
-    expect(names([])).toEqual(['types', 'lint', 'boundaries', 'unit', 'integration', 'data', 'data-mariadb', 'e2e']);
+    expect(names([])).toEqual([
+      'types',
+      'lint',
+      'boundaries',
+      'audit',
+      'unit',
+      'integration',
+      'data',
+      'data-mariadb',
+      'e2e',
+    ]);
   });
 
   test('is the named phases, in their own order', () => {
@@ -22,6 +32,23 @@ describe('what npm test is asked for', () => {
 
   test.each([[['--only', 'nothing']], [['--only']], [['--watch']]])('%j is refused', (args) => {
     expect(() => select(args)).toThrow(UsageError);
+  });
+});
+
+describe('what runs side by side', () => {
+  const run = (args: string[]) => {
+    const { first, lanes } = lanesOf(select(args).phases);
+    return [first, ...lanes].map((phases) => phases.map(({ name }) => name));
+  };
+
+  test('is the whole system, beside one phase with servers after the other, and nothing beside what needs none', () => {
+    expect(run([])).toEqual([
+      ['types', 'lint', 'boundaries', 'audit', 'unit'],
+      ['integration', 'data', 'data-mariadb'],
+      ['e2e'],
+    ]);
+    expect(run(['--only', 'unit,e2e'])).toEqual([['unit'], ['e2e']]);
+    expect(run(['--only', 'types'])).toEqual([['types']]);
   });
 });
 

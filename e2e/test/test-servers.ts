@@ -3,7 +3,7 @@ import { stackHome } from '@strangler/stack/home/paths.ts';
 import { instanceNames } from '@strangler/stack/instance/records.ts';
 import { downStack, isInUse, upStack } from '@strangler/stack/servers.ts';
 import { isSystemInUse, stopSystem } from '@strangler/stack/system/system.ts';
-import type { Needs } from './phases.ts';
+import { FLUSH_LOG_AT_COMMIT, type Needs } from './phases.ts';
 
 export type Servers = { instance: string; addresses: StackAddresses };
 
@@ -22,9 +22,10 @@ export function createTestServers(options: { say: (line: string) => void; signal
   const { say, signal } = options;
   let mysql: Promise<Servers> | undefined;
   let mariadb: Promise<Servers> | undefined;
+  const env = { STACK_FLUSH_LOG_AT_COMMIT: FLUSH_LOG_AT_COMMIT, ...process.env };
   const up = async (instance: string, more: Parameters<typeof upStack>[0]): Promise<Servers> => ({
     instance,
-    addresses: await upStack({ instance, log: say, signal, ...more }),
+    addresses: await upStack({ instance, log: say, signal, env, ...more }),
   });
   return {
     async of(needs) {

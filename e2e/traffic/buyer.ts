@@ -4,7 +4,7 @@ export type BuyerOptions = Omit<VisitorOptions, 'nextAction' | 'accessToken'> & 
   accessToken: string;
   productIds: readonly number[];
   random: () => number;
-  /** Buys nothing. Default false. */
+  /** Buys nothing, and looks at the stock and at the orders. Default false. */
   onlyLooks?: boolean;
 };
 
@@ -49,8 +49,16 @@ export const createBuyer = ({ productIds, random, onlyLooks = false, ...options 
     path: `/api/inventory/${productIds[Math.floor(random() * productIds.length)]}`,
     fine: [200],
   });
+  // Whoever has just bought reads from the side that took it for a while; who only looks is a canary's best reader.
+  const listOrders = (): Action => ({
+    name: 'look at the orders',
+    method: 'GET',
+    path: '/api/orders?limit=5',
+    fine: [200],
+  });
   const nextAction = (): Action => {
-    if (onlyLooks || random() < 0.3) return look();
+    if (onlyLooks) return random() < 0.5 ? look() : listOrders();
+    if (random() < 0.3) return look();
     if (inCart >= 2) return checkOut();
     const id = random() < 0.15 ? ordered.shift() : undefined;
     return id === undefined ? fill() : cancel(id);

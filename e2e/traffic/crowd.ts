@@ -13,13 +13,19 @@ export type CrowdOptions = {
   requestsPerSecond: number;
   onVisit: (visit: Visit) => void;
   random: () => number;
+  /** Requests under way at most; beyond this the system is not keeping up, and more would only measure the queue. 500 unless told. */
+  mostInFlight?: number;
 };
 
-/** Beyond this many at once the system is not keeping up, and more would only measure the queue. */
-const mostInFlight = 500;
 const tickMs = 10;
 
-export const startCrowd = ({ shoppers, requestsPerSecond, onVisit, random }: CrowdOptions): Crowd => {
+export const startCrowd = ({
+  shoppers,
+  requestsPerSecond,
+  onVisit,
+  random,
+  mostInFlight = 500,
+}: CrowdOptions): Crowd => {
   const underWay = new Set<Promise<void>>();
   let owed = 0;
   let last = performance.now();

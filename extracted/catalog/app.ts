@@ -67,19 +67,23 @@ export function createApp(
     response.json(openApiDocument());
   });
 
+  app.use('/api', guard.api);
   // Before every route: a dry run must not reach one that does not know of it.
   const admit = (request: Request) => guard.admit(request, ...callers.dryRuns);
   app.use(dryRunMiddleware({ dryRuns, promised: canDryRun, admit }));
 
-  const shopOnly = guard.requireCaller(...callers.internal);
   // The order of routes is that of the methods in the answer to OPTIONS.
   const routes = Router();
   routes.use(epochGuard({ owner }));
   addProductRoutes(routes, { auth, reader: products.reader, products: products.service });
   addCategoryRoutes(routes, { auth, reader: categories.reader, categories: categories.service });
   addReviewRoutes(routes, { auth, reader: reviews.reader, reviews: reviews.service });
-  addInternalProductRoutes(routes, { auth, shopOnly, reader: products.reader });
-  addPriceRuleRoutes(routes, { auth, shopOnly, priceRules: products.priceRules });
+  addInternalProductRoutes(routes, { auth, admit: guard.requireCaller(...callers.products), reader: products.reader });
+  addPriceRuleRoutes(routes, {
+    auth,
+    admit: guard.requireCaller(...callers.priceRules),
+    priceRules: products.priceRules,
+  });
   app.use(routes);
 
   app.use(noSuchRoute());

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createConsul } from '@strangler/platform/consul/client.ts';
 import { createGrpcClient } from '@strangler/platform/grpc/client.ts';
 import { createLog } from '@strangler/platform/log.ts';
+import { programEnvironment } from '@strangler/platform/testing/program-environment.ts';
 import { eventually, testServers } from '@strangler/platform/testing/servers.ts';
 import { startTcpProxy, type TcpProxy } from '@strangler/platform/testing/tcp-proxy.ts';
 import { catalogPackageName, catalogProtoPath } from './grpc/server.ts';
@@ -237,7 +238,7 @@ describe('the program', () => {
     try {
       const child = spawn(process.execPath, [main], {
         env: {
-          PATH: process.env.PATH,
+          ...programEnvironment(),
           PORT: '0',
           GRPC_PORT: '0',
           DATABASE_URL: catalog.database.url,
@@ -267,7 +268,7 @@ describe('the program', () => {
 
   function run(env: Record<string, string>): Promise<{ code: number | null; stderr: string }> {
     const child = spawn(process.execPath, [main], {
-      env: { PATH: process.env.PATH, ...env },
+      env: { ...programEnvironment(), ...env },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     let stderr = '';

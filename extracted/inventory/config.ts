@@ -25,7 +25,7 @@ const schema = z.object({
   AUTO_MIGRATE: flag().default(false),
   /** Without Consul the process does not register itself. */
   CONSUL_URL: url(['http', 'https']).optional(),
-  /** Where messages wait until reservations are due, and where news of products comes from. Without it the sweeper alone expires. */
+  /** Where messages wait until reservations are due, and where news of products and cancelled orders comes from. Without it the sweeper alone expires. */
   RABBITMQ_URL: url(['amqp', 'amqps']).optional(),
   /** The exchange that the relay of this database publishes to. */
   OUTBOX_EXCHANGE: z.string().min(1).max(200).default('outbox'),
@@ -39,6 +39,13 @@ const schema = z.object({
     .string()
     .regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be letters, digits, . _ - (1 to 64)')
     .default('inventory.products'),
+  /** From which all instances take that orders are cancelled. */
+  CANCELLATIONS_QUEUE: z
+    .string()
+    .regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be letters, digits, . _ - (1 to 64)')
+    .default('inventory.cancellations'),
+  /** How long a handled message is remembered; longer than any dead letter waits to be replayed. */
+  INBOX_KEEP: durationMs({ min: 1 }).default(30 * 86_400_000),
   /** The longest that a caller may ask stock to be held. */
   RESERVATION_TTL_MAX: durationMs({ min: 1_000, max: 86_400_000 }).default(1_800_000),
   /** How often reservations are looked for whose time is over and of which no message told. */
@@ -76,6 +83,8 @@ export type InventoryConfig = {
   outboxExchange: string;
   expiryQueue: string;
   productsQueue: string;
+  cancellationsQueue: string;
+  inboxKeepMs: number;
   mostTtlMs: number;
   sweepEveryMs: number;
   watchEveryMs: number;
@@ -110,6 +119,8 @@ export function inventoryConfig(env: NodeJS.ProcessEnv = process.env): Inventory
     outboxExchange: c.OUTBOX_EXCHANGE,
     expiryQueue: c.EXPIRY_QUEUE,
     productsQueue: c.PRODUCTS_QUEUE,
+    cancellationsQueue: c.CANCELLATIONS_QUEUE,
+    inboxKeepMs: c.INBOX_KEEP,
     mostTtlMs: c.RESERVATION_TTL_MAX,
     sweepEveryMs: c.SWEEP_EVERY,
     watchEveryMs: c.WATCH_EVERY,

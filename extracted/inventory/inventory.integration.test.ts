@@ -1,7 +1,9 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createConsul } from '@strangler/platform/consul/client.ts';
 import { watchService } from '@strangler/platform/consul/watch.ts';
 import { createBalancedGrpcClient } from '@strangler/platform/grpc/balanced-client.ts';
+import { discoveredGrpcInstances } from '@strangler/platform/grpc/instances.ts';
 import { createLog } from '@strangler/platform/log.ts';
 import { eventually, testServers } from '@strangler/platform/testing/servers.ts';
 import { startTcpProxy, type TcpProxy } from '@strangler/platform/testing/tcp-proxy.ts';
@@ -45,6 +47,36 @@ describe('stock that is watched', () => {
     expect(versions).toEqual(versions.toSorted((x, y) => x - y));
     stopping.abort(new Error('enough'));
     await expect(watching).rejects.toThrow('enough');
+    await eventually(() => inventory.grpc.inFlight() === 0);
+  });
+
+  test('is told to a slow reader at most once each, and the newest in the end: what was in between is dropped and counted', async () => {
+    const ids: number[] = [];
+    for (let n = 0; n < 200; n += 1) ids.push(await inventory.product(1));
+    const reading = inventory.client.stream<Level>('WatchStock', { ids })[Symbol.asyncIterator]();
+    const seen: Level[] = [(await reading.next()).value as Level];
+    // Nobody reads on: what is told fills the buffers on the way, and then only the newest of each is kept.
+    const dropped = async () => {
+      const text = await inventory.metrics.getSingleMetricAsString('inventory_stock_watch_dropped_total');
+      return Number(/^inventory_stock_watch_dropped_total(?:\{.*\})? (\d+)/m.exec(text)?.[1]);
+    };
+    let changes = 0;
+    await eventually(async () => {
+      await inventory.db.query(
+        'UPDATE stock_levels SET available = available + 1, version = version + 1 WHERE product_id IN (?)',
+        [ids],
+      );
+      changes += 1;
+      return (await dropped()) > 0;
+    });
+    const newest = (id: number) => seen.findLast(({ product_id }) => product_id === id)?.version;
+    while (ids.some((id) => newest(id) !== 1 + changes)) seen.push((await reading.next()).value as Level);
+    for (const id of ids) {
+      const versions = seen.filter(({ product_id }) => product_id === id).map(({ version }) => version);
+      expect(versions).toEqual([...new Set(versions)].sort((x, y) => x - y));
+    }
+    expect(seen.length).toBeLessThan(ids.length * (1 + changes));
+    await reading.return?.();
     await eventually(() => inventory.grpc.inFlight() === 0);
   });
 
@@ -92,8 +124,9 @@ describe('stock that is watched', () => {
 describe('an instance', () => {
   let line: TcpProxy;
   let cut: InventoryProcess;
+  const started: InventoryProcess[] = [];
   afterAll(async () => {
-    cut?.signal('SIGKILL');
+    for (const one of [cut, ...started]) one?.signal('SIGKILL');
     await line?.close();
   });
 
@@ -120,6 +153,87 @@ describe('an instance', () => {
     await watch.stopped;
     await consul.close();
   });
+
+  test('drains while it is called and watched: calls go on at the other that Consul knows, none fails, none is done twice', async () => {
+    const { consulUrl } = testServers();
+    const consul = createConsul({ url: consulUrl, log });
+    const start = (n: number) =>
+      startInventoryProcess({
+        ...environment(inventory.database.url, inventory.issuer.url),
+        ...{ CONSUL_URL: consulUrl, SERVICE_ID: `inventory-pair-${process.pid}-${n}` },
+      });
+    const both = await Promise.all([start(1), start(2)]);
+    started.push(...both);
+    const instances = discoveredGrpcInstances({ consul, service: 'inventory', log });
+    await eventually(() => both.every(({ address }) => instances.now().includes(address)));
+    const client = createBalancedGrpcClient({
+      ...{ instances, protoPath: inventoryProtoPath, packageName: inventoryPackageName },
+      ...{ serviceName: 'Inventory', deadlineMs: 30_000 },
+    });
+    const stock = 100_000;
+    const productId = await inventory.product(stock);
+
+    const stopping = new AbortController();
+    const seen: Level[] = [];
+    const reopened: string[] = [];
+    const watching = (async () => {
+      const onReopen = (why: { details: string } | 'ended') => void reopened.push(why === 'ended' ? why : why.details);
+      const levels = client.follow<Level>('WatchStock', { ids: [productId] }, { signal: stopping.signal, onReopen });
+      for await (const level of levels) seen.push(level);
+    })();
+    watching.catch(() => {});
+    await eventually(() => seen.length > 0);
+
+    let isOver = false;
+    let taken = 0;
+    const failures: unknown[] = [];
+    const lines = [{ product_id: productId, quantity: 1 }];
+    const call = async (): Promise<void> => {
+      while (!isOver) {
+        const request = { reservation_id: randomUUID(), lines, ttl_ms: 600_000, cause: {} };
+        await client.call('Reserve', request, { idempotent: true }).then(
+          () => {
+            taken += 1;
+          },
+          (error) => failures.push(error),
+        );
+      }
+    };
+    const calling = Array.from({ length: 6 }, call);
+    const figure = async ({ url }: InventoryProcess, pattern: RegExp) => {
+      const text = await (await fetch(`${url}/metrics`)).text();
+      return [...text.matchAll(pattern)].reduce((sum, [, value]) => sum + Number(value), 0);
+    };
+    await eventually(() => taken >= 60);
+    const served = await Promise.all(
+      both.map((one) => figure(one, /^inventory_reservation_calls_total\{.*\} (\d+)$/gm)),
+    );
+    expect(Math.min(...served)).toBeGreaterThan(Math.max(...served) / 4);
+
+    const watched = await Promise.all(both.map((one) => figure(one, /^inventory_stock_watches(?:\{.*\})? (\d+)$/gm)));
+    expect(watched.toSorted()).toEqual([0, 1]);
+    const leaving = both[watched.indexOf(1)] as InventoryProcess;
+    leaving.signal('SIGTERM');
+    expect(await leaving.exited).toBe(0);
+    const then = taken;
+    await eventually(() => taken >= then + 30);
+    isOver = true;
+    await Promise.all(calling);
+    expect(failures).toEqual([]);
+    expect(await inventory.available(productId)).toBe(stock - taken);
+    await eventually(() => seen.at(-1)?.available === stock - taken);
+    expect(reopened[0]).toBe('this instance is stopping; watch again at another');
+    const versions = seen.map(({ version }) => version);
+    expect(versions).toEqual(versions.toSorted((x, y) => x - y));
+
+    stopping.abort(new Error('enough'));
+    await expect(watching).rejects.toThrow('enough');
+    client.close();
+    await instances.stop();
+    for (const one of both) one.signal('SIGTERM');
+    await Promise.all(both.map(({ exited }) => exited));
+    await consul.close();
+  }, 60_000);
 
   test('whose database is away is not ready and says so: 503, UNAVAILABLE', async () => {
     line = await startTcpProxy(inventory.database.url);

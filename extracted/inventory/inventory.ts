@@ -7,14 +7,18 @@ import { createLifecycle, type Lifecycle } from '@strangler/platform/lifecycle.t
 import type { Log } from '@strangler/platform/log.ts';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
 import { select } from '@strangler/platform/mysql/statements.ts';
+import { pruneInbox } from '@strangler/platform/outbox/inbox.ts';
 import { ownFence } from '@strangler/platform/ownership/own-fence.ts';
 import { type OwnerFollower, openOwner, ownershipText } from '@strangler/platform/ownership/owner-follower.ts';
 import { withinFence } from '@strangler/platform/ownership/within-fence.ts';
 import { connect } from '@strangler/platform/rabbit.ts';
+import { repeat } from '@strangler/platform/repeated-job.ts';
 import { openServiceTrust } from '@strangler/platform/service-trust/service-trust.ts';
 import type { Pool } from 'mysql2/promise';
 import type { Registry } from 'prom-client';
 import { createApp } from './app.ts';
+import { hearCancellations } from './cancellations/cancellation-consumer.ts';
+import { createPutBack, type PutBack } from './cancellations/put-back.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { InventoryConfig } from './config.ts';
 import { migrateUp } from './database.ts';
@@ -92,6 +96,7 @@ async function start({ config, log, clock, lifecycle }: Context): Promise<Runnin
     ...{ transactions, ledger, fenced, events, clock },
     isTheShops: () => owner?.now()?.holder === 'monolith',
   });
+  const putBack = createPutBack({ transactions, fenced, reservations, events, clock });
   // RabbitMQ is not among the checks: without it the sweeper expires what is due.
   const checks = {
     database: async () => void (await pool.query('SELECT 1')),
@@ -112,7 +117,7 @@ async function start({ config, log, clock, lifecycle }: Context): Promise<Runnin
   const grpc = await startInventoryGrpc({ host, port: config.grpcPort, ...serving });
   lifecycle.onStop('drain', 'grpc server', ({ graceMs }) => grpc.drain(graceMs));
 
-  listen({ pool, reservations, metrics, config, log, clock, lifecycle });
+  listenForOthers({ pool, reservations, putBack, metrics, config, log, clock, lifecycle });
   const { consulUrl, serviceId: id } = config;
   if (consulUrl !== undefined)
     await registerInstance({
@@ -141,16 +146,17 @@ async function followWrites({
   return owner;
 }
 
-/** For what is due, which the sweeper looks for beside, and for news of products. */
-function listen({
+/** For what is due, which the sweeper looks for beside, for news of products, and for cancelled orders. */
+function listenForOthers({
   pool,
   reservations,
+  putBack,
   metrics: registry,
   config,
   log,
   clock,
   lifecycle,
-}: Context & { pool: Pool; reservations: ReservationService; metrics: Registry }): void {
+}: Context & { pool: Pool; reservations: ReservationService; putBack: PutBack; metrics: Registry }): void {
   const counted = createExpiryMetrics({ clock, registry });
   const sweeper = startSweeper({ pool, reservations, everyMs: config.sweepEveryMs, clock, counted, log });
   lifecycle.onStop('finish', 'sweeper', () => sweeper.stop());
@@ -159,11 +165,18 @@ function listen({
     return;
   }
   const rabbit = connect({ url: config.rabbitmqUrl, log, metrics: registry });
-  const { outboxExchange: exchange, expiryQueue: queue, productsQueue } = config;
+  const { outboxExchange: exchange, expiryQueue: queue, productsQueue, cancellationsQueue, inboxKeepMs } = config;
   const listening = { rabbit, exchange, log, registry };
   const expiring = expireInTime({ ...listening, queue, reservations, clock, counted });
   lifecycle.onStop('finish', 'expiry consumer', ({ graceMs }) => expiring.stop(graceMs));
   const products = listenForProducts({ ...listening, queue: productsQueue, pool });
   lifecycle.onStop('finish', 'products consumer', ({ graceMs }) => products.stop(graceMs));
+  const cancellations = { rabbit, exchange, queue: cancellationsQueue, putBack, log, metrics: registry };
+  const heard = hearCancellations(cancellations);
+  lifecycle.onStop('finish', 'cancellations consumer', ({ graceMs }) => heard.stop(graceMs));
+  const forgetting = repeat('forgetting handled messages', 60_000, log, async () => {
+    await pruneInbox(pool, inboxKeepMs);
+  });
+  lifecycle.onStop('finish', 'inbox', () => forgetting.stop());
   lifecycle.onStop('close', 'rabbitmq', () => rabbit.close());
 }

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { programEnvironment } from '@strangler/platform/testing/program-environment.ts';
 import { eventually, testServers } from '@strangler/platform/testing/servers.ts';
 import { startTcpProxy, type TcpProxy } from '@strangler/platform/testing/tcp-proxy.ts';
 import { own } from './exchanges/topology.ts';
@@ -41,7 +42,7 @@ type Process = { url: string; child: ChildProcess; exited: Promise<unknown[]>; m
 /** The program itself, listening. */
 async function start(env: NodeJS.ProcessEnv): Promise<Process> {
   const child = spawn(process.execPath, [fileURLToPath(new URL('./main.ts', import.meta.url))], {
-    env: { PATH: process.env.PATH, ...service.env, LOG_LEVEL: 'info', WORKERS: 'email,digest', ...env },
+    env: { ...programEnvironment(), ...service.env, LOG_LEVEL: 'info', WORKERS: 'email,digest', ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   children.push(child);
@@ -125,7 +126,7 @@ describe('the process', () => {
 
 test('an environment that is wrong is told in one go, each variable with what was expected', async () => {
   const child = spawn(process.execPath, [fileURLToPath(new URL('./main.ts', import.meta.url))], {
-    env: { PATH: process.env.PATH, PORT: 'x', WORKERS: 'email,letters', JOB_JITTER: '2' },
+    env: { ...programEnvironment(), PORT: 'x', WORKERS: 'email,letters', JOB_JITTER: '2' },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   let told = '';

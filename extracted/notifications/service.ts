@@ -93,7 +93,16 @@ async function start({
   if (!pipeline) log.warn('RABBITMQ_URL is not set: no events are taken, and nothing is delivered');
 
   const tells = () => owner?.now()?.holder !== 'monolith';
-  const streams = new StreamServer({ auth, notifications, wakeUps, tells, log, metrics, limits: config.streams });
+  const streams = new StreamServer({
+    auth,
+    admit: trust.http.admitToApi,
+    notifications,
+    wakeUps,
+    tells,
+    log,
+    metrics,
+    limits: config.streams,
+  });
   streams.start();
   const dispatch = pipeline?.dispatch ?? (async () => {});
   const app = createApp(

@@ -12,6 +12,7 @@ import {
 } from '@strangler/platform/outbox/declare.ts';
 import { partOf } from '@strangler/platform/outbox/part.ts';
 import { names } from '@strangler/platform/outbox/topology.ts';
+import { programEnvironment } from '@strangler/platform/testing/program-environment.ts';
 import { eventually } from '@strangler/platform/testing/servers.ts';
 import { Registry } from 'prom-client';
 import { systemClock } from './clock.ts';
@@ -79,7 +80,7 @@ describe('an event', () => {
     const { prefix, exchange, apart } = await aside('k');
     const child = spawn(process.execPath, [fileURLToPath(new URL('./testing/deadly-consumer.ts', import.meta.url))], {
       env: {
-        PATH: process.env.PATH,
+        ...programEnvironment(),
         ...service.env,
         OUTBOX_EXCHANGE: exchange,
         QUEUE_PREFIX: prefix,

@@ -15,6 +15,7 @@ import type { Registry } from 'prom-client';
 import { addCheckoutRoutes, type CheckoutRouteParts } from './api/checkout-routes.ts';
 import { addOrderRoutes, type OrderRouteParts } from './api/order-routes.ts';
 import { callers } from './callers.ts';
+import { addCancellationRoutes, type CancellationRouteParts } from './cancellation/cancellation-routes.ts';
 import { canDryRun } from './dry-run/dry-run.ts';
 import { openApiDocument } from './openapi.ts';
 import { addReportRoutes, type ReportRouteParts } from './read-models/report-routes.ts';
@@ -28,11 +29,12 @@ export type OrdersParts = {
   orders: OrderRouteParts;
   checkout: CheckoutRouteParts;
   reports: ReportRouteParts;
+  cancellations: CancellationRouteParts;
 };
 
 /** The orders as one Express application. It listens to nothing and starts nothing by itself. */
 export function createApp(
-  { owner, dryRuns, guard, orders, checkout, reports }: OrdersParts,
+  { owner, dryRuns, guard, orders, checkout, reports, cancellations }: OrdersParts,
   {
     log,
     metrics,
@@ -55,6 +57,7 @@ export function createApp(
     response.json(openApiDocument());
   });
 
+  app.use('/api', guard.api);
   // Before every route: a dry run must not reach one that does not know of it.
   const admit = (request: Request) => guard.admit(request, ...callers.dryRuns);
   app.use(dryRunMiddleware({ dryRuns, promised: canDryRun, admit }));
@@ -66,6 +69,7 @@ export function createApp(
   // `/internal` is an operator's, and besides needs an administrator's token.
   routes.use('/internal', guard.requireCaller(...callers.internal));
   addReportRoutes(routes, reports);
+  addCancellationRoutes(routes, cancellations);
   app.use(routes);
 
   app.use(noSuchRoute());

@@ -6,6 +6,7 @@ import {
   serviceTrustVariables,
 } from '@strangler/platform/service-trust/config.ts';
 import { z } from 'zod';
+import { cancellationWays } from './cancellation/way.ts';
 import type { AnswerOnceTimings } from './checkout/answer-once.ts';
 import type { Timings } from './saga/saga-state.ts';
 
@@ -32,6 +33,8 @@ const schema = z.object({
   OUTBOX_EXCHANGE: z.string().min(1).max(200).default('outbox'),
   /** From which all instances take that payments are decided. */
   PAYMENTS_QUEUE: queue().default('orders.payments'),
+  /** From which all instances take what the others say of cancelled orders. */
+  CANCELLATIONS_QUEUE: queue().default('orders.cancellations'),
   /** The shop, or the proxy before it: carts, accounts and sessions. */
   SHOP_URL: url(['http', 'https']).default('http://127.0.0.1:3000'),
   /** The public keys of whoever signs access tokens. */
@@ -42,14 +45,28 @@ const schema = z.object({
   /** Where the inventory and the payments answer gRPC. */
   INVENTORY_GRPC: grpcAddress().default('127.0.0.1:3202'),
   PAYMENTS_GRPC: grpcAddress().default('127.0.0.1:3204'),
-  /** The catalogue service, once the shop's tables are not kept in step any more. Unset: products are shown from the copies. */
-  CATALOG_URL: url(['http', 'https']).optional(),
+  /**
+   * The catalogue service, or `consul` to ask Consul for it: asked once that slice is complete, when nothing is left to copy products from. Unset: they
+   * are shown from the copies.
+   */
+  CATALOG_URL: z.union([z.literal('consul'), url(['http', 'https'])]).optional(),
+  /** The catalogue's slice. */
+  CATALOG_SLICE: z.string().min(1).max(56).default('catalog'),
   /** How long one call to the inventory may take, and one to the payments: longer than these wait for the provider. */
   INVENTORY_TIMEOUT: durationMs({ min: 10, max: 60_000 }).default(10_000),
   PAYMENTS_TIMEOUT: durationMs({ min: 10, max: 60_000 }).default(20_000),
-  /** How long a checkout waits for its saga before it is answered 202, and a cancellation before it is answered all the same. */
-  CHECKOUT_WAIT: durationMs({ min: 0, max: 60_000 }).default(10_000),
+  /**
+   * How long a checkout waits for its saga before it is answered 202, and a cancellation before it is answered all the same. Both are well
+   * below the 5 s that proxies wait, when the writes of a slice are to move, for those that are under way: one slow charge would call a
+   * cut-over of the orders off.
+   */
+  CHECKOUT_WAIT: durationMs({ min: 0, max: 60_000 }).default(3_000),
   CANCEL_WAIT: durationMs({ min: 0, max: 60_000 }).default(3_000),
+  /**
+   * How a cancelled order's stock and money are given back: its saga asks the others for it, or they hear of it and do it unasked, which
+   * takes RABBITMQ_URL here and there. One that was begun one way is ended that way.
+   */
+  CANCELLATION: z.enum(cancellationWays).default('orchestrated'),
   /** How long stock is asked to be held; no longer than the inventory allows. */
   HOLD: durationMs({ min: 10_000, max: 86_400_000 }).default(1_200_000),
   /** A hold with so little left is confirmed, whether or not the payment is decided. */
@@ -107,6 +124,10 @@ const checked = schema
     path: ['HOLD_MARGIN'],
     message: 'must be shorter than HOLD and longer than LONGEST_PAUSE: a hold is confirmed before it ends',
   })
+  .refine(({ CANCELLATION, RABBITMQ_URL }) => CANCELLATION !== 'choreographed' || RABBITMQ_URL !== undefined, {
+    path: ['RABBITMQ_URL'],
+    message: 'must be set where CANCELLATION is choreographed: nobody hears of a cancellation otherwise',
+  })
   .refine(({ IDEMPOTENCY_LEASE, CHECKOUT_WAIT }) => IDEMPOTENCY_LEASE > CHECKOUT_WAIT, {
     path: ['IDEMPOTENCY_LEASE'],
     message: 'must be longer than CHECKOUT_WAIT: nobody may take over from a request that is alive',
@@ -124,12 +145,16 @@ export type OrdersConfig = {
   rabbitmqUrl: string | undefined;
   outboxExchange: string;
   paymentsQueue: string;
+  cancellationsQueue: string;
+  cancellation: (typeof cancellationWays)[number];
   shopUrl: string;
   jwksUrl: string;
   serviceAccount: { email: string; password: string };
   inventory: { address: string; timeoutMs: number };
   payments: { address: string; timeoutMs: number };
+  /** `consul`, or its address. */
   catalogUrl: string | undefined;
+  catalogSlice: string;
   checkoutWaitMs: number;
   cancelWaitMs: number;
   holdMs: number;
@@ -161,12 +186,15 @@ export function ordersConfig(env: NodeJS.ProcessEnv = process.env): OrdersConfig
     rabbitmqUrl: c.RABBITMQ_URL,
     outboxExchange: c.OUTBOX_EXCHANGE,
     paymentsQueue: c.PAYMENTS_QUEUE,
+    cancellationsQueue: c.CANCELLATIONS_QUEUE,
+    cancellation: c.CANCELLATION,
     shopUrl: c.SHOP_URL,
     jwksUrl: c.JWKS_URL,
     serviceAccount: { email: c.SERVICE_EMAIL, password: c.SERVICE_PASSWORD },
     inventory: { address: c.INVENTORY_GRPC, timeoutMs: c.INVENTORY_TIMEOUT },
     payments: { address: c.PAYMENTS_GRPC, timeoutMs: c.PAYMENTS_TIMEOUT },
     catalogUrl: c.CATALOG_URL,
+    catalogSlice: c.CATALOG_SLICE,
     checkoutWaitMs: c.CHECKOUT_WAIT,
     cancelWaitMs: c.CANCEL_WAIT,
     holdMs: c.HOLD,

@@ -20,6 +20,9 @@ beforeAll(async () => {
   await orders.pool.query(
     "INSERT INTO products (id, sku, name, category_id, price_cents, currency, active) VALUES (1, 'SKU-1', 'A thing', 1, 900, 'EUR', 1)",
   );
+  await orders.pool.query(
+    "INSERT INTO cancellations (order_id, stock, payment, told_at) VALUES (4711, 'asked', 'asked', UTC_TIMESTAMP(3))",
+  );
   await orders.buy({ key: 'first' });
   await orders.buy({ key: 'second' });
   await orders.send('POST', '/api/orders/2/ship', { token: orders.admin });
@@ -106,6 +109,9 @@ const calls = (): Call[] => {
     ['GET', '/internal/read-models/{name}', '/internal/read-models/sales', 200, { token: admin }],
     ['GET', '/internal/read-models/{name}', '/internal/read-models/other', 404, { token: admin }],
     ['POST', '/internal/read-models/{name}/rebuild', '/internal/read-models/sales/rebuild', 503, { token: admin }],
+    ['GET', '/internal/cancellations', '/internal/cancellations', 200, { token: admin }],
+    ['GET', '/internal/cancellations/{orderId}', '/internal/cancellations/4711', 200, { token: admin }],
+    ['GET', '/internal/cancellations/{orderId}', '/internal/cancellations/1', 404, { token: admin }],
     ['GET', '/health/live', '/health/live', 200],
     ['GET', '/health/ready', '/health/ready', 200],
     ['GET', '/metrics', '/metrics', 200],

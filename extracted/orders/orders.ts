@@ -1,8 +1,9 @@
 import { createAuth } from '@strangler/platform/auth/auth.ts';
-import { createConsul } from '@strangler/platform/consul/client.ts';
+import { type ConsulClient, createConsul } from '@strangler/platform/consul/client.ts';
 import { registerInstance } from '@strangler/platform/consul/register-instance.ts';
 import { createDryRuns } from '@strangler/platform/dry-run/dry-runs.ts';
 import { discoveredGrpcInstances, fixedGrpcInstances, type GrpcInstances } from '@strangler/platform/grpc/instances.ts';
+import { discoveredHttpInstances, fixedHttpInstance } from '@strangler/platform/http/instances.ts';
 import { createMetrics } from '@strangler/platform/http/metrics.ts';
 import { type RunningServer, startHttpServer } from '@strangler/platform/http/server.ts';
 import { createLifecycle, type Lifecycle } from '@strangler/platform/lifecycle.ts';
@@ -19,6 +20,10 @@ import type { Pool } from 'mysql2/promise';
 import type { Registry } from 'prom-client';
 import { createOrderReader } from './api/order-reader.ts';
 import { createApp } from './app.ts';
+import { hearAnswers } from './cancellation/answer-consumer.ts';
+import { type Cancellations, createCancellations } from './cancellation/cancellation-store.ts';
+import { choreographed } from './cancellation/choreographed.ts';
+import { orchestrated } from './cancellation/orchestrated.ts';
 import { createAnswerOnce } from './checkout/answer-once.ts';
 import { createCheckout } from './checkout/checkout.ts';
 import { type Clock, systemClock } from './clock.ts';
@@ -32,8 +37,8 @@ import { createAccounts } from './neighbours/accounts.ts';
 import { createCarts } from './neighbours/carts.ts';
 import { listenForPayments } from './neighbours/payment-consumer.ts';
 import { createPayments } from './neighbours/payments.ts';
-import { cataloguedProducts, copiedProducts } from './neighbours/products.ts';
-import { createServiceToken } from './neighbours/service-token.ts';
+import { cataloguedProducts, copiedProducts, type Products } from './neighbours/products.ts';
+import { createServiceToken, type ServiceToken } from './neighbours/service-token.ts';
 import { createStock } from './neighbours/stock.ts';
 import { createOrderDesk, type OrderDesk } from './order/order-desk.ts';
 import { createOrderStore } from './order/order-store.ts';
@@ -90,7 +95,7 @@ async function start({ config, log, clock, lifecycle }: Starting): Promise<Runni
 
   const { timings, sagas } = config;
   const trust = await openServiceTrust({ self: 'orders', config: config.trust, metrics, log, lifecycle });
-  const { stock, payments, carts, accounts, products } = openNeighbours({ config, log, lifecycle, db, trust });
+  const { stock, payments, carts, accounts, products } = await openNeighbours({ config, log, lifecycle, db, trust });
   const events = createEventRecorder({ epoch: () => owner?.now()?.epoch ?? 1 });
   const orders = createOrderStore({ clock, events });
   const store = createSagaStore({ pool: db, fenced, clock, timings, leaseMs: sagas.leaseMs });
@@ -106,8 +111,10 @@ async function start({ config, log, clock, lifecycle }: Starting): Promise<Runni
     store: createSagaStore({ pool: db, fenced: (write) => write(), clock, timings, leaseMs: sagas.leaseMs }),
     isAway: () => owner?.now()?.owner === 'monolith',
   });
+  const cancellations = createCancellations({ pool, clock, log, metrics });
+  const way = config.cancellation === 'choreographed' ? choreographed({ cancellations }) : orchestrated({ runner });
   const desk = createOrderDesk({
-    ...{ store, adoption, orders, runner, payments },
+    ...{ store, adoption, orders, runner, way, payments },
     waitMs: config.cancelWaitMs,
   });
   const answerOnce = createAnswerOnce({ pool: db, fenced, clock, timings: config.answers });
@@ -121,12 +128,13 @@ async function start({ config, log, clock, lifecycle }: Starting): Promise<Runni
     ...(owner === undefined ? {} : { ownership: async () => ownershipText(owner) }),
   };
   const waitMs = config.checkoutWaitMs;
-  const projector = hear({ config, log, clock, lifecycle, desk, pool, isOwner, metrics });
+  const projector = hear({ config, log, clock, lifecycle, desk, cancellations, pool, isOwner, metrics });
   const app = createApp(
     {
       ...{ owner, dryRuns, guard: trust.http, orders: { auth, reader, desk } },
       checkout: { auth, metrics, checkout, answerOnce, accounts, store, reader, clock, timings, waitMs },
       reports: { auth, pool, clock, projector },
+      cancellations: { auth, cancellations },
     },
     { log, metrics, checks, draining: lifecycle.draining },
   );
@@ -154,14 +162,45 @@ async function followWrites({
   return owner;
 }
 
-function openNeighbours({
+/** Products as orders show them: copied until the catalogue's slice is complete, and asked for from then on. */
+async function openProducts(
+  {
+    config,
+    log,
+    lifecycle,
+    db,
+    trust,
+  }: Pick<Starting, 'config' | 'log' | 'lifecycle'> & { db: Pool; trust: ServiceTrust },
+  { consul, serviceToken }: { consul: ConsulClient | undefined; serviceToken: ServiceToken },
+): Promise<Products> {
+  const copies = copiedProducts(db);
+  const { catalogUrl, flags: address, consulToken: token, catalogSlice: slice } = config;
+  if (catalogUrl === undefined) return copies;
+  if (catalogUrl === 'consul' && consul === undefined)
+    throw new Error('the catalogue is to be asked of Consul: set CONSUL_URL');
+  const instances =
+    catalogUrl === 'consul' && consul !== undefined
+      ? discoveredHttpInstances({ consul, service: 'catalog', log })
+      : fixedHttpInstance(catalogUrl);
+  lifecycle.onStop('close', 'instances of catalog', () => instances.stop());
+  // The last known flags are kept by whoever follows the orders' own.
+  const opened = address === undefined ? undefined : await openOwner({ address, token, slice, log });
+  lifecycle.onStop('close', 'flags of the catalogue', async () => opened?.close());
+  return cataloguedProducts({
+    ...{ instances, serviceToken, log, otherwise: copies },
+    areCopied: () => opened !== undefined && opened.owner.now()?.stage !== 'complete',
+    trustHeaders: () => trust.headersFor('catalog'),
+  });
+}
+
+async function openNeighbours({
   config,
   log,
   lifecycle,
   db,
   trust,
 }: Pick<Starting, 'config' | 'log' | 'lifecycle'> & { db: Pool; trust: ServiceTrust }) {
-  const { shopUrl, catalogUrl, consulUrl, consulToken } = config;
+  const { shopUrl, consulUrl, consulToken } = config;
   const consul = consulUrl === undefined ? undefined : createConsul({ url: consulUrl, token: consulToken, log });
   const instancesOf = (service: string, address: string): GrpcInstances => {
     if (address !== 'consul') return fixedGrpcInstances([address]);
@@ -185,21 +224,11 @@ function openNeighbours({
     stock.close();
     payments.close();
   });
-  const copies = copiedProducts(db);
   return {
     ...{ stock, payments },
     carts: createCarts({ shopUrl, serviceToken }),
     accounts: createAccounts({ shopUrl, pool: db, log }),
-    products:
-      catalogUrl === undefined
-        ? copies
-        : cataloguedProducts({
-            catalogUrl,
-            serviceToken,
-            trustHeaders: () => trust.headersFor('catalog'),
-            otherwise: copies,
-            log,
-          }),
+    products: await openProducts({ config, log, lifecycle, db, trust }, { consul, serviceToken }),
   };
 }
 
@@ -239,17 +268,24 @@ function startJobs({
   for (const [at, job] of jobs.entries()) lifecycle.onStop('finish', `job ${at}`, () => job.stop());
 }
 
-/** What comes by RabbitMQ: that payments are decided, and the stream that the read model is made of. */
+/** What comes by RabbitMQ: that payments are decided, what others say of cancelled orders, and the stream of the read model. */
 function hear({
-  config: { rabbitmqUrl, outboxExchange: exchange, paymentsQueue: queue },
+  config: { rabbitmqUrl, outboxExchange: exchange, paymentsQueue: queue, cancellationsQueue },
   log,
   clock,
   lifecycle,
   desk,
+  cancellations,
   pool,
   isOwner,
   metrics,
-}: Starting & { desk: OrderDesk; pool: Pool; isOwner: () => boolean; metrics: Registry }): SalesProjector | undefined {
+}: Starting & {
+  desk: OrderDesk;
+  cancellations: Cancellations;
+  pool: Pool;
+  isOwner: () => boolean;
+  metrics: Registry;
+}): SalesProjector | undefined {
   if (rabbitmqUrl === undefined) {
     log.info('RABBITMQ_URL is not set: nobody here hears of payments by themselves, and read models stand still');
     return undefined;
@@ -259,6 +295,8 @@ function hear({
   const onNews = async (orderId: number) => (isOwner() ? desk.paymentNews(orderId) : undefined);
   const heard = listenForPayments({ rabbit, exchange, queue, onNews, log, metrics });
   lifecycle.onStop('finish', 'news of payments', ({ graceMs }) => heard.stop(graceMs));
+  const answers = hearAnswers({ rabbit, exchange, queue: cancellationsQueue, pool, cancellations, log, metrics });
+  lifecycle.onStop('finish', 'answers to cancellations', ({ graceMs }) => answers.stop(graceMs));
   const projector = startSalesProjector({ rabbit, exchange, pool, clock, log, metrics });
   lifecycle.onStop('finish', 'read models', () => projector.stop());
   lifecycle.onStop('close', 'rabbitmq', () => rabbit.close());

@@ -55,6 +55,7 @@ export function createApp(
     response.json(openApiDocument());
   });
 
+  app.use('/api', guard.api);
   // Before every route: a dry run must not reach one that does not know of it.
   const admit = (request: Request) => guard.admit(request, ...callers.dryRuns);
   app.use(dryRunMiddleware({ dryRuns, promised: canDryRun, admit }));

@@ -28,7 +28,7 @@ const schema = z.object({
   AUTO_MIGRATE: flag().default(false),
   /** Without Consul the process does not register itself. */
   CONSUL_URL: url(['http', 'https']).optional(),
-  /** Where refused webhooks are taken from their queue. Without it they stay there for other instances. */
+  /** Where refused webhooks are taken from their queue, and cancelled orders heard of. Without it both stay there for other instances. */
   RABBITMQ_URL: url(['amqp', 'amqps']).optional(),
   OUTBOX_EXCHANGE: z.string().min(1).max(200).default('outbox'),
   /** The queue of refused webhooks; its dead letters are in the one named `.dead` after it. */
@@ -36,6 +36,13 @@ const schema = z.object({
     .string()
     .regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be letters, digits, . _ - (1 to 64)')
     .default('payments.webhooks'),
+  /** From which all instances take that orders are cancelled. */
+  CANCELLATIONS_QUEUE: z
+    .string()
+    .regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be letters, digits, . _ - (1 to 64)')
+    .default('payments.cancellations'),
+  /** How long a handled message is remembered; longer than any dead letter waits to be replayed. */
+  INBOX_KEEP: durationMs({ min: 1 }).default(30 * 86_400_000),
   /** The public keys of whoever signs access tokens. */
   JWKS_URL: url(['http', 'https']).default('http://127.0.0.1:3000/.well-known/jwks.json'),
   PAYMENT_PROVIDER_URL: url(['http', 'https']).default('http://127.0.0.1:3900'),
@@ -115,6 +122,8 @@ export type PaymentsConfig = {
   rabbitmqUrl: string | undefined;
   outboxExchange: string;
   webhookQueue: string;
+  cancellationsQueue: string;
+  inboxKeepMs: number;
   jwksUrl: string;
   provider: {
     url: string;
@@ -156,6 +165,8 @@ export function paymentsConfig(env: NodeJS.ProcessEnv = process.env): PaymentsCo
     rabbitmqUrl: c.RABBITMQ_URL,
     outboxExchange: c.OUTBOX_EXCHANGE,
     webhookQueue: c.WEBHOOK_QUEUE,
+    cancellationsQueue: c.CANCELLATIONS_QUEUE,
+    inboxKeepMs: c.INBOX_KEEP,
     jwksUrl: c.JWKS_URL,
     provider: {
       url: c.PAYMENT_PROVIDER_URL,

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { select } from '@strangler/platform/mysql/statements.ts';
+import { programEnvironment } from '@strangler/platform/testing/program-environment.ts';
 import { eventually, freePort } from '@strangler/platform/testing/servers.ts';
 import { startTcpProxy, type TcpProxy } from '@strangler/platform/testing/tcp-proxy.ts';
 import fc from 'fast-check';
@@ -49,7 +50,7 @@ afterAll(async () => {
 
 async function startProcess(): Promise<void> {
   const env = payments.env({
-    ...{ PATH: process.env.PATH, PORT: String(port), LOG_LEVEL: 'silent', PROVIDER_TIMEOUT: '400ms' },
+    ...{ ...programEnvironment(), PORT: String(port), LOG_LEVEL: 'silent', PROVIDER_TIMEOUT: '400ms' },
     PAYMENT_PROVIDER_URL: line.url,
     ...{
       FIRST_CHECK: '200ms',

@@ -9,6 +9,7 @@ import { createLifecycle, type Lifecycle } from '@strangler/platform/lifecycle.t
 import type { Log } from '@strangler/platform/log.ts';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
 import { select } from '@strangler/platform/mysql/statements.ts';
+import { pruneInbox } from '@strangler/platform/outbox/inbox.ts';
 import { ownFence } from '@strangler/platform/ownership/own-fence.ts';
 import { type OwnerFollower, openOwner, ownershipText } from '@strangler/platform/ownership/owner-follower.ts';
 import { withinFence } from '@strangler/platform/ownership/within-fence.ts';
@@ -18,6 +19,9 @@ import { openServiceTrust } from '@strangler/platform/service-trust/service-trus
 import type { Pool } from 'mysql2/promise';
 import type { Registry } from 'prom-client';
 import { createApp } from './app.ts';
+import { hearCancellations } from './cancellations/cancellation-consumer.ts';
+import { forgetCancelled } from './cancellations/cancelled-orders.ts';
+import { createWithdraw, type Withdraw } from './cancellations/withdraw.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { PaymentsConfig } from './config.ts';
 import { migrateUp } from './database.ts';
@@ -96,6 +100,7 @@ async function start({ config, log, clock, lifecycle }: Starting): Promise<Runni
   const learning = createLearning(shared);
   const charging = createCharging({ ...shared, learning, provider });
   const refunding = createRefunding({ ...shared, learning, provider });
+  const withdraw = createWithdraw({ ...shared, learning });
   const answerOnce = createAnswerOnce({ pool, clock, timings: config.answers, metrics });
   const inbox = createWebhookInbox({ ...shared, learning, parkFirstMs: config.parking.parkFirstMs });
   reconciler = createReconciler({
@@ -129,8 +134,13 @@ async function start({ config, log, clock, lifecycle }: Starting): Promise<Runni
   const grpc = await startPaymentsGrpc({ host, port, ...called });
   lifecycle.onStop('drain', 'grpc server', ({ graceMs }) => grpc.drain(graceMs));
 
-  startJobs({ config, log, lifecycle, reconciler, parked, inbox, isOwner, forget: () => answerOnce.forgetOld() });
-  takeRefused({ config, log, lifecycle, inbox, metrics });
+  const forget = async () => {
+    await answerOnce.forgetOld();
+    await pruneInbox(pool, config.inboxKeepMs);
+    await forgetCancelled(pool, clock.now(), config.inboxKeepMs);
+  };
+  startJobs({ config, log, lifecycle, reconciler, parked, inbox, isOwner, forget });
+  takeMessages({ config, log, lifecycle, inbox, withdraw, metrics });
   const { consulUrl, serviceId: id } = config;
   if (consulUrl !== undefined)
     await registerInstance({
@@ -226,25 +236,29 @@ function startJobs({
   for (const [at, job] of jobs.entries()) lifecycle.onStop('finish', `job ${at}`, () => job.stop());
 }
 
-function takeRefused({
-  config: { rabbitmqUrl, outboxExchange: exchange, webhookQueue: queue },
+function takeMessages({
+  config: { rabbitmqUrl, outboxExchange: exchange, webhookQueue: queue, cancellationsQueue },
   log,
   lifecycle,
   inbox,
+  withdraw,
   metrics,
 }: {
   config: PaymentsConfig;
   log: Log;
   lifecycle: Lifecycle;
   inbox: WebhookInbox;
+  withdraw: Withdraw;
   metrics: Registry;
 }): void {
   if (rabbitmqUrl === undefined) {
-    log.info('RABBITMQ_URL is not set: refused webhooks are not taken from their queue here');
+    log.info('RABBITMQ_URL is not set: refused webhooks and cancelled orders are not taken from their queues here');
     return;
   }
   const rabbit = connect({ url: rabbitmqUrl, log, metrics });
   const refused = takeRefusedWebhooks({ rabbit, exchange, queue, inbox, log, metrics });
   lifecycle.onStop('finish', 'refused webhooks', ({ graceMs }) => refused.stop(graceMs));
+  const heard = hearCancellations({ rabbit, exchange, queue: cancellationsQueue, withdraw, log, metrics });
+  lifecycle.onStop('finish', 'cancellations consumer', ({ graceMs }) => heard.stop(graceMs));
   lifecycle.onStop('close', 'rabbitmq', () => rabbit.close());
 }

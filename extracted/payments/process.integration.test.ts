@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { programEnvironment } from '@strangler/platform/testing/program-environment.ts';
 import { eventually, testServers } from '@strangler/platform/testing/servers.ts';
 import { startTcpProxy } from '@strangler/platform/testing/tcp-proxy.ts';
 import { chargeBody, sender, startTestPayments, type TestPayments } from './testing/payments.ts';
@@ -22,7 +23,7 @@ describe('the program', () => {
       V1_SUNSET: 'soon',
     };
     const child = spawn(process.execPath, [main], {
-      env: { PATH: process.env.PATH, ...env },
+      env: { ...programEnvironment(), ...env },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     let stderr = '';
@@ -37,7 +38,7 @@ describe('the program', () => {
   test('refuses a circuit that would hear calls of before it opened', async () => {
     const env = { DATABASE_URL: payments.database.url, CIRCUIT_RESET: '1s', PROVIDER_TIMEOUT: '2s' };
     const child = spawn(process.execPath, [main], {
-      env: { PATH: process.env.PATH, ...env },
+      env: { ...programEnvironment(), ...env },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     let stderr = '';
@@ -49,7 +50,7 @@ describe('the program', () => {
   });
 
   test('answers the charge that is under way and exits 0 on SIGTERM', async () => {
-    const env = { ...payments.env(), PATH: process.env.PATH };
+    const env = { ...payments.env(), ...programEnvironment() };
     const child = spawn(process.execPath, [main], { env, stdio: ['ignore', 'pipe', 'inherit'] });
     const ended = new Promise((resolve) => child.once('exit', (code, signal) => resolve(code ?? signal)));
     let output = '';
@@ -70,7 +71,7 @@ describe('the program', () => {
 describe('a run that dies after the provider has taken the money', () => {
   test('is taken over under the same key when its lease ends, and charges no second time', async () => {
     const times = { PROVIDER_TIMEOUT: '300ms', IDEMPOTENCY_LEASE: '1s' };
-    const env = { ...payments.env(times), PATH: process.env.PATH };
+    const env = { ...payments.env(times), ...programEnvironment() };
     const child = spawn(process.execPath, [main], { env, stdio: ['ignore', 'pipe', 'inherit'] });
     const ended = new Promise((resolve) => child.once('exit', resolve));
     let output = '';

@@ -2,8 +2,14 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pause } from '@strangler/platform/backoff.ts';
 import type { Stage } from '@strangler/platform/contracts/flag-document.ts';
-import { parseSliceFile, type Slice, SliceFileError } from '@strangler/platform/contracts/slice-file.ts';
+import {
+  parseSliceFile,
+  type Slice,
+  SliceFileError,
+  type SliceTable,
+} from '@strangler/platform/contracts/slice-file.ts';
 import type { Log } from '@strangler/platform/log.ts';
+import { createPool } from '@strangler/platform/mysql/pool.ts';
 import type { RabbitConnection } from '@strangler/platform/rabbit.ts';
 import type { Registry } from 'prom-client';
 import { FloorGone } from '../engine/apply/applier.ts';
@@ -14,6 +20,7 @@ import { applyConsumerName } from '../engine/pipe/apply-consumer.ts';
 import { readBrokerFigures } from '../engine/pipe/broker-figures.ts';
 import { isCanary } from '../engine/pipe/canary.ts';
 import { type Direction, pipeNameOf, referencePart, sliceOfPipe } from '../engine/pipe/direction.ts';
+import { endedCopies, withoutTables } from '../engine/pipe/ended-copies.ts';
 import { openPipeDatabases, type PipeDatabases } from '../engine/pipe/open-databases.ts';
 import type { Announcer } from './announce.ts';
 import type { ApplierConfig } from './config.ts';
@@ -44,8 +51,10 @@ const closeTimeoutMs = 2_000;
 export async function beginApplying(options: BeginOptions): Promise<SliceApplier> {
   const { config, rabbit, direction } = options;
   const folder = join(config.slicesFolder, config.slice);
-  const slice = partFor(options, await readSlice(folder, config.slice));
   const { sourceUrl, targetUrl } = config;
+  const whole = await readSlice(folder, config.slice);
+  const ended = await inTime('mapping', findEnded(whole, sourceUrl));
+  const slice = partFor(options, withoutTables(whole, ended));
   const pipe = pipeNameOf(slice.slice, direction);
   // What is not armed is looked for often: this asks the broker alone.
   if (direction === 'reverse') await checkQueues(rabbit, pipe);
@@ -87,6 +96,16 @@ async function readSlice(folder: string, name: string): Promise<Slice> {
   if (slice === null) throw new Hindrance('mapping', new SliceFileError(faults).message);
   if (slice.slice === name) return slice;
   throw new Hindrance('mapping', `${file}: expected the slice ${name}, found ${slice.slice}`);
+}
+
+async function findEnded(slice: Slice, sourceUrl: string): Promise<SliceTable[]> {
+  if (slice.tables.every(({ until }) => until === null)) return [];
+  const monolith = createPool(sourceUrl, { connectionLimit: 1 });
+  try {
+    return await endedCopies(slice, monolith);
+  } finally {
+    await monolith.end();
+  }
 }
 
 /** At its end a slice's forward pipe has its reference tables alone. @throws NotArmed where it has none */

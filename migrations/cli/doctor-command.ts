@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { readSliceDirectory } from '@strangler/platform/contracts/slice-directory.ts';
-import type { Slice } from '@strangler/platform/contracts/slice-file.ts';
+import type { Slice, SliceTable } from '@strangler/platform/contracts/slice-file.ts';
 import { askProxies } from '@strangler/platform/proxy-status/ask-proxies.ts';
 import { connect } from '@strangler/platform/rabbit.ts';
 import type { Command } from 'commander';
@@ -11,6 +11,7 @@ import { gatherDatabase } from '../doctor/gather-databases.ts';
 import { gatherBroker, gatherDisk, gatherRedis, gatherStore } from '../doctor/gather-servers.ts';
 import { gatherSlice } from '../doctor/gather-slice.ts';
 import { judge } from '../doctor/judge.ts';
+import { endedCopies } from '../engine/pipe/ended-copies.ts';
 import { openPipeDatabases, type PipeDatabases } from '../engine/pipe/open-databases.ts';
 import { addressOf } from './addresses.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
@@ -87,6 +88,13 @@ const gather = async (named: readonly string[], options: DoctorOptions, terminal
       gatherDatabases(pipes),
     ]);
     const silent = new Set(databases.flatMap(({ server, slices }) => (server.known ? [] : slices)));
+    for (const [name, { pipe }] of [...pipes]) {
+      const slice = wanted.find((one) => one.slice === name);
+      const ended = slice && !silent.has(name) ? await endedCopies(slice, pipe.source.read) : [];
+      if (slice === undefined || ended.length === 0) continue;
+      await pipe.close();
+      pipes.set(name, openFor(slice, folder, options, terminal, ended));
+    }
     const slices: SliceFacts[] = [];
     for (const slice of wanted) {
       const pipe = silent.has(slice.slice) ? null : (pipes.get(slice.slice)?.pipe ?? null);
@@ -113,9 +121,15 @@ const gather = async (named: readonly string[], options: DoctorOptions, terminal
 
 type Opened = { pipe: PipeDatabases; sourceUrl: string; targetUrl: string };
 
-const openFor = (slice: Slice, folder: string, options: DoctorOptions, terminal: Terminal): Opened => {
+const openFor = (
+  slice: Slice,
+  folder: string,
+  options: DoctorOptions,
+  terminal: Terminal,
+  ended: readonly SliceTable[] = [],
+): Opened => {
   const { sourceUrl, targetUrl } = databaseUrls(options, terminal, slice.slice);
-  const at = { slice, folder: join(folder, slice.slice), sourceUrl, targetUrl };
+  const at = { slice, ended, folder: join(folder, slice.slice), sourceUrl, targetUrl };
   return { pipe: openPipeDatabases({ ...at, connectionLimit: 2 }), sourceUrl, targetUrl };
 };
 

@@ -6,6 +6,8 @@ import { loadApiDescription } from '../openapi/load-description.ts';
 import { type ApiOperation, describes } from '../openapi/operation.ts';
 import { ApiDescriptionError } from '../openapi/place.ts';
 import { type FoundReport, type FuzzReport, fuzz } from '../parity/fuzz/fuzz.ts';
+import type { KnownIds } from '../parity/fuzz/memory.ts';
+import type { Running } from '../parity/fuzz/run-plan.ts';
 import { runScenario } from '../parity/run-scenario.ts';
 import { loadScenario } from '../parity/scenario.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
@@ -17,6 +19,7 @@ import type { Terminal } from './terminal.ts';
 type FuzzCommandOptions = ParityOptions & {
   openapi?: string;
   only?: string;
+  known: readonly string[];
   seed?: string;
   runs: string;
   steps: string;
@@ -33,6 +36,12 @@ export const addParityCommands = (program: Command, terminal: Terminal): void =>
     )
     .option('--openapi <file or url>', 'the OpenAPI 3 description that requests are made from')
     .option('--only <prefix>', 'try only paths that begin with it')
+    .option(
+      '--known <path=ids>',
+      'ids of things that no list tells of, such as /api/inventory=1,2,3; once a path',
+      (one: string, before: readonly string[]) => [...before, one],
+      [] as readonly string[],
+    )
     .option('--seed <number>', 'the same seed makes the same requests (default: by the clock)')
     .option('--runs <count>', 'sequences at most', '200')
     .option('--steps <count>', 'steps of a sequence at most', '30')
@@ -48,6 +57,7 @@ export const addParityCommands = (program: Command, terminal: Terminal): void =>
       };
       const { openapi } = options;
       if (openapi === undefined) throw new CliError('expected --openapi <file or url>, found none', exitCodes.usage);
+      const known = knownOf(options.known);
       await withParity(options, terminal, async (parity) => {
         const described = await describedBy(openapi);
         const operations = described.filter((operation) => isWanted(operation, parity.slice, options.only));
@@ -57,7 +67,7 @@ export const addParityCommands = (program: Command, terminal: Terminal): void =>
             exitCodes.usage,
           );
         }
-        const report = await runFuzz(operations, parity, how, terminal, options.json === true);
+        const report = await runFuzz({ operations, known }, parity, how, terminal, options.json === true);
         const file = report.found && options.save !== undefined ? await save(report.found, options.save) : null;
         tell(report, { file, isReset: parity.reset !== undefined, json: options.json === true }, terminal);
         if (report.found) throw new CliError(`the two sides differ: ${shortened(report.found.paths)}`);
@@ -114,14 +124,24 @@ const wantedOf = (slice: Slice | undefined, only: string | undefined): string =>
     ...(only === undefined ? [] : [`paths that begin with ${only}`]),
   ].join(', ');
 
+/** @throws CliError for what is not a path with ids */
+const knownOf = (given: readonly string[]): KnownIds =>
+  Object.fromEntries(
+    given.map((one) => {
+      const [, path, ids] = /^(\/[^=]*)=([\w.-]+(?:,[\w.-]+)*)$/.exec(one) ?? [];
+      if (path !== undefined && ids !== undefined) return [path, ids.split(',')];
+      throw new CliError(`--known: expected /path=id,id, found "${one}"`, exitCodes.usage);
+    }),
+  );
+
 const runFuzz = async (
-  operations: readonly ApiOperation[],
+  tried: Pick<Running, 'operations' | 'known'>,
   { comparing, tokens, reset }: Parity,
   how: { seed: number; runs: number; stepsPerRun: number; withinMs: number | null },
   terminal: Terminal,
   quiet: boolean,
 ): Promise<FuzzReport> => {
-  const running = { ...comparing, operations, tokens, reset: reset ?? (async () => {}), refused: new Map() };
+  const running = { ...comparing, ...tried, tokens, reset: reset ?? (async () => {}), refused: new Map() };
   return await fuzz({
     running,
     ...how,

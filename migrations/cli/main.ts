@@ -1,8 +1,13 @@
 #!/usr/bin/env node
+import { enableCompileCache } from 'node:module';
 import { createInterface } from 'node:readline/promises';
-import { createLog } from '@strangler/platform/log.ts';
-import { runProgram } from './program.ts';
+import { fileURLToPath } from 'node:url';
 import type { Screen } from './terminal.ts';
+
+// Much of what a short command takes is the stripping and compiling of what the command before has compiled already.
+enableCompileCache(fileURLToPath(new URL('../../.stack/compile-cache', import.meta.url)));
+const { createLog } = await import('@strangler/platform/log.ts');
+const { runProgram } = await import('./program.ts');
 
 const interrupted = new AbortController();
 process.once('SIGINT', () => interrupted.abort());

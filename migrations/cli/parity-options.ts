@@ -9,6 +9,7 @@ import { type Side, sideAt } from '../http/side.ts';
 import type { Comparing } from '../parity/compare-step.ts';
 import { observeDatabases } from '../parity/observe/databases.ts';
 import { answersOnly, type Observer } from '../parity/observe/observer.ts';
+import { rulesOfSlice } from '../parity/rules-of-slice.ts';
 import type { Tokens } from '../parity/run-scenario.ts';
 import { addressOf } from './addresses.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
@@ -72,7 +73,7 @@ export const withParity = async (
     const sides = [side('left', options.left), side('right', options.right)] as const;
     for (const one of sides) closers.push(() => one.close());
     const observer = await observerOf(options, { slice, folder }, closers);
-    const rules = compileRules(slice?.compare ?? defaultCompare);
+    const rules = slice === undefined ? compileRules(defaultCompare) : rulesOfSlice(slice);
     await work({ comparing: { sides, rules, observer, slowerByMs }, tokens, slice, reset });
   } finally {
     for (const close of closers.reverse()) await close();

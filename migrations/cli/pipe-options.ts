@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { SliceTable } from '@strangler/platform/contracts/slice-file.ts';
 import { checkMysqlUrl } from '@strangler/platform/mysql/pool.ts';
 import { connect, RabbitAway, type RabbitConnection } from '@strangler/platform/rabbit.ts';
 import type { Command } from 'commander';
@@ -6,6 +7,7 @@ import { isServerAway } from '../engine/apply/sql-errors.ts';
 import { readFence } from '../engine/fence/fence-state.ts';
 import { defaultExchange } from '../engine/pipe/apply-consumer.ts';
 import type { Direction } from '../engine/pipe/direction.ts';
+import { endedCopies } from '../engine/pipe/ended-copies.ts';
 import { openPipeDatabases, type PipeDatabases } from '../engine/pipe/open-databases.ts';
 import { rowsOf } from '../engine/schema/queryable.ts';
 import { addressOf } from './addresses.ts';
@@ -83,17 +85,22 @@ export const openPipe = async (
       exitCodes.usage,
     );
   }
-  const pipe = openPipeDatabases({ slice, folder, sourceUrl, targetUrl, direction });
+  const at = { slice, folder, sourceUrl, targetUrl, direction };
+  const pipe = openPipeDatabases(at);
   const [monolith, service] =
     direction === 'forward' ? [pipe.source.read, pipe.target.read] : [pipe.target.read, pipe.source.read];
+  let ended: readonly SliceTable[];
   try {
     await checkAnswers(monolith, 'source', sourceUrl);
     await checkAnswers(service, 'target', targetUrl);
+    ended = await endedCopies(slice, monolith);
   } catch (error) {
     await pipe.close();
     throw error;
   }
-  return { ...pipe, folder };
+  if (ended.length === 0) return { ...pipe, folder };
+  await pipe.close();
+  return { ...openPipeDatabases({ ...at, ended }), folder };
 };
 
 /** Opens a slice's pipe for `work` and closes it, whatever comes. */

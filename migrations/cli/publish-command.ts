@@ -4,8 +4,11 @@ import type { ConsulClient } from '@strangler/platform/consul/client.ts';
 import { figuresKeys, type Measured, type SliceFigures } from '@strangler/platform/contracts/slice-figures.ts';
 import type { FlagStore } from '@strangler/platform/flags/store.ts';
 import { healthRouter } from '@strangler/platform/http/health.ts';
+import { runAsJob } from '@strangler/platform/http/request-context.ts';
 import { startHttpServer } from '@strangler/platform/http/server.ts';
 import type { RabbitConnection } from '@strangler/platform/rabbit.ts';
+import { tracing } from '@strangler/platform/tracing/bridge.ts';
+import { startTracing } from '@strangler/platform/tracing/start.ts';
 import type { Command } from 'commander';
 import express from 'express';
 import { observedWriters } from '../engine/writers/observed-writers.ts';
@@ -58,6 +61,7 @@ export const addPublishCommand = (program: Command, terminal: Terminal, run: Run
         close();
         throw new CliError('expected flags in Consul, where figures are put; name it with --flags', exitCodes.usage);
       }
+      await startTracing('publisher', terminal.environment);
       const round = createRound(options, terminal, { store, consul, root, everyMs });
       const health = port === null ? null : await answerHealth(port, terminal);
       const orders = options.orders
@@ -72,6 +76,7 @@ export const addPublishCommand = (program: Command, terminal: Terminal, run: Run
         await orders.stop();
         await health?.drain(0);
         close();
+        await tracing()?.flush();
       }
     });
 };
@@ -126,7 +131,7 @@ const createRound =
         takesOrders: options.orders === true,
       };
       try {
-        figures.measured = await measure();
+        figures.measured = await runAsJob('measure slice', measure);
         figures.at = new Date().toISOString();
       } catch (error) {
         await closePipes().catch(() => {});

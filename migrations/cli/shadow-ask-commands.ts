@@ -1,6 +1,9 @@
 import type { ComparedAnswer } from '@strangler/platform/compare/answer.ts';
 import { redactAnswer, redactDifference } from '@strangler/platform/compare/redact.ts';
 import { compileRules } from '@strangler/platform/compare/rules.ts';
+import { serviceTokenHeader } from '@strangler/platform/contracts/headers.ts';
+import { openKeyFolder } from '@strangler/platform/service-trust/key-folder.ts';
+import { createServiceTokens } from '@strangler/platform/service-trust/service-tokens.ts';
 import type { Command } from 'commander';
 import { comparedAnswer, type SentRequest, SideUnreachable, sideAt } from '../http/side.ts';
 import { calibrate, proposeRules } from '../shadow/calibrate.ts';
@@ -30,6 +33,7 @@ type CalibrateOptions = AskOptions & { monolith?: string; openapi?: string; pair
 type DriveOptions = AskOptions & { proxy?: string; openapi?: string; writes?: boolean; rate: string; perCell?: string };
 
 const defaultMonolith = 'http://127.0.0.1:3000';
+const operatorTokenLifeMs = 60_000;
 const defaultProxy = 'http://127.0.0.1:8080';
 
 /** `strangler shadow replay | calibrate | drive`: what sends requests. */
@@ -64,7 +68,10 @@ export const addShadowAskCommands = (shadow: Command, terminal: Terminal): void 
       const request = replayedRequest(example.request, authorization === undefined ? {} : { authorization });
       const rules = compileRules(slice.compare, example.endpoint);
       const ask = (side: 'monolith' | 'service', url: string) => askAt(side, url, timeoutMs, terminal);
-      const asks = { monolith: ask('monolith', monolith), service: ask('service', service) };
+      const proof = await operatorProof(slice.service, terminal);
+      const withProof = (sent: SentRequest): SentRequest => ({ ...sent, headers: { ...sent.headers, ...proof } });
+      const askService = ask('service', service);
+      const asks = { monolith: ask('monolith', monolith), service: (sent: SentRequest) => askService(withProof(sent)) };
       const replayed = await replay(request, asks, rules);
       const { differences, ignored } = replayed.comparison;
       const shown = differences.map((difference) => redactDifference(difference, rules));
@@ -215,6 +222,20 @@ export const addShadowAskCommands = (shadow: Command, terminal: Terminal): void 
 type Ask = (request: SentRequest) => Promise<ComparedAnswer>;
 
 /** Asks a side, over a connection each: nothing is left open behind the command. @throws SideUnreachable */
+/** By which a service that serves callers it knows alone knows the operator; nothing where there are no keys at hand. */
+const operatorProof = async (service: string, { environment }: Terminal): Promise<Record<string, string>> => {
+  const { SERVICE_KEYS: folder } = environment;
+  if (folder === undefined || folder === '') return {};
+  try {
+    const ring = await openKeyFolder(folder).ring('operator');
+    const tokens = createServiceTokens({ ring: () => ring, lifeMs: operatorTokenLifeMs });
+    return { [serviceTokenHeader]: await tokens.tokenFor(service) };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
+    throw new CliError(`SERVICE_KEYS: expected the operator's keys in ${folder}, found: ${(error as Error).message}`);
+  }
+};
+
 const askAt = (name: string, url: string, timeoutMs: number, { signal }: Terminal): Ask => {
   const side = sideAt(name, url, { timeoutMs, signal, connectEachTime: true });
   return async (request) => comparedAnswer(await side.send(request), null);

@@ -1,5 +1,5 @@
 import { compareAnswers, type Difference } from '@strangler/platform/compare/compare-answers.ts';
-import type { IdentityMap } from '@strangler/platform/compare/identities.ts';
+import { createIdentityMap, type IdentityMap, learnIdentities } from '@strangler/platform/compare/identities.ts';
 import type { CompareRules } from '@strangler/platform/compare/rules.ts';
 import { comparedAnswer, type SentRequest, type Side, type SideAnswer } from '../http/side.ts';
 import type { Observer } from './observe/observer.ts';
@@ -7,8 +7,11 @@ import type { Observer } from './observe/observer.ts';
 /** How two sides are held against each other. The left one is right, as the monolith is. */
 export type Comparing = {
   sides: readonly [left: Side, right: Side];
-  rules: CompareRules;
+  /** The same for every request, or as `rulesOfSlice` gives them: some rules hold for one route only. */
+  rules: CompareRules | ((request: SentRequest) => CompareRules);
   observer: Observer;
+  /** Ids that name the same thing from the beginning, where each side has numbered by itself what both had before. */
+  sameIds?: readonly (readonly [left: string | number, right: string | number])[];
   /** The right side may take this much longer, in ms; null: time is not compared. Only reads that are slow three times count. */
   slowerByMs: number | null;
 };
@@ -17,6 +20,16 @@ export type ComparedStep = {
   answers: readonly [left: SideAnswer, right: SideAnswer];
   differences: Difference[];
 };
+
+/** What is known of ids before the first request. */
+export function knownIdentities({ sameIds = [] }: Pick<Comparing, 'sameIds'>): IdentityMap {
+  const identities = createIdentityMap();
+  for (const [left, right] of sameIds) identities.pair(left, right);
+  return identities;
+}
+
+export const rulesFor = (rules: Comparing['rules'], request: SentRequest): CompareRules =>
+  typeof rules === 'function' ? rules(request) : rules;
 
 const safe = new Set(['GET', 'HEAD', 'OPTIONS']);
 
@@ -29,12 +42,11 @@ export async function compareStep(
   const answers = await Promise.all([left.send(ours), right.send(theirs)]);
   const [one, other] = answers;
   const [leftEffects, rightEffects] = await observer.events();
-  const compared = compareAnswers(
-    comparedAnswer(one, leftEffects),
-    comparedAnswer(other, rightEffects),
-    rules,
-    identities,
-  );
+  const [shown, theirShown] = [comparedAnswer(one, leftEffects), comparedAnswer(other, rightEffects)];
+  const applying = rulesFor(rules, ours);
+  // From the same data a write that both refuse alike has made the same, too, where it has made anything: a payment that failed.
+  if (!safe.has(ours.method) && one.status === other.status) learnIdentities(shown, theirShown, applying, identities);
+  const compared = compareAnswers(shown, theirShown, applying, identities);
   const differences = [...compared.differences];
   if (!safe.has(ours.method)) differences.push(...(await observer.rows()));
   else if (slowerByMs !== null && other.latencyMs - one.latencyMs > slowerByMs) {

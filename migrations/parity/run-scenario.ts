@@ -1,7 +1,6 @@
 import type { Difference } from '@strangler/platform/compare/compare-answers.ts';
-import { createIdentityMap } from '@strangler/platform/compare/identities.ts';
 import type { SentRequest, SideAnswer } from '../http/side.ts';
-import { type Comparing, compareStep } from './compare-step.ts';
+import { type Comparing, compareStep, knownIdentities } from './compare-step.ts';
 import { describeDifferences, describeRequest } from './describe.ts';
 import { type Scenario, ScenarioError, type ScenarioStep } from './scenario.ts';
 import { fillIn, fillText } from './template.ts';
@@ -31,7 +30,7 @@ export async function runScenario(
   tokens: Tokens,
 ): Promise<ScenarioRun> {
   const [left, right] = comparing.sides;
-  const identities = createIdentityMap();
+  const identities = knownIdentities(comparing);
   const told: [SideAnswer[], SideAnswer[]] = [[], []];
   await comparing.observer.begin();
   for (const [at, step] of scenario.steps.entries()) {

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { programEnvironment } from '@strangler/platform/testing/program-environment.ts';
 import { eventually } from '@strangler/platform/testing/servers.ts';
 
 /** A program of the pipe as a process of its own, which can be killed and started again. */
@@ -33,7 +34,7 @@ export async function startPipeProcess(options: {
   startWithinMs?: number;
 }): Promise<PipeProcess> {
   const { name, main, startWithinMs = 60_000 } = options;
-  let env = { PATH: process.env.PATH ?? '', HOST: '127.0.0.1', PORT: '0', LOG_LEVEL: 'info', ...options.env };
+  let env = { ...programEnvironment(), HOST: '127.0.0.1', PORT: '0', LOG_LEVEL: 'info', ...options.env };
   let child: ChildProcess | undefined;
   let exited: Promise<number | string> = Promise.resolve(0);
   let output = '';

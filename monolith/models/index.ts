@@ -38,7 +38,6 @@ export function defineModels(sequelize: Sequelize): Models {
 
   models.Review.belongsTo(models.Account, { as: 'author', foreignKey: 'account_id' });
   models.Order.belongsTo(models.Account, { as: 'customer', foreignKey: 'account_id' });
-  models.Order.hasOne(models.Payment, { as: 'payment', foreignKey: 'order_id' });
 
   return models;
 }

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { runAsJob } from '@strangler/platform/http/request-context.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import type { Charge } from './charge-book.ts';
 import { signatureHeader, signWebhook } from './signature.ts';
@@ -101,7 +102,8 @@ export class WebhookSender {
   #later(delayMs: number, run: () => Promise<void>): void {
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
-      void run();
+      // In a trace of the provider's own: what it is told of its customers' traces is nothing, and so is what it tells.
+      void runAsJob('send webhook', run);
     }, delayMs);
     timer.unref();
     this.#timers.add(timer);

@@ -66,7 +66,7 @@ export async function seed(options: SeedOptions): Promise<SeedSummary> {
 async function migrate({ url, reset }: SeedOptions, log: Log): Promise<void> {
   const database = openDatabase({ url, log, poolMax: 2 });
   try {
-    const migrations = databaseMigrations(database.sequelize, log);
+    const migrations = await databaseMigrations(database.sequelize, log);
     if (reset) await migrations.down({ to: 0 });
     await migrations.up();
   } finally {

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { programEnvironment } from '@strangler/platform/testing/program-environment.ts';
 import { freePort } from '@strangler/platform/testing/servers.ts';
 import type { Charge } from '../payment-provider/charge-book.ts';
 import type { Controls } from '../payment-provider/controls.ts';
@@ -25,7 +26,7 @@ export async function startTestProvider(env: NodeJS.ProcessEnv = {}): Promise<Te
   const url = `http://127.0.0.1:${port}`;
   const child = spawn(process.execPath, [main], {
     env: {
-      PATH: process.env.PATH,
+      ...programEnvironment(),
       PORT: String(port),
       LOG_LEVEL: 'error',
       WEBHOOK_RETRY_MIN: '20',

@@ -1,7 +1,7 @@
 import type { EventMessage } from '@strangler/platform/outbox/record.ts';
 import { outboxTable } from '@strangler/platform/outbox/schema.ts';
 import { QueryTypes, type Sequelize } from 'sequelize';
-import { eventCheck } from './event-schemas.ts';
+import { type EventCheck, eventCheck } from './event-schemas.ts';
 
 /** An event as it stands in the outbox. */
 export type RecordedEvent = Omit<EventMessage, 'version' | 'at'> & {
@@ -30,11 +30,15 @@ export async function recordedEvents(
   });
 }
 
+/** Compiled once for all shops of a process. */
+let check: EventCheck | undefined;
+
 /** What the recorded events have in another way than their schemas describe. */
 export async function eventFaults(sequelize: Sequelize): Promise<string[]> {
-  const check = eventCheck();
+  check ??= eventCheck();
+  const faultOf = check;
   return (await recordedEvents(sequelize)).flatMap((event) => {
-    const fault = check(event);
+    const fault = faultOf(event);
     return fault === undefined ? [] : [`${event.type} of ${event.aggregate} ${event.key}: ${fault}`];
   });
 }

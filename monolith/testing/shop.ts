@@ -8,7 +8,7 @@ import { monolithConfig } from '../config.ts';
 import { openApiDocument } from '../openapi/document.ts';
 import { type RunningShop, startShop } from '../shop.ts';
 import { type ContractClient, contractClient } from './contract-client.ts';
-import { createContract } from './openapi-contract.ts';
+import { type Contract, createContract } from './openapi-contract.ts';
 import { eventFaults } from './recorded-events.ts';
 
 export type TestAccount = { id: number; email: string; token: string; client: ContractClient };
@@ -46,6 +46,9 @@ export function testClock(): TestClock {
   };
 }
 
+/** Compiled once for all shops of a process. */
+let contract: Contract | undefined;
+
 /** The whole shop on a fresh database of its own, listening on a free port. `env` goes over what the tests need. */
 export async function startTestShop(label: string, env: NodeJS.ProcessEnv = {}): Promise<TestShop> {
   const servers = testServers();
@@ -64,7 +67,8 @@ export async function startTestShop(label: string, env: NodeJS.ProcessEnv = {}):
     });
     const log = createLog({ name: 'monolith', level: process.env.TEST_LOG_LEVEL ?? 'fatal' });
     const shop = await startShop({ config, log, clock });
-    const client = contractClient({ url: shop.server.url, contract: createContract(openApiDocument()) });
+    contract ??= createContract(openApiDocument());
+    const client = contractClient({ url: shop.server.url, contract });
 
     const account = async (role: Role, displayName = role): Promise<TestAccount> => {
       const now = clock.now();

@@ -49,6 +49,8 @@ const sliceWrites = z.object({
   inFlight: z.array(
     z.object({ side: z.enum(['monolith', 'service']), epoch: z.number().nullable(), writes: z.number() }),
   ),
+  /** Of those the one that was sent first: by method and route, and how long ago. */
+  oldest: z.object({ route: z.string(), forMs: z.number() }).nullable().optional(),
   /** The hold, by its change's id, that this worker obeys with none of its own writes under way; else null. */
   acknowledged: z.string().nullable(),
 });

@@ -76,8 +76,17 @@ describe('a slice file', () => {
         columns: { id: 'id', price_cents: { sql: 'ROUND(price * 100)' } },
         transform: './product-row.ts',
         reference: false,
+        until: null,
       },
-      { source: 'reviews', target: 'reviews', key: null, columns: null, transform: null, reference: false },
+      {
+        source: 'reviews',
+        target: 'reviews',
+        key: null,
+        columns: null,
+        transform: null,
+        reference: false,
+        until: null,
+      },
     ]);
     expect(parseSliceFile(good, 'slice.yaml').slice?.tables).toEqual([]);
   });

@@ -63,7 +63,7 @@ const columnSource = z.union([sqlName, z.strictObject({ sql: z.string().min(1).m
   error: 'must be the name of a source column, or { sql: "an expression over source columns" }',
 });
 
-const table = z.strictObject({
+const tableShape = z.strictObject({
   source: sqlName.describe("The table in the monolith's database."),
   target: sqlName.optional().describe("The table in the service's database. Default: the same name."),
   key: z
@@ -91,6 +91,18 @@ const table = z.strictObject({
       "true: the table stays the monolith's for good and is copied only so that the service can read it; a cut-over neither " +
         'fences it nor copies it back. Default: false, it moves with the slice.',
     ),
+  until: sliceName
+    .optional()
+    .describe(
+      'Of a reference table that moves with another slice: that slice. When it is complete there is nothing left to copy from, and the ' +
+        'copy stays as it is; the service must learn of changes otherwise by then. Without it that slice cannot be completed.',
+    ),
+});
+
+const table = tableShape.refine(({ reference, until }) => reference || until === undefined, {
+  path: ['until'],
+  message:
+    'must stand beside `reference: true`: a table that moves with this slice is not copied until another has moved',
 });
 
 const duration = z.string().refine((text) => (parseDurationMs(text) ?? 0) >= 1_000, {
@@ -229,8 +241,10 @@ export type SliceTable = {
   columns: Record<string, string | { sql: string }> | null;
   /** Path of the module, relative to the slice file's folder; null: none. */
   transform: string | null;
-  /** Whether the table stays the monolith's, and is copied for reading only. */
+  /** Whether the table does not move with this slice, and is copied for reading only. */
   reference: boolean;
+  /** With whose completion the copying ends; null: never. */
+  until: string | null;
 };
 
 /** When a canary goes on to its next percentage, and when it goes back. */
@@ -336,11 +350,12 @@ function readCanaryBounds(
   };
 }
 
-const readSliceTable = ({ source, target, key, columns, transform, reference }: z.infer<typeof table>): SliceTable => ({
+const readSliceTable = ({ source, target, key, columns, transform, ...rest }: z.infer<typeof table>): SliceTable => ({
   source,
   target: target ?? source,
   key: key ?? null,
   columns: columns ?? null,
   transform: transform ?? null,
-  reference,
+  reference: rest.reference,
+  until: rest.until ?? null,
 });

@@ -32,7 +32,7 @@ export const createFileFlagStore = (path: string): FlagStore => {
     const release = await lock(file, {
       realpath: false,
       stale: 10_000,
-      retries: { retries: 20, minTimeout: 5, maxTimeout: 100 },
+      retries: { retries: 100, minTimeout: 5, maxTimeout: 100 },
     });
     try {
       const stored = await get(document.slice);

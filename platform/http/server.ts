@@ -2,11 +2,15 @@ import http from 'node:http';
 import https from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
 import type { Registry } from 'prom-client';
 import type { Log } from '../log.ts';
 import { answerClientError } from './client-error.ts';
 import { createConnections } from './connections.ts';
-import { problems, sendProblem } from './problem.ts';
+import type { Http2Request } from './http2/request.ts';
+import type { Http2Response } from './http2/response.ts';
+import { createHttp2Sessions, defaultHttp2Limits, type Http2Limits } from './http2/sessions.ts';
+import { Problem, problems, sendProblem } from './problem.ts';
 import { createServerMetrics } from './server-metrics.ts';
 
 export type HttpLimits = {
@@ -47,6 +51,8 @@ export type HttpServerOptions = {
   limits?: Partial<HttpLimits>;
   /** Certificate and private key in PEM: the port then speaks TLS, 1.2 or newer, and nothing else. */
   tls?: { cert: string; key: string };
+  /** Beside `tls`: clients that ask for it are served in HTTP/2 as well, within these bounds. */
+  http2?: Partial<Http2Limits>;
   /** Takes WebSocket upgrades. Without it a request to upgrade is an ordinary request. */
   onUpgrade?: UpgradeListener;
   /** Told of each upgraded connection when draining begins, so that it can say good-bye in its own protocol. */
@@ -121,7 +127,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
           ...serverOptions,
           ...options.tls,
           minVersion: 'TLSv1.2',
-          ALPNProtocols: ['http/1.1'],
+          ALPNProtocols: options.http2 === undefined ? ['http/1.1'] : ['h2', 'http/1.1'],
           handshakeTimeout: limits.headersTimeoutMs,
         });
   // The two have all in common that is used here, though their types do not say so.
@@ -137,9 +143,8 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
       if (over.has(req.socket) || [...(pending.get(req.socket) ?? [])].some(closes)) return;
       follow(req, res);
       if (inFlight > limits.maxRequestsInFlight && !neverShed(req)) {
-        count.shed();
         if (hasBody(req)) closeAfter(res);
-        sendProblem(res, problems.unavailable(1, 'This instance is answering as many requests as it can.'));
+        shed(res);
         return;
       }
       beforeNext?.(res);
@@ -147,8 +152,14 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     };
   };
 
+  const shed = (res: http.ServerResponse): void => {
+    count.shed();
+    sendProblem(res, problems.unavailable(1, 'This instance is answering as many requests as it can.'));
+  };
+
   const follow = (req: http.IncomingMessage, res: http.ServerResponse): void => {
     const { socket } = req;
+    count.request('http/1');
     const onSocket = pending.get(socket) ?? new Set();
     pending.set(socket, onSocket.add(res));
     connections.busy(socket);
@@ -168,6 +179,55 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
       if (drained !== undefined) setImmediate(() => !pending.has(socket) && socket.destroySoon());
     });
   };
+
+  const serveHttp2 = (req: Http2Request, answer: Http2Response, connection: TLSSocket): void => {
+    const res = answer as unknown as http.ServerResponse;
+    count.request('h2');
+    connections.busy(connection);
+    inFlight += 1;
+    res.once('close', () => {
+      inFlight -= 1;
+    });
+    const { expect } = req.headers;
+    if (inFlight > limits.maxRequestsInFlight && !neverShed(req)) {
+      res.shouldKeepAlive = false;
+      shed(res);
+    } else if (req.method === 'CONNECT') {
+      sendProblem(res, new Problem({ status: 501, detail: 'This server opens no tunnels.' }));
+    } else if (expect === undefined) handler(req, res);
+    else if (expect.toLowerCase() !== '100-continue') {
+      res.shouldKeepAlive = false;
+      sendProblem(res, new Problem({ status: 417, detail: 'Expected no expectation but 100-continue.' }));
+    } else if (options.onCheckContinue !== undefined) options.onCheckContinue(req, res);
+    else {
+      res.writeContinue();
+      handler(req, res);
+    }
+  };
+  const http2 =
+    secure === null || options.http2 === undefined
+      ? null
+      : createHttp2Sessions({
+          limits: { ...defaultHttp2Limits, ...options.http2 },
+          maxHeaderBytes: limits.maxHeaderBytes,
+          headersTimeoutMs: limits.headersTimeoutMs,
+          requestTimeoutMs: serverOptions.requestTimeout,
+          keepAliveTimeoutMs: limits.keepAliveTimeoutMs,
+          onRequest: serveHttp2,
+          onIdle: connections.idle,
+          onSessions: count.http2Sessions,
+          onEnd: count.http2Ended,
+          onStalled: count.http2Stalled,
+        });
+  if (secure !== null && http2 !== null) {
+    // Node's own listener takes every connection for HTTP/1.1.
+    const [serveHttp1] = secure.listeners('secureConnection') as ((socket: TLSSocket) => void)[];
+    secure.off('secureConnection', serveHttp1!);
+    secure.on('secureConnection', (socket: TLSSocket) => {
+      if (socket.alpnProtocol === 'h2') http2.take(socket);
+      else serveHttp1!.call(secure, socket);
+    });
+  }
 
   server.on('request', take(handler));
   server.on(
@@ -233,8 +293,10 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     for (const socket of upgradedSockets) onDrainUpgraded?.(socket);
     const closeIdle = () => {
       for (const socket of connections.all)
-        if (!pending.has(socket) && !upgradedSockets.has(socket)) socket.destroySoon();
+        if (!pending.has(socket) && !upgradedSockets.has(socket) && http2?.has(socket as TLSSocket) !== true)
+          socket.destroySoon();
     };
+    http2?.drain(idleMs);
     const idleTimer = setTimeout(closeIdle, idleMs);
     let outcome: DrainOutcome = 'drained';
     const graceTimer = setTimeout(() => {
@@ -246,6 +308,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     await closed;
     clearTimeout(idleTimer);
     clearTimeout(graceTimer);
+    http2?.stop();
     return outcome;
   };
 

@@ -40,16 +40,27 @@ export async function declareTopology(rabbit: ChannelOpener, spec: TopologySpec)
 }
 
 /**
- * The same for whatever else a program has of its own: each of them, in this order.
+ * The same for whatever else a program has of its own: each of them, in this order. What its account may not declare is another's: it
+ * has to be there, and is taken as it is, with what is bound to it. Nor may everybody bind to a direct exchange of another's: whoever
+ * could would be sent what is meant for others. Such a binding is its owner's to make.
  * @throws TopologyMismatch naming everything that is there and is something else.
  */
 export async function declareAll(rabbit: ChannelOpener, declared: readonly Declaration[]): Promise<void> {
   const mismatches: Mismatch[] = [];
+  const anothers = new Map<string, Declaration>();
   let channel = await rabbit.channel();
   for (const declaration of declared) {
+    if (declaration.kind === 'binding' && anothers.has(declaration.destination)) continue;
     try {
       await declare(channel, declaration);
     } catch (error) {
+      if (isRefused(error) && (declaration.kind !== 'binding' || isDirect(anothers.get(declaration.source)))) {
+        channel = await rabbit.channel();
+        if (declaration.kind === 'binding') continue;
+        await look(channel, declaration);
+        anothers.set(declaration.name, declaration);
+        continue;
+      }
       const mismatch = mismatchOf(declaration, error);
       if (mismatch === undefined) throw error;
       mismatches.push(mismatch);
@@ -89,6 +100,21 @@ async function declare(channel: Channel, declaration: Declaration): Promise<void
     const { destination, source, pattern, arguments: args } = declaration;
     if (declaration.to === 'queue') await channel.bindQueue(destination, source, pattern, args);
     else await channel.bindExchange(destination, source, pattern, args);
+  }
+}
+
+const isRefused = (error: unknown): boolean => /ACCESS_REFUSED/.test(error instanceof Error ? error.message : '');
+
+const isDirect = (one: Declaration | undefined): boolean => one?.kind === 'exchange' && one.type === 'direct';
+
+/** Fails, and with it the channel, where it is not there. */
+async function look(channel: Channel, { kind, name }: Exclude<Declaration, { kind: 'binding' }>): Promise<void> {
+  try {
+    await (kind === 'exchange' ? channel.checkExchange(name) : channel.checkQueue(name));
+  } catch (error) {
+    throw new Error(`${kind} ${name}: this account may not declare it, and it is not there; declare it as another`, {
+      cause: error,
+    });
   }
 }
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { ConfigError, durationMs } from '../config.ts';
+import { ConfigError, durationMs, list } from '../config.ts';
 import { type TrustMode, trustModes } from './admission.ts';
+import { serviceName } from './names.ts';
 import type { TlsFiles } from './tls.ts';
 import { mostTokenLifeMs } from './token-verifier.ts';
 
@@ -28,6 +29,12 @@ export const serviceTrustVariables = {
   SERVICE_TRUST: z.enum(trustModes).default('off'),
   /** Who may call whom, and with which public keys. */
   SERVICE_TRUST_FILE: z.string().min(1).optional(),
+  /** Who alone may ask for the service's public routes, such as `proxy,operator`. Default: everybody. Needs SERVICE_TRUST. */
+  SERVICE_API_CALLERS: list()
+    .default([])
+    .refine((names) => names.every((name) => serviceName.safeParse(name).success), {
+      message: 'must be names of callers such as proxy,operator',
+    }),
   ...grpcTlsVariables,
 };
 
@@ -37,6 +44,8 @@ type Variables = z.infer<z.ZodObject<typeof serviceTrustVariables>>;
 export type ServiceTrustConfig = {
   mode: TrustMode;
   trustFile: string | undefined;
+  /** Empty: everybody may ask for the public routes. */
+  apiCallers: readonly string[];
   key: { file: string } | { text: string } | undefined;
   tokenLifeMs: number;
   tls: TlsFiles | undefined;
@@ -46,6 +55,7 @@ export type ServiceTrustConfig = {
 export const noServiceTrust: ServiceTrustConfig = {
   mode: 'off',
   trustFile: undefined,
+  apiCallers: [],
   key: undefined,
   tokenLifeMs: 60_000,
   tls: undefined,
@@ -77,10 +87,14 @@ export function grpcTlsOf(program: string, told: TlsVariables): TlsFiles | undef
 
 /** @throws ConfigError naming a variable that does not fit the others. */
 export function serviceTrustConfig(program: string, told: Variables): ServiceTrustConfig {
-  const { SERVICE_TRUST: mode, SERVICE_TRUST_FILE: trustFile } = told;
+  const { SERVICE_TRUST: mode, SERVICE_TRUST_FILE: trustFile, SERVICE_API_CALLERS: apiCallers } = told;
+  if (mode === 'off' && apiCallers.length > 0) {
+    const message = 'needs SERVICE_TRUST=report or enforce: without, nobody is asked who calls';
+    throw new ConfigError(program, [{ variable: 'SERVICE_API_CALLERS', message }]);
+  }
   if (mode !== 'off' && trustFile === undefined) {
     const message = `is required with SERVICE_TRUST=${mode}`;
     throw new ConfigError(program, [{ variable: 'SERVICE_TRUST_FILE', message }]);
   }
-  return { mode, trustFile, ...serviceKeyOf(program, told), tls: grpcTlsOf(program, told) };
+  return { mode, trustFile, apiCallers, ...serviceKeyOf(program, told), tls: grpcTlsOf(program, told) };
 }

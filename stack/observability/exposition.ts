@@ -12,7 +12,8 @@ export function addExposition(exposed: Exposed, text: string): void {
     }
     const sample = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? \S+/.exec(line);
     if (sample === null) continue;
-    exposed.series += 1;
+    // Kinds of garbage collection come to be needed at any time, and are few.
+    if (!sample[1]?.startsWith('nodejs_gc_')) exposed.series += 1;
     exposed.samples.add(sample[1] ?? '');
     const labels = exposed.labels.get(sample[1] ?? '') ?? new Set();
     for (const [, label = ''] of (sample[2] ?? '').matchAll(/([a-zA-Z_]\w*)="(?:[^"\\]|\\.)*"/g)) labels.add(label);

@@ -37,7 +37,6 @@ export const mariadbServer: ServerDefinition = {
         `--secure-file-priv=${plan.folder}`,
         '--binlog-format=ROW',
         '--innodb-log-file-size=96M',
-        '--sync-binlog=1',
         '--collation-server=utf8mb4_unicode_ci',
       ]),
     },

@@ -81,6 +81,8 @@ export function serving(plan: Pick<ServerPlan, 'ports' | 'settings' | 'folder'>)
     '--log-bin-trust-function-creators=1',
     '--innodb-buffer-pool-size=256M',
     `--innodb-flush-log-at-trx-commit=${plan.settings.flushLogAtCommit}`,
+    // The two logs are as durable as each other.
+    `--sync-binlog=${plan.settings.flushLogAtCommit === 1 ? 1 : 0}`,
     '--max-connections=500',
     '--local-infile=0',
   ];

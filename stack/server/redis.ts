@@ -1,9 +1,12 @@
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createClient } from 'redis';
 import { writeWhole } from '../home/paths.ts';
 import { packageSets } from '../packages/sets.ts';
 import { PROBE_TIMEOUT_MS, type ServerDefinition } from './definition.ts';
+
+const accountsFile = 'users.acl';
+const isAnothers = (line: string): boolean => /^user (?!default\b)/.test(line);
 
 export const redisServer: ServerDefinition = {
   title: 'Redis',
@@ -22,7 +25,8 @@ export const redisServer: ServerDefinition = {
       'bind 127.0.0.1',
       `port ${plan.ports.main}`,
       `dir "${data}"`,
-      `requirepass ${plan.secret}`,
+      // Accounts that were made here are there after a restart.
+      `aclfile "${join(plan.folder, accountsFile)}"`,
       'daemonize no',
       'set-proc-title no',
       // A cache: what it holds may be lost with it.
@@ -33,6 +37,9 @@ export const redisServer: ServerDefinition = {
       'ignore-warnings ARM64-COW-BUG',
     ];
     writeWhole(join(plan.folder, 'redis.conf'), `${lines.join('\n')}\n`);
+    const accounts = join(plan.folder, accountsFile);
+    const kept = existsSync(accounts) ? readFileSync(accounts, 'utf8').split('\n').filter(isAnothers) : [];
+    writeWhole(accounts, `${[`user default on >${plan.secret} ~* &* +@all`, ...kept].join('\n')}\n`, 0o600);
   },
   commands: ({ installation, folder }) => [
     { role: 'redis-server', command: installation.command(installation.program, [join(folder, 'redis.conf')]) },

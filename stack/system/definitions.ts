@@ -1,4 +1,6 @@
 import type { StackAddresses } from '../addresses.ts';
+import type { BrokerAccount } from './broker-accounts.ts';
+import type { RedisAccount } from './redis-accounts.ts';
 
 /** A process of the example system: what is run, with what, and how one knows that it is ready. */
 export type ProcessDefinition = {
@@ -70,11 +72,16 @@ export type SystemSecrets = {
   ordersAccountPassword: string;
 };
 
+export type SystemAccounts = {
+  rabbitmq: Record<BrokerAccount, string>;
+  redis: Record<RedisAccount, string>;
+};
+
 export type SystemPlan = {
   stack: StackAddresses;
   databases: SystemDatabases;
-  /** Of the virtual host in which the system's exchanges and queues are. */
-  rabbitmqUrl: string;
+  /** RabbitMQ, in the system's virtual host, and Redis, as each process reaches them, each by an account of its own. */
+  accounts: SystemAccounts;
   secrets: SystemSecrets;
   /** By the names that `portNames` lists. */
   ports: Record<string, number>;
@@ -171,7 +178,8 @@ export function portNames(counts: Counts): Record<string, number> {
 
 /** The processes in the order in which they are started. Pure: it only writes down what they are told. */
 export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
-  const { stack, databases, secrets, ports } = plan;
+  const { stack, databases, secrets, ports, accounts } = plan;
+  const { rabbitmq, redis } = accounts;
   const at = (name: string): string => `http://127.0.0.1:${ports[name]}`;
   const common = (name: string): Record<string, string> => ({
     NODE_ENV: 'production',
@@ -181,7 +189,10 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
     PORT: String(ports[name]),
   });
   const flags = flagStoreOf(stack);
-  const trusting = { SERVICE_TRUST: 'enforce', SERVICE_TRUST_FILE: plan.keys.trustFile };
+  const trusting = {
+    ...{ SERVICE_TRUST: 'enforce', SERVICE_TRUST_FILE: plan.keys.trustFile },
+    SERVICE_API_CALLERS: 'proxy,operator',
+  };
   const ready = (url: string): string => new URL('/health/ready', url).href;
 
   const provider: ProcessDefinition = {
@@ -205,7 +216,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
       ...common('monolith'),
       SERVICE_ID: 'monolith-1',
       DATABASE_URL: databases.shopUrl,
-      REDIS_URL: stack.redisUrl,
+      REDIS_URL: redis.shop,
       CONSUL_URL: stack.consulUrl,
       PAYMENT_PROVIDER_URL: at('payment-provider'),
       PAYMENT_WEBHOOK_SECRET: secrets.webhookSecret,
@@ -214,12 +225,12 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
       DATA_DIRECTORY: plan.dataFolder('monolith'),
       SERVICE_KEY_FILE: plan.keys.keyFile('shop'),
       ...(plan.inventoryInstances > 0 ? { INVENTORY_GRPC: 'consul' } : {}),
-      ...(plan.paymentsInstances > 0 ? { PAYMENTS_GRPC: 'consul', RABBITMQ_URL: plan.rabbitmqUrl } : {}),
+      ...(plan.paymentsInstances > 0 ? { PAYMENTS_GRPC: 'consul', RABBITMQ_URL: rabbitmq.shop } : {}),
     },
     url: at('monolith'),
     readyUrl: ready(at('monolith')),
   };
-  const relay = (name: string, databaseUrl: string): ProcessDefinition => {
+  const relay = (name: string, databaseUrl: string, rabbitmqUrl: string): ProcessDefinition => {
     return {
       name,
       kind: 'relay',
@@ -228,19 +239,27 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
         ...common(name),
         RELAY_ID: name,
         DATABASE_URL: databaseUrl,
-        RABBITMQ_URL: plan.rabbitmqUrl,
+        RABBITMQ_URL: rabbitmqUrl,
       },
       url: at(name),
       readyUrl: ready(at(name)),
     };
   };
   const relays = [
-    ...numbered(plan.relays).map((n) => relay(`relay-${n}`, databases.relayUrl)),
-    ...numbered(plan.catalogRelays).map((n) => relay(`relay-catalog-${n}`, databases.catalogRelayUrl)),
-    ...(plan.inventoryInstances > 0 ? [relay('relay-inventory-1', databases.inventoryRelayUrl)] : []),
-    ...(plan.notificationsInstances > 0 ? [relay('relay-notifications-1', databases.notificationsRelayUrl)] : []),
-    ...(plan.paymentsInstances > 0 ? [relay('relay-payments-1', databases.paymentsRelayUrl)] : []),
-    ...(plan.ordersInstances > 0 ? [relay('relay-orders-1', databases.ordersRelayUrl)] : []),
+    ...numbered(plan.relays).map((n) => relay(`relay-${n}`, databases.relayUrl, rabbitmq.relay)),
+    ...numbered(plan.catalogRelays).map((n) =>
+      relay(`relay-catalog-${n}`, databases.catalogRelayUrl, rabbitmq.catalog_relay),
+    ),
+    ...(plan.inventoryInstances > 0
+      ? [relay('relay-inventory-1', databases.inventoryRelayUrl, rabbitmq.inventory_relay)]
+      : []),
+    ...(plan.notificationsInstances > 0
+      ? [relay('relay-notifications-1', databases.notificationsRelayUrl, rabbitmq.notifications_relay)]
+      : []),
+    ...(plan.paymentsInstances > 0
+      ? [relay('relay-payments-1', databases.paymentsRelayUrl, rabbitmq.payments_relay)]
+      : []),
+    ...(plan.ordersInstances > 0 ? [relay('relay-orders-1', databases.ordersRelayUrl, rabbitmq.orders_relay)] : []),
   ];
   const applier = (slice: string, targetUrl: string, n: number): ProcessDefinition => {
     const name = `applier-${slice}-${n}`;
@@ -256,7 +275,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
         STRANGLER_SOURCE: databases.mover.shopUrl,
         STRANGLER_TARGET: targetUrl,
         STRANGLER_FLAGS: flags,
-        RABBITMQ_URL: plan.rabbitmqUrl,
+        RABBITMQ_URL: rabbitmq.strangler,
         DATA_DIRECTORY: plan.dataFolder(name),
       },
       url: at(name),
@@ -281,8 +300,8 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
         SERVICE_ID: name,
         GRPC_PORT: String(ports[`${name}-grpc`]),
         DATABASE_URL: databases.catalogUrl,
-        REDIS_URL: stack.redisUrl,
-        RABBITMQ_URL: plan.rabbitmqUrl,
+        REDIS_URL: redis.catalog,
+        RABBITMQ_URL: rabbitmq.catalog,
         CONSUL_URL: stack.consulUrl,
         JWKS_URL: `${at('monolith')}/.well-known/jwks.json`,
         ACCOUNTS_URL: at('monolith'),
@@ -305,7 +324,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
         SERVICE_ID: name,
         GRPC_PORT: String(ports[`${name}-grpc`]),
         DATABASE_URL: databases.inventoryUrl,
-        RABBITMQ_URL: plan.rabbitmqUrl,
+        RABBITMQ_URL: rabbitmq.inventory,
         CONSUL_URL: stack.consulUrl,
         JWKS_URL: `${at('monolith')}/.well-known/jwks.json`,
         STRANGLER_FLAGS: flags,
@@ -334,8 +353,8 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
         ...common(name),
         SERVICE_ID: name,
         DATABASE_URL: databases.notificationsUrl,
-        REDIS_URL: stack.redisUrl,
-        RABBITMQ_URL: plan.rabbitmqUrl,
+        REDIS_URL: redis.notifications,
+        RABBITMQ_URL: rabbitmq.notifications,
         CONSUL_URL: stack.consulUrl,
         JWKS_URL: `${at('monolith')}/.well-known/jwks.json`,
         SMTP_URL: `smtp://127.0.0.1:${ports['mailbox-smtp']}`,
@@ -358,7 +377,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
         SERVICE_ID: name,
         GRPC_PORT: String(ports[`${name}-grpc`]),
         DATABASE_URL: databases.paymentsUrl,
-        RABBITMQ_URL: plan.rabbitmqUrl,
+        RABBITMQ_URL: rabbitmq.payments,
         CONSUL_URL: stack.consulUrl,
         JWKS_URL: `${at('monolith')}/.well-known/jwks.json`,
         PAYMENT_PROVIDER_URL: at('payment-provider'),
@@ -381,7 +400,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
         ...common(name),
         SERVICE_ID: name,
         DATABASE_URL: databases.ordersUrl,
-        RABBITMQ_URL: plan.rabbitmqUrl,
+        RABBITMQ_URL: rabbitmq.orders,
         CONSUL_URL: stack.consulUrl,
         SHOP_URL: at('monolith'),
         JWKS_URL: `${at('monolith')}/.well-known/jwks.json`,
@@ -389,6 +408,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
         SERVICE_PASSWORD: secrets.ordersAccountPassword,
         INVENTORY_GRPC: 'consul',
         PAYMENTS_GRPC: 'consul',
+        CATALOG_URL: 'consul',
         STRANGLER_FLAGS: flags,
         DATA_DIRECTORY: plan.dataFolder(name),
         SERVICE_KEY_FILE: plan.keys.keyFile('orders'),
@@ -411,7 +431,7 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
         ADMIN_PORT: String(ports[`${name}-admin`]),
         WORKERS: String(plan.workersPerProxy),
         MONOLITH_URL: at('monolith'),
-        REDIS_URL: stack.redisUrl,
+        REDIS_URL: redis.proxy,
         CONSUL_URL: stack.consulUrl,
         STRANGLER_FLAGS: flags,
         STRANGLER_SLICES: plan.slicesFolder,
@@ -453,8 +473,8 @@ export function processDefinitions(plan: SystemPlan): ProcessDefinition[] {
             ...(plan.ordersInstances > 0 ? { STRANGLER_TARGET_ORDERS: databases.mover.ordersUrl } : {}),
             STRANGLER_SLICES: plan.slicesFolder,
             STRANGLER_FLAGS: flags,
-            RABBITMQ_URL: plan.rabbitmqUrl,
-            REDIS_URL: stack.redisUrl,
+            RABBITMQ_URL: rabbitmq.strangler,
+            REDIS_URL: redis.strangler,
           },
           url: at('publisher'),
           readyUrl: ready(at('publisher')),

@@ -1,6 +1,9 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { serviceTokenHeader } from '@strangler/platform/contracts/headers.ts';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
+import { openKeyFolder } from '@strangler/platform/service-trust/key-folder.ts';
+import { createServiceTokens } from '@strangler/platform/service-trust/service-tokens.ts';
 import { type Collector, startCollector } from '@strangler/platform/testing/collector.ts';
 import { eventually } from '@strangler/platform/testing/eventually.ts';
 import { createConnection } from 'mysql2/promise';
@@ -53,18 +56,23 @@ const program = (entry: string, args: string[] = []) =>
     { timeoutMs: 120_000 },
   );
 
-const products = async (origin: string): Promise<number> => {
-  const response = await fetch(new URL('/api/products?limit=5', origin));
+const products = async (origin: string, headers: Record<string, string> = {}): Promise<number> => {
+  const response = await fetch(new URL('/api/products?limit=5', origin), { headers });
   expect(response.status).toBe(200);
   return ((await response.json()) as { items: unknown[] }).items.length;
 };
 
 describe('the example system', () => {
-  test('answers through every proxy, and directly, with the seeded shop', async () => {
-    const { proxyUrls, catalogUrls, monolithUrl } = system;
+  test('answers through every proxy with the seeded shop, and directly nobody but operators', async () => {
+    const { proxyUrls, catalogUrls, monolithUrl, keysFolder } = system;
     expect([proxyUrls.length, catalogUrls.length]).toEqual([2, 2]);
-    for (const origin of [...proxyUrls, ...catalogUrls, monolithUrl])
-      expect([origin, await products(origin)]).toEqual([origin, 5]);
+    for (const origin of [...proxyUrls, monolithUrl]) expect([origin, await products(origin)]).toEqual([origin, 5]);
+    const ring = await openKeyFolder(keysFolder).ring('operator');
+    const token = await createServiceTokens({ ring: () => ring, lifeMs: 60_000 }).tokenFor('catalog');
+    for (const origin of catalogUrls) {
+      expect([origin, (await fetch(new URL('/api/products', origin))).status]).toEqual([origin, 401]);
+      expect([origin, await products(origin, { [serviceTokenHeader]: token })]).toEqual([origin, 5]);
+    }
     expect(said).toContainEqual(
       expect.stringMatching(
         /^relay-1, relay-2, relay-catalog-1,.* applier-catalog-1, applier-catalog-2,.* catalog-1, catalog-2,.* proxy-1, proxy-2 ready/,

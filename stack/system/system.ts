@@ -17,6 +17,7 @@ import {
   type ProcessKind,
   portNames,
   processDefinitions,
+  type SystemAccounts,
   type SystemDatabases,
   type SystemPlan,
   type SystemSecrets,
@@ -31,6 +32,7 @@ import {
   startProcess,
   stopRecorded,
 } from './process-handle.ts';
+import { giveRedisAccounts } from './redis-accounts.ts';
 import { bringToStage, type OperatorEnvironment, type StartStage } from './stage.ts';
 
 export type { ProcessHandle } from './process-handle.ts';
@@ -87,8 +89,10 @@ export type SystemOptions = {
 export type SystemAddresses = {
   stack: StackAddresses;
   databases: SystemDatabases;
-  /** The virtual host in which the system's exchanges and queues are. */
+  /** The virtual host in which the system's exchanges and queues are, by the administrator. */
   rabbitmqUrl: string;
+  /** RabbitMQ and Redis as each process reaches them. */
+  accounts: SystemAccounts;
   flagStore: string;
   slicesFolder: string;
   /** Where the services' keys are made, for `strangler keys`. */
@@ -156,6 +160,7 @@ async function startLocked(options: SystemOptions): Promise<System> {
   const databases = await createDatabases(stack.mysqlUrl, { fresh });
   const broker = await prepareBroker(stack, { fresh });
   const rabbitmqUrl = broker.url;
+  const accounts = { rabbitmq: broker.accounts, redis: await giveRedisAccounts(stack.redisUrl, { say }) };
   if (fresh) await forgetState(stack);
   const ordersAccountPassword = randomBytes(24).toString('hex');
   await prepareData({
@@ -175,9 +180,14 @@ async function startLocked(options: SystemOptions): Promise<System> {
       join(home.run, 'ports.lock'),
       { waitMs: 30_000, what: 'the choice of ports', signal },
       async () =>
-        processDefinitions(await makePlan(options, { stack, databases, rabbitmqUrl, ordersAccountPassword }, folder)),
+        processDefinitions(await makePlan(options, { stack, databases, accounts, ordersAccountPassword }, folder)),
     );
-    const addresses = addressesOf({ stack, databases, rabbitmqUrl }, folder, slicesFolderOf(options), definitions);
+    const addresses = addressesOf(
+      { stack, databases, rabbitmqUrl, accounts },
+      folder,
+      slicesFolderOf(options),
+      definitions,
+    );
     const write = () =>
       writeSystemFile(instance, {
         instance,
@@ -268,17 +278,16 @@ export function operatorEnvironment(
   addresses: Pick<
     SystemAddresses,
     | 'databases'
-    | 'rabbitmqUrl'
+    | 'accounts'
     | 'flagStore'
     | 'slicesFolder'
-    | 'stack'
     | 'inventoryUrls'
     | 'notificationsUrls'
     | 'paymentsUrls'
     | 'ordersUrls'
   >,
 ): OperatorEnvironment {
-  const { databases, rabbitmqUrl, flagStore, slicesFolder, stack } = addresses;
+  const { databases, accounts, flagStore, slicesFolder } = addresses;
   const { inventoryUrls, notificationsUrls, paymentsUrls, ordersUrls } = addresses;
   const { mover } = databases;
   return {
@@ -290,8 +299,8 @@ export function operatorEnvironment(
     ...(ordersUrls.length > 0 ? { STRANGLER_TARGET_ORDERS: mover.ordersUrl } : {}),
     STRANGLER_SLICES: slicesFolder,
     STRANGLER_FLAGS: flagStore,
-    RABBITMQ_URL: rabbitmqUrl,
-    REDIS_URL: stack.redisUrl,
+    RABBITMQ_URL: accounts.rabbitmq.strangler,
+    REDIS_URL: accounts.redis.strangler,
   };
 }
 
@@ -320,7 +329,7 @@ async function makePlan(
   {
     ordersAccountPassword,
     ...servers
-  }: Pick<SystemPlan, 'stack' | 'databases' | 'rabbitmqUrl'> & Pick<SystemSecrets, 'ordersAccountPassword'>,
+  }: Pick<SystemPlan, 'stack' | 'databases' | 'accounts'> & Pick<SystemSecrets, 'ordersAccountPassword'>,
   folder: string,
 ): Promise<SystemPlan> {
   const counts = {
@@ -372,7 +381,7 @@ const slicesFolderOf = ({ slicesFolder }: SystemOptions): string =>
   slicesFolder ?? join(repositoryRoot, 'migrations/slices');
 
 function addressesOf(
-  servers: Pick<SystemPlan, 'stack' | 'databases' | 'rabbitmqUrl'>,
+  servers: Pick<SystemAddresses, 'stack' | 'databases' | 'rabbitmqUrl' | 'accounts'>,
   folder: string,
   slicesFolder: string,
   definitions: ProcessDefinition[],

@@ -12,6 +12,8 @@ import { canonicalName, readHead } from './request-head.ts';
 import { requestTarget } from './target.ts';
 import { createContinueTrace } from './trace-context.ts';
 
+const nothingSaid: readonly string[] = [];
+
 /** A request that may be decided about and sent on. */
 export type Accepted = {
   kind: 'accepted';
@@ -72,6 +74,7 @@ export function createAccept({ limits, trusts, isOperatorToken }: AcceptOptions)
         kept: null,
         tap: null,
         filter: null,
+        said: nothingSaid,
         maxBodyBytes: null,
       },
       requestId,

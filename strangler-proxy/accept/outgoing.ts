@@ -30,6 +30,8 @@ export type OutgoingRequest = {
   tap: Tap | null;
   /** What the answer goes through on its way to the client; null: it stays as it is. */
   filter: AnswerFilter | null;
+  /** What policies have said in the request besides its target, as text: an answer to it is none to a request that says otherwise. */
+  said: readonly string[];
   /** The most that the body may have where that is less than the proxy's own limit; null where it is not. */
   maxBodyBytes: number | null;
 };

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { Http2Request } from '@strangler/platform/http/http2/request.ts';
 
 /** What the accepting passes read of a request: its head as it stood on the wire, scanned once. */
 export type RequestHead = {
@@ -6,6 +7,8 @@ export type RequestHead = {
   /** The request target as received: `/path?query`, `*`, or an absolute URL. */
   target: string;
   httpVersion: string;
+  /** What only HTTP/2 says; null in HTTP/1. `endsWithHead`: there is no body, not even an empty one. */
+  http2: { scheme: string; endsWithHead: boolean } | null;
   /** Names and values in turn, in the order and the case received. */
   raw: readonly string[];
   /** The names of `raw` in lower case, one a header line. */
@@ -68,6 +71,7 @@ export function readHead(req: IncomingMessage): RequestHead {
     method: req.method ?? '',
     target: req.url ?? '',
     httpVersion: req.httpVersion,
+    http2: req instanceof Http2Request ? req : null,
     raw,
     names,
     hosts,

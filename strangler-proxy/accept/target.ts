@@ -40,6 +40,8 @@ export function requestTarget(head: RequestHead): Target | Refusal {
   if (!httpMethods.has(method)) {
     return refuseAndClose('method', 501, 'Method not implemented', 'Expected a method of HTTP.');
   }
+  // The upstream is told https; a client that means another resource must not get this one (RFC 9110 §7.4).
+  if (head.http2 !== null && head.http2.scheme !== 'https') return badTarget('Expected :scheme to be https.');
   if (!visible.test(target)) return badTarget('Expected visible ASCII characters only.');
   if (target.includes('#')) return badTarget('Expected no fragment; `#` in a path is written %23.');
   if (target.charCodeAt(0) === 0x2f /* / */) return originForm(target, null);
@@ -47,6 +49,7 @@ export function requestTarget(head: RequestHead): Target | Refusal {
     if (method !== 'OPTIONS') return badTarget('Expected `*` with OPTIONS only.');
     return { kind: 'target', forwarded: '*', path: '*', authority: null };
   }
+  if (head.http2 !== null) return badTarget('Expected :path to be a path.');
   const authority = absoluteForm.exec(target);
   if (authority === null) return badTarget('Expected a path, or an http URL with a host and without user or password.');
   const rest = target.slice(authority[0].length);

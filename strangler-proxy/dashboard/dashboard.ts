@@ -60,6 +60,7 @@ export const openDashboard = async ({ config, slices, log, admin, status }: Dash
       ? null
       : startWatching({
           ...{ slices, store: opened.store, consul, report, feed, log },
+          redisReady: () => redis?.ready() ?? null,
           own: { id: config.id, admin, status },
         });
   const streams = createEventStreams({ feed, snapshot: () => watching?.snapshot() ?? nothing });
@@ -88,7 +89,7 @@ export const openDashboard = async ({ config, slices, log, admin, status }: Dash
 };
 
 const nothing: Snapshot = {
-  ...{ slices: [], proxies: [], traffic: [], mismatches: [], history: [], hasReport: false },
+  ...{ slices: [], proxies: [], traffic: [], mismatches: [], history: [], troubles: [], hasReport: false },
   store: {
     location: 'nowhere',
     reachable: false,

@@ -16,6 +16,7 @@ import type { z } from 'zod';
 import type { Feed } from './feed.ts';
 import { type ProxyView, type SliceView, viewOfProxies, viewOfSlice } from './snapshot.ts';
 import { lookAtTraffic, type TrafficLook, type TrafficPoint, trafficBetween } from './traffic.ts';
+import { type Trouble, troublesOf } from './troubles.ts';
 
 export type WatchOptions = {
   slices: readonly Slice[];
@@ -26,6 +27,8 @@ export type WatchOptions = {
   own: { id: string; admin: () => string; status: () => Promise<ProxyStatus> };
   /** Null without Redis. */
   report: ReportReader | null;
+  /** Whether Redis answers; null without it. */
+  redisReady(): boolean | null;
   feed: Feed;
   log: Log;
   /** How often all proxies are asked while somebody looks on; a tenth as often while nobody does. Default 1000. */
@@ -59,6 +62,8 @@ export type Snapshot = {
   mismatches: Mismatches[];
   history: { slice: string; changes: HistoryEntry[] }[];
   store: { location: string; reachable: boolean; why: string | null };
+  /** What is away, worst first. */
+  troubles: Trouble[];
   hasReport: boolean;
 };
 
@@ -73,7 +78,7 @@ const idleFactor = 10;
 
 /** Gathers what is known of all slices, and tells the feed of what has changed. */
 export const startWatching = (options: WatchOptions): Watching => {
-  const { slices, store, consul, own, report, feed, log, lookEveryMs = 1_000 } = options;
+  const { slices, store, consul, own, report, redisReady, feed, log, lookEveryMs = 1_000 } = options;
   const stopping = new AbortController();
   const flags = new Map<string, FlagDocument>();
   const refused = new Map<string, string>();
@@ -121,6 +126,9 @@ export const startWatching = (options: WatchOptions): Watching => {
   const tellSlices = (): void => {
     for (const slice of slices) tell('slice', slice.slice, viewOf(slice));
   };
+
+  const troubles = (): Trouble[] =>
+    troublesOf({ asked, store: storeState, redisReady: redisReady(), slices: slices.map(viewOf) });
 
   const readHistory = async (slice: string): Promise<void> => {
     try {
@@ -172,6 +180,7 @@ export const startWatching = (options: WatchOptions): Watching => {
     }
     tellSlices();
     tell('proxies', '', viewOfProxies(asked));
+    tell('troubles', '', troubles());
     if (looks % reportEvery === 0) await Promise.all(slices.map(({ slice }) => readReport(slice)));
     looks += 1;
   };
@@ -209,10 +218,12 @@ export const startWatching = (options: WatchOptions): Watching => {
       onError(error) {
         storeState = { ...storeState, reachable: false, why: error.message };
         tell('store', '', storeState);
+        tell('troubles', '', troubles());
       },
       onHealthy() {
         storeState = { ...storeState, reachable: true, why: null };
         tell('store', '', storeState);
+        tell('troubles', '', troubles());
       },
     },
     stopping.signal,
@@ -243,6 +254,7 @@ export const startWatching = (options: WatchOptions): Watching => {
       mismatches: [...mismatches.values()],
       history: [...history].map(([slice, changes]) => ({ slice, changes })),
       store: storeState,
+      troubles: troubles(),
       hasReport: report !== null,
     }),
     lookSoon: () => schedule(0),

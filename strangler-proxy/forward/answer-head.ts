@@ -54,11 +54,11 @@ export function sendAnswerHead(
 
   res.sendDate = false;
   // Without this Node adds `Connection: keep-alive` and `Keep-Alive`; HTTP/1.1 connections persist without a word.
-  if (res.shouldKeepAlive && res.req.httpVersionMinor === 1) res.removeHeader('connection');
+  if (res.shouldKeepAlive && res.req.httpVersion !== '1.0') res.removeHeader('connection');
   res.writeHead(status, answer.statusMessage ?? '', headers);
 }
 
 /** HTTP/1.0 knows no chunks, and these statuses have no body (RFC 9112 §6.1). */
 function mayBeChunked(res: ServerResponse, status: number): boolean {
-  return res.req.httpVersionMinor === 1 && status !== 204 && status !== 304;
+  return res.req.httpVersion !== '1.0' && status !== 204 && status !== 304;
 }

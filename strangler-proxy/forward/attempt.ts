@@ -237,7 +237,7 @@ export class Attempt implements Timed {
   /** RFC 9110 §15.2: a proxy passes interim answers on. 100 was answered by this proxy itself. */
   informed({ statusCode, rawHeaders }: InformationEvent): void {
     const { res, req } = this.#parts;
-    if (this.#ended || statusCode === 100 || req.httpVersionMinor === 0 || res.headersSent || res.socket === null)
+    if (this.#ended || statusCode === 100 || req.httpVersion === '1.0' || res.headersSent || res.socket === null)
       return;
     try {
       res.writeInformation(statusCode, rawHeaders as unknown as string[]);

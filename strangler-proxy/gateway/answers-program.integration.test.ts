@@ -68,9 +68,22 @@ describe('policies that answer for upstreams or change what they answer', () => 
     versions:
       v1: { deprecated: 2026-01-01, sunset: 2027-01-01, link: "https://example.com/v1", headers: { X-Api: one } }
       v2: { path: /api/second }
+  few: { kind: rate-limit, limit: 2, window: 1m, by: [ address ] }
+  closed: { kind: ip, deny: [ 127.0.0.0/8 ] }
+  guarded:
+    kind: aggregate
+    parts:
+      counted: { path: "/counted/{id}" }
+      hidden: { path: "/hidden/{id}", required: false }
+  accept: { kind: versions, by: media-type, vendor: shop, versions: { v1: { headers: { X-Api: one } }, v2: { headers: { X-Api: two } } } }
+  minute: { kind: cache, fresh: 1m }
   media: { kind: versions, by: media-type, vendor: shop, prefix: /media, versions: { v1: {}, v2: { path: /media/second } } }
 routes:
   - { route: GET /large/*, policies: [ large ] }
+  - { route: GET /guarded/:id, policies: [ guarded ] }
+  - { route: GET /counted/:id, policies: [ few ] }
+  - { route: GET /hidden/:id, policies: [ closed ] }
+  - { route: GET /versioned/:id, policies: [ accept, minute ] }
   - { route: GET /text/*, policies: [ small, kept ] }
   - { route: GET /pages/:id, policies: [ small, page ] }
   - { route: "* /api/*", policies: [ uri ] }
@@ -278,5 +291,35 @@ routes:
     expect((await json('/media/x', { accept: 'application/json; version=1' })).body.url).toBe('/media/x');
     expect((await json('/media/x')).headers.vary).toBe('Accept');
     expect((await json('/media/x', { accept: 'application/vnd.shop.v3+json' })).status).toBe(406);
+  });
+
+  test('a part meets the policies of its own route: none is a way past them', async () => {
+    const ask = async () => {
+      const answer = await fetch(`${program.url}/guarded/7`);
+      return { status: answer.status, after: answer.headers.get('retry-after'), body: (await answer.json()) as object };
+    };
+    monolith.asked.length = 0;
+    for (let at = 0; at < 2; at += 1) {
+      expect(await ask()).toMatchObject({ status: 200, body: { hidden: null, _partial: ['hidden'] } });
+    }
+    const third = await ask();
+    expect(third).toMatchObject({ status: 429, body: { detail: expect.stringContaining('"counted"') } });
+    expect(Number(third.after)).toBeGreaterThan(0);
+    expect(monolith.asked.map(({ url }) => url)).toEqual(['/counted/7', '/counted/7']);
+  });
+
+  test('what is kept of one version is no answer to another, though both ask the upstream for the same path', async () => {
+    monolith.answers.set('/versioned/1', (req, res) => {
+      res.setHeader('Content-Type', 'application/json').end(JSON.stringify({ version: req.headers['x-api'] }));
+    });
+    const ask = async (version: string) => {
+      const accept = `application/vnd.shop.${version}+json`;
+      const answer = await fetch(`${program.url}/versioned/1`, { headers: { accept } });
+      return [((await answer.json()) as { version: string }).version, answer.headers.get('cache-status')];
+    };
+    expect((await ask('v1'))[0]).toBe('one');
+    await eventually(async () => expect((await ask('v1'))[1]).toMatch(/hit/));
+    expect((await ask('v2'))[0]).toBe('two');
+    expect((await ask('v1'))[0]).toBe('one');
   });
 });

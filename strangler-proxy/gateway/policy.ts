@@ -62,15 +62,15 @@ export type InterceptedRequest = {
   readonly req: IncomingMessage;
   /** To learn that the client has gone; nothing may be written to it. */
   readonly res: ServerResponse;
-  /** Asks whom the request was decided to be for, or whom other facts are decided to be for. */
+  /** Asks whom the request was decided to be for. */
   readonly ask: Ask;
+  /** Asks as the client would by a request of its own: the policies of that one's route are asked first, and it is decided about anew. */
+  readonly askAnother: AskAnother;
 };
 
 /** What a policy asks upstreams by itself; without a body. */
 export type Asked = {
   outgoing: OutgoingRequest;
-  /** Of another request than the client's own, which is decided about by these. */
-  facts?: RequestFacts;
   /** Whether its answer may be compared with the other side's. */
   compare: boolean;
   /** `live`: it is part of the client's request, and accounted for as that. `beside`: nobody waits for it. */
@@ -79,6 +79,11 @@ export type Asked = {
 };
 
 export type Ask = (asked: Asked) => Promise<OriginAnswer>;
+
+/** A policy of the other request's route has refused it, and no upstream was asked. */
+export type RefusedAsk = { kind: 'refused'; policy: string; refusal: Refuse };
+
+export type AskAnother = (asked: Asked & { facts: RequestFacts }) => Promise<OriginAnswer | RefusedAsk>;
 
 /** What an interceptor makes of a request. */
 export type Interception =

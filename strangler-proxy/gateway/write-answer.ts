@@ -28,7 +28,7 @@ export const writeAnswer = async (
     return 'client-aborted';
   }
   res.sendDate = !rawHeaders.some((name, at) => at % 2 === 0 && name.toLowerCase() === 'date');
-  if (res.shouldKeepAlive && req.httpVersionMinor === 1) res.removeHeader('connection');
+  if (res.shouldKeepAlive && req.httpVersion !== '1.0') res.removeHeader('connection');
   res.writeHead(status, rawHeaders as string[]);
   lingerOverBody(req);
   const hasNoBody = body === null || req.method === 'HEAD' || status === 204 || status === 304;

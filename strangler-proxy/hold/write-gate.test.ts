@@ -86,7 +86,10 @@ describe('the gate of a slice', () => {
 
   test('says that a slice is quiet once a hold, and takes it back when the hold is over', () => {
     const { gate, put, quiet } = gateAt(document(1));
-    const [one, other] = [gate.begin('catalog', 'monolith', 1), gate.begin('catalog', 'monolith', 1)];
+    const [one, other] = [
+      gate.begin('catalog', 'monolith', 1, 'POST /a'),
+      gate.begin('catalog', 'monolith', 1, 'POST /a'),
+    ];
     put(held(2));
     one.end();
     expect(quiet).toEqual([]);

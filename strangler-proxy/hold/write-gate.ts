@@ -57,7 +57,7 @@ export type WriteGate = {
   /** A write that has waited and gone is over. */
   finished(slice: string, write: WaitingWrite): void;
   /** Counts a write that is about to be sent. To be called in the same tick as `passes`, or in `go`. */
-  begin(slice: string, side: Side, epoch: number | null): WriteTicket;
+  begin(slice: string, side: Side, epoch: number | null, route: string): WriteTicket;
   /** The slice's flag document is another; to be called when it is in force. */
   flagChanged(slice: string): void;
   stand(standing: Standing): void;
@@ -73,7 +73,7 @@ export const createWriteGate = (options: WriteGateOptions): WriteGate => {
   const { nowMs = () => performance.now() } = options;
   let standing = alwaysSure;
   const gates = new Map<string, SliceGate>();
-  const inFlight = countWrites((slice) => gates.get(slice)?.tellQuiet());
+  const inFlight = countWrites((slice) => gates.get(slice)?.tellQuiet(), nowMs);
 
   const gateOf = (slice: string): SliceGate => {
     let gate = gates.get(slice);
@@ -105,7 +105,12 @@ export const createWriteGate = (options: WriteGateOptions): WriteGate => {
         for (const gate of gates.values()) gate.refuseAll();
       }, withinMs).unref();
     },
-    status: () => [...gates.values()].map((gate) => ({ ...gate.status(), inFlight: [...inFlight.counts(gate.slice)] })),
+    status: () =>
+      [...gates.values()].map((gate) => ({
+        ...gate.status(),
+        inFlight: [...inFlight.counts(gate.slice)],
+        oldest: inFlight.oldest(gate.slice),
+      })),
     waiting: () => [...gates.values()].map((gate): [string, number] => [gate.slice, gate.waiting]),
   };
 };
@@ -208,7 +213,7 @@ class SliceGate {
     onQuiet(this.slice, quiet && { epoch: quiet.epoch, changeId: quiet.change.id, heldNow: this.waiting });
   }
 
-  status(): Omit<SliceWritesStatus, 'inFlight'> {
+  status(): Omit<SliceWritesStatus, 'inFlight' | 'oldest'> {
     const document = this.#parts.flagOf(this.slice);
     return {
       slice: this.slice,

@@ -5,15 +5,33 @@ import { countWrites, type WriteTicket } from './writes-in-flight.ts';
 test('a slice is quiet exactly when its last write has ended, once a time', () => {
   const quiet: string[] = [];
   const writes = countWrites((slice) => quiet.push(slice));
-  const one = writes.begin('catalog', 'monolith', 1);
-  const other = writes.begin('catalog', 'service', 2);
-  writes.begin('orders', 'monolith', 1);
+  const one = writes.begin('catalog', 'monolith', 1, 'POST /a');
+  const other = writes.begin('catalog', 'service', 2, 'POST /a');
+  writes.begin('orders', 'monolith', 1, 'POST /b');
   one.end();
   one.end();
   expect([writes.of('catalog'), quiet]).toEqual([1, []]);
   other.end();
   expect([writes.of('catalog'), quiet]).toEqual([0, ['catalog']]);
   expect(writes.of('orders')).toBe(1);
+});
+
+test('the oldest is the one that began first of those that are under way, with its route and its age', () => {
+  let nowMs = 1_000;
+  const writes = countWrites(
+    () => {},
+    () => nowMs,
+  );
+  expect(writes.oldest('orders')).toBeNull();
+  const first = writes.begin('orders', 'monolith', 1, 'POST /api/checkout');
+  nowMs += 700;
+  const second = writes.begin('orders', 'monolith', 1, 'POST /api/orders/:id/cancel');
+  nowMs += 300;
+  expect(writes.oldest('orders')).toEqual({ route: 'POST /api/checkout', forMs: 1_000 });
+  first.end();
+  expect(writes.oldest('orders')).toEqual({ route: 'POST /api/orders/:id/cancel', forMs: 300 });
+  second.end();
+  expect([writes.oldest('orders'), writes.oldest('catalog')]).toEqual([null, null]);
 });
 
 test('counts by side and epoch are those of the writes that have not ended, and keep nothing of those that have', () => {
@@ -28,7 +46,7 @@ test('counts by side and epoch are those of the writes that have not ended, and 
       const writes = countWrites(() => {});
       const open: { ticket: WriteTicket; key: string }[] = [];
       for (const { begin, side, epoch, pick } of steps) {
-        if (begin) open.push({ ticket: writes.begin('catalog', side, epoch), key: `${side} ${epoch}` });
+        if (begin) open.push({ ticket: writes.begin('catalog', side, epoch, 'POST /a'), key: `${side} ${epoch}` });
         else if (open.length > 0) open.splice(pick % open.length, 1)[0]!.ticket.end();
         const expected = Map.groupBy(open, ({ key }) => key);
         const counts = writes.counts('catalog');

@@ -26,11 +26,11 @@ beforeAll(async () => {
   // The service asks for the proxy's token, and only then believes what the request says of its client.
   const trust = await openServiceTrust({
     ...{ self: 'catalog', metrics: new Registry(), log },
-    config: { ...noServiceTrust, mode: 'enforce', trustFile: keys.trustFile },
+    config: { ...noServiceTrust, mode: 'enforce', trustFile: keys.trustFile, apiCallers: ['proxy'] },
     lifecycle: { onStop: (_phase, _name, step) => void closers.push(() => step({ graceMs: 0 } as never)) },
   });
   const app = express();
-  app.use(trust.http.requireCaller('proxy'));
+  app.use('/api', trust.http.api);
   app.use((req, res) => void res.json({ client: req.headers['x-forwarded-for'] }));
   app.use(problemResponder(log));
   proxy.service.answerWith(app);

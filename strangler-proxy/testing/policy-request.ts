@@ -47,6 +47,7 @@ export const policyRequest = ({
       kept: null,
       tap: null,
       filter: null,
+      said: [],
       maxBodyBytes: null,
     },
   };

@@ -3,7 +3,7 @@ import { createDecide } from '../decide/decide.ts';
 import type { HoldBounds } from '../hold/hold-queue.ts';
 import { createWriteGate, type HoldEnd, type QuietHold, type WriteGate } from '../hold/write-gate.ts';
 import { buildRouteTable } from '../routes/route-table.ts';
-import { type InProcessProxy, startTransparentProxy } from './start-transparent-proxy.ts';
+import { type InProcessProxy, type InProcessWishes, startTransparentProxy } from './start-transparent-proxy.ts';
 
 export type HeldProxy = InProcessProxy & {
   gate: WriteGate;
@@ -21,6 +21,8 @@ export const startHeldProxy = async (wishes: {
   monolith: readonly string[];
   service?: readonly string[];
   bounds?: Partial<HoldBounds>;
+  /** What else the proxy is to have. */
+  more?: Partial<InProcessWishes>;
 }): Promise<HeldProxy> => {
   let flag: FlagDocument = {
     slice: 'catalog',
@@ -63,6 +65,7 @@ export const startHeldProxy = async (wishes: {
     service: wishes.service ?? [],
     decide,
     gate,
+    ...wishes.more,
   });
   const put = (writes: FlagDocument['writes']): FlagDocument => {
     const epoch = flag.epoch + 1;

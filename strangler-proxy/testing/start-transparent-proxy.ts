@@ -1,5 +1,7 @@
+import type { Http2Limits } from '@strangler/platform/http/http2/sessions.ts';
 import { startHttpServer } from '@strangler/platform/http/server.ts';
 import { createLog } from '@strangler/platform/log.ts';
+import type { Registry } from 'prom-client';
 import { createAccept } from '../accept/accept.ts';
 import { trustPeers } from '../accept/client-identity.ts';
 import { defaultLimits, type Limits } from '../accept/limits.ts';
@@ -53,6 +55,11 @@ export type InProcessWishes = ProxyWishes & {
   operatorToken?: string;
   maxRequestsInFlight?: number;
   maxTunnels?: number;
+  /** Default: plain HTTP/1.1. */
+  tls?: { cert: string; key: string };
+  http2?: Partial<Http2Limits>;
+  requestTimeoutMs?: number;
+  metrics?: Registry;
 };
 
 export type InProcessProxy = Omit<StartedProxy, 'close'> & {
@@ -157,6 +164,7 @@ export async function startTransparentProxy(wishes: InProcessWishes): Promise<In
     handler: handler.handle,
     onCheckContinue: handler.handleExpectingContinue,
     onUpgrade: upgrades.upgrade,
+    ...defined({ tls: wishes.tls, http2: wishes.http2, metrics: wishes.metrics }),
     host: '127.0.0.1',
     port: 0,
     log: createLog({ name: 'proxy-under-test', level: 'silent' }),
@@ -164,6 +172,7 @@ export async function startTransparentProxy(wishes: InProcessWishes): Promise<In
       maxHeaderBytes: wishes.maxHeaderBytes,
       headersTimeoutMs: wishes.headersTimeoutMs,
       keepAliveTimeoutMs: wishes.keepAliveTimeoutMs,
+      requestTimeoutMs: wishes.requestTimeoutMs,
     }),
   });
   return {

@@ -179,6 +179,7 @@ export const runWorker = async (config: ProxyConfig, log: Log, number: number): 
   const server = await startHttpServer({
     handler: handler.handle,
     ...(certificate === null ? {} : { tls: certificate.now() }),
+    ...(config.http2 === null ? {} : { http2: config.http2 }),
     onCheckContinue: handler.handleExpectingContinue,
     onUpgrade: upgrades.upgrade,
     host: config.host,

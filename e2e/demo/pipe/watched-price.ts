@@ -1,4 +1,7 @@
 import { pause } from '@strangler/platform/backoff.ts';
+import { serviceTokenHeader } from '@strangler/platform/contracts/headers.ts';
+import { openKeyFolder } from '@strangler/platform/service-trust/key-folder.ts';
+import { createServiceTokens } from '@strangler/platform/service-trust/service-tokens.ts';
 import { type Dispatcher, request } from 'undici';
 import type { Shop } from '../shop.ts';
 
@@ -7,6 +10,7 @@ export type WatchOptions = { shop: Shop; adminToken: string; changes: number; di
 /** Beyond this it is not served any more in any sense that a user would accept. */
 const servedWithinMs = 30_000;
 const pollMs = 5;
+const tokenLifeMs = 60_000;
 
 /**
  * Changes a product's price in the monolith, through the proxies, so many times, and watches it at every instance of the
@@ -14,7 +18,10 @@ const pollMs = 5;
  * change and instance.
  */
 export const watchPrice = async ({ shop, adminToken, changes, dispatcher }: WatchOptions): Promise<number[]> => {
-  const { catalogUrls } = shop.system;
+  const { catalogUrls, keysFolder } = shop.system;
+  // Past the proxies an instance serves operators alone.
+  const ring = await openKeyFolder(keysFolder).ring('operator');
+  const tokens = createServiceTokens({ ring: () => ring, lifeMs: tokenLifeMs });
   const write = async (method: 'POST' | 'PATCH', path: string, body: object): Promise<{ id: number }> => {
     const answer = await request(`${shop.proxyUrls[0]}${path}`, {
       dispatcher,
@@ -27,7 +34,10 @@ export const watchPrice = async ({ shop, adminToken, changes, dispatcher }: Watc
     return JSON.parse(text) as { id: number };
   };
   const servedPrice = async (url: string, id: number): Promise<number | undefined> => {
-    const answer = await request(new URL(`/api/products/${id}`, url), { dispatcher });
+    const answer = await request(new URL(`/api/products/${id}`, url), {
+      dispatcher,
+      headers: { [serviceTokenHeader]: await tokens.tokenFor('catalog') },
+    });
     const body = (await answer.body.json()) as { price_cents?: number };
     return body.price_cents;
   };

@@ -1,23 +1,16 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createPool } from '@strangler/platform/mysql/pool.ts';
 import { eventually } from '@strangler/platform/testing/eventually.ts';
 import { decodeJwt } from 'jose';
-import type { Pool } from 'mysql2/promise';
 import { createCustomer } from '../../traffic/customer.ts';
 import { seededRandom } from '../../traffic/random.ts';
 import { spread } from '../../traffic/tally.ts';
-import { visitorConnections } from '../../traffic/visitor.ts';
 import { atLeast, atMost, type Bound } from '../bounds.ts';
 import { type Account, accountFor, type Happening } from '../notifications/account-for.ts';
 import { mailsOf, shown, toldByTheShop, writtenDown } from '../notifications/evidence.ts';
 import { type Listener, startListener } from '../notifications/listener.ts';
-import { overlaySlices } from '../overlay-slices.ts';
 import type { ScenarioOptions } from '../scenario-options.ts';
-import { openShop, type Shop } from '../shop.ts';
 import { fillShelves, logInCustomers, someProducts } from '../shoppers.ts';
 import { createSliceTour, watchableCanary } from '../slice-tour.ts';
+import { type ShopStage, withShop } from '../with-shop.ts';
 
 export type NotificationsReport = {
   ok: boolean;
@@ -48,39 +41,22 @@ const quickly = {
  * moves: both sides hear of everything, and one of them tells. What every customer was told is counted afterwards.
  */
 export const runNotificationsScenario = async (options: ScenarioOptions): Promise<NotificationsReport> => {
-  const { products, instance, keep, progress, signal } = options;
-  const folder = mkdtempSync(join(tmpdir(), 'demo-slices-'));
-  const connections = visitorConnections();
   const listeners: Listener[] = [];
   try {
-    const shop = await openShop({
-      ...{ instance, products, stage: 'monolith', notificationsInstances: 2, keep, progress, signal, env: quickly },
-      slicesFolder: overlaySlices(folder, { [slice]: watchableCanary }),
-    });
-    const { mover } = shop.system.databases;
-    const pools = {
-      monolith: createPool(mover.shopUrl, { connectionLimit: 2 }),
-      service: createPool(mover.notificationsUrl, { connectionLimit: 2 }),
-    };
-    try {
-      return await tell({ shop, pools, connections, listeners }, options);
-    } finally {
-      for (const listener of listeners) listener.close();
-      await Promise.all([pools.monolith.end(), pools.service.end()]);
-      await connections.close();
-      await shop.close();
-    }
+    return await withShop(
+      options,
+      {
+        ...{ stage: 'monolith', notificationsInstances: 2, env: quickly },
+        ...{ overlays: { [slice]: watchableCanary }, reads: ['monolith', 'notifications'] },
+      },
+      (stage) => tell({ ...stage, listeners }, options),
+    );
   } finally {
-    if (!keep) rmSync(folder, { recursive: true, force: true });
+    for (const listener of listeners) listener.close();
   }
 };
 
-type Stage = {
-  shop: Shop;
-  pools: Record<'monolith' | 'service', Pool>;
-  connections: ReturnType<typeof visitorConnections>;
-  listeners: Listener[];
-};
+type Stage = ShopStage<'monolith' | 'notifications'> & { listeners: Listener[] };
 
 const tell = async (
   { shop, pools, connections, listeners }: Stage,
@@ -108,7 +84,7 @@ const tell = async (
   /** Nobody buys, and everything has been heard of by everybody. */
   const settle = async (): Promise<Happening[]> => {
     const expected = await toldByTheShop(pools.monolith, accountIds);
-    await eventually(async () => (await writtenDown(pools.service, accountIds)).length >= expected.length, {
+    await eventually(async () => (await writtenDown(pools.notifications, accountIds)).length >= expected.length, {
       withinMs: 60_000,
       signal,
     });
@@ -135,12 +111,10 @@ const tell = async (
   await tour.busy(() => tour.toService(() => tour.kill('notifications-1', '')));
   await settle();
   await tour.busy(async () => {
-    progress.say(`strangler advance ${slice}: to its end`);
     await tour.end();
-    await tour.watch();
   });
   const expected = await settle();
-  await eventually(async () => (await mailsOf(shop.system.mailboxUrl, pools.service)).open === 0, {
+  await eventually(async () => (await mailsOf(shop.system.mailboxUrl, pools.notifications)).open === 0, {
     withinMs: 90_000,
     signal,
   });
@@ -157,9 +131,9 @@ const tell = async (
     ).flat(),
   );
   const monolithRows = accountFor(expected, await writtenDown(pools.monolith, accountIds));
-  const serviceRows = accountFor(expected, await writtenDown(pools.service, accountIds));
-  const toldByService = (await writtenDown(pools.service, accountIds, "delivered_by = 'service'")).length;
-  const mails = await mailsOf(shop.system.mailboxUrl, pools.service);
+  const serviceRows = accountFor(expected, await writtenDown(pools.notifications, accountIds));
+  const toldByService = (await writtenDown(pools.notifications, accountIds, "delivered_by = 'service'")).length;
+  const mails = await mailsOf(shop.system.mailboxUrl, pools.notifications);
   for (const [channel, account] of Object.entries({ streams, lists, monolithRows, serviceRows }))
     for (const [fault, found] of Object.entries(account))
       for (const { accountId, orderId, kind } of found.slice(0, 5))

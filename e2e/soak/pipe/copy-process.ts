@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { pause } from '@strangler/platform/backoff.ts';
+import { programEnvironment } from '@strangler/platform/testing/program-environment.ts';
 
 const cli = fileURLToPath(import.meta.resolve('@strangler/migrations/cli/main.ts'));
 
@@ -41,7 +42,7 @@ export function runCopies(options: {
       // A lag that faults make must not keep the copy waiting until the end.
       const words = ['backfill', slice, '--json', '--max-lag', '30s', ...(again ? ['--restart'] : [])];
       const child = spawn(process.execPath, [cli, ...words], {
-        env: { PATH: process.env.PATH ?? '', ...env },
+        env: { ...programEnvironment(), ...env },
         stdio: ['ignore', 'pipe', 'pipe'],
       });
       current = child;

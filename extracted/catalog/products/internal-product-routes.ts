@@ -18,9 +18,9 @@ const query = z.strictObject({
 /** For the shop itself, with an admin's token: products as they are now, past the cache, archived ones included. */
 export function addInternalProductRoutes(
   routes: Router,
-  { auth, shopOnly, reader }: { auth: Auth; shopOnly: RequestHandler; reader: ProductReader },
+  { auth, admit, reader }: { auth: Auth; admit: RequestHandler; reader: ProductReader },
 ): void {
-  routes.get('/internal/products', shopOnly, auth.requireRole('admin'), async (request, response) => {
+  routes.get('/internal/products', admit, auth.requireRole('admin'), async (request, response) => {
     const rows = await reader.anyRows(parseQuery(query, request).ids);
     const items = rows.map((row) => ({
       ...{ id: Number(row.id), sku: row.sku, name: row.name, price_cents: row.price_cents, currency: row.currency },

@@ -11,16 +11,16 @@ const runParams = z.object({ run: runName, rule: runName });
 /** For the shop's own jobs, with an admin's token. No proxy has a route here: it is not part of the API. */
 export function addPriceRuleRoutes(
   routes: Router,
-  { auth, shopOnly, priceRules }: { auth: Auth; shopOnly: RequestHandler; priceRules: PriceRules },
+  { auth, admit, priceRules }: { auth: Auth; admit: RequestHandler; priceRules: PriceRules },
 ): void {
   const path = '/internal/price-rules/:run/:rule';
   const admin = auth.requireRole('admin');
 
-  routes.put(path, shopOnly, admin, jsonBody(), async (request, response) => {
+  routes.put(path, admit, admin, jsonBody(), async (request, response) => {
     response.json(await priceRules.apply(parseParams(runParams, request), parseBody(priceRule, request)));
   });
 
-  routes.get(path, shopOnly, admin, async (request, response) => {
+  routes.get(path, admit, admin, async (request, response) => {
     const found = await priceRules.find(parseParams(runParams, request));
     if (!found) throw problems.notFound('This run has not applied this price rule');
     response.json(found);

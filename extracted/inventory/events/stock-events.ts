@@ -5,6 +5,8 @@ export type StockEvents = {
   'stock.confirmed': OfReservation;
   'stock.released': OfReservation & { reason: string };
   'stock.expired': OfReservation & { expires_at: string };
+  /** To whoever has told that an order is cancelled; `outcome`: what its reservation is. */
+  'cancellation.stock_answered': Occurred & { order_id: number; reservation_id: string; outcome: string };
 };
 
 export type StockEventType = keyof StockEvents;
@@ -22,7 +24,7 @@ type OfReservation = Occurred & {
 type Telling<T extends StockEventType> = {
   schemaVersion: number;
   /** Events of one aggregate and key are heard in the order in which they happened. */
-  aggregate: 'stock' | 'reservation';
+  aggregate: 'stock' | 'reservation' | 'order';
   keyOf(data: StockEvents[T]): string;
 };
 
@@ -38,4 +40,5 @@ export const tellings: { readonly [T in StockEventType]: Telling<T> } = {
   'stock.confirmed': ofReservation,
   'stock.released': ofReservation,
   'stock.expired': ofReservation,
+  'cancellation.stock_answered': { schemaVersion: 1, aggregate: 'order', keyOf: ({ order_id }) => `${order_id}` },
 };

@@ -1,8 +1,7 @@
 import type { Log } from '@strangler/platform/log.ts';
-import { type Consumer, consume, oneByOne } from '@strangler/platform/outbox/consumer.ts';
-import { declareTopology } from '@strangler/platform/outbox/declare.ts';
 import { type DelayLadder, defaultDelaysMs } from '@strangler/platform/outbox/delays.ts';
 import type { Delivery, Outcome } from '@strangler/platform/outbox/delivery.ts';
+import { type Listener, listen } from '@strangler/platform/outbox/listen.ts';
 import type { ConsumerSpec, TopologySpec } from '@strangler/platform/outbox/topology.ts';
 import { FencedWrite } from '@strangler/platform/ownership/within-fence.ts';
 import type { RabbitConnection } from '@strangler/platform/rabbit.ts';
@@ -12,11 +11,6 @@ import type { Clock } from '../clock.ts';
 import { eventSource } from '../events/event-recorder.ts';
 import type { ReservationService } from '../reservations/reservation-service.ts';
 import type { ExpiryMetrics } from './expiry-metrics.ts';
-
-export type ExpiryConsumer = {
-  /** Takes no more messages; what was not finished is left to others. */
-  stop(graceMs: number): Promise<void>;
-};
 
 export type ExpiryConsumerOptions = {
   rabbit: RabbitConnection;
@@ -42,9 +36,12 @@ const reserved = z.object({
   data: z.object({ reservation_id: z.string().min(1), expires_at: z.iso.datetime() }),
 });
 
-export function expiryTopology(exchange: string, queue: string, delaysMs: DelayLadder = defaultDelaysMs): TopologySpec {
-  const consumer: ConsumerSpec = { name: queue, patterns: [`${eventSource}.stock.reserved`], order: 'none', delaysMs };
-  return { exchange, consumers: [consumer] };
+function expiryConsumer(name: string, delaysMs: DelayLadder = defaultDelaysMs): ConsumerSpec {
+  return { name, patterns: [`${eventSource}.stock.reserved`], order: 'none', delaysMs };
+}
+
+export function expiryTopology(exchange: string, queue: string, delaysMs?: DelayLadder): TopologySpec {
+  return { exchange, consumers: [expiryConsumer(queue, delaysMs)] };
 }
 
 /**
@@ -52,20 +49,8 @@ export function expiryTopology(exchange: string, queue: string, delaysMs: DelayL
  * the message waits in queues with a time of their own until the reservation is due. Whoever confirms it meanwhile need not take it
  * back: the reservation says by then that there is nothing to do.
  */
-export function expireInTime(options: ExpiryConsumerOptions): ExpiryConsumer {
-  const { rabbit, queue, reservations, clock, counted, log, registry } = options;
-  const topology = expiryTopology(options.exchange, queue);
-  let stopping = false;
-  let consumer: Consumer | undefined;
-  new Gauge({
-    name: 'inventory_expiry_listening',
-    help: '1 while messages of reservations are taken; the sweeper expires them meanwhile.',
-    registers: [registry],
-    collect() {
-      this.set(consumer?.consuming() ? 1 : 0);
-    },
-  });
-
+export function expireInTime(options: ExpiryConsumerOptions): Listener {
+  const { rabbit, exchange, queue, reservations, clock, counted, log, registry } = options;
   const later = (until: Date): Outcome => {
     const afterMs = until.getTime() - clock.now().getTime();
     return { outcome: 'later', afterMs: Math.max(1, afterMs) };
@@ -91,27 +76,17 @@ export function expireInTime(options: ExpiryConsumerOptions): ExpiryConsumer {
     }
   };
 
-  const forget = rabbit.onConnected(async (source) => {
-    await declareTopology(source, topology);
-    if (stopping) return;
-    consumer ??= consume({
-      rabbit,
-      exchange: topology.exchange,
-      consumer: { name: queue, order: 'none', delaysMs: defaultDelaysMs },
-      handle: oneByOne(handle),
-      concurrency: AT_ONCE,
-      log,
-      metrics: registry,
-    });
-  });
-
-  return {
-    async stop(graceMs) {
-      stopping = true;
-      forget();
-      await consumer?.stop(graceMs);
+  const consumer = expiryConsumer(queue);
+  const listener = listen({ rabbit, exchange, consumer, handle, concurrency: AT_ONCE, log, metrics: registry });
+  new Gauge({
+    name: 'inventory_expiry_listening',
+    help: '1 while messages of reservations are taken; the sweeper expires them meanwhile.',
+    registers: [registry],
+    collect() {
+      this.set(listener.consuming() ? 1 : 0);
     },
-  };
+  });
+  return listener;
 }
 
 function parsed(body: Buffer): unknown {

@@ -5,6 +5,7 @@ import { deleteTopology } from '@strangler/platform/outbox/declare.ts';
 import { startRelayProcess } from '@strangler/platform/outbox/testing/relay-process.ts';
 import { connect, type RabbitConnection } from '@strangler/platform/rabbit.ts';
 import { eventually, testServers } from '@strangler/platform/testing/servers.ts';
+import { cancellationsConsumer } from '../cancellations/cancellation-consumer.ts';
 import { productNewsTopology } from '../products/product-news.ts';
 import { startTestInventory, type TestInstance, type TestInventory } from '../testing/inventory.ts';
 import { expiryTopology } from './expiry-consumer.ts';
@@ -13,6 +14,7 @@ const suffix = randomBytes(4).toString('hex');
 const exchange = `test-expiry-${suffix}`;
 const queue = `inventory.expiry.${suffix}`;
 const productsQueue = `inventory.products.${suffix}`;
+const cancellationsQueue = `inventory.cancellations.${suffix}`;
 const log = createLog({ name: 'test', level: 'silent' });
 
 let rabbit: RabbitConnection;
@@ -28,6 +30,7 @@ beforeAll(async () => {
     OUTBOX_EXCHANGE: exchange,
     EXPIRY_QUEUE: queue,
     PRODUCTS_QUEUE: productsQueue,
+    CANCELLATIONS_QUEUE: cancellationsQueue,
     // Whatever expires here is expired by its message.
     SWEEP_EVERY: '10m',
   });
@@ -44,6 +47,7 @@ afterAll(async () => {
   await inventory?.stop();
   if (rabbit) {
     await deleteTopology(rabbit, productNewsTopology(exchange, productsQueue));
+    await deleteTopology(rabbit, { exchange, consumers: [cancellationsConsumer(cancellationsQueue)] });
     await deleteTopology(rabbit, { ...expiryTopology(exchange, queue), stream: {} });
   }
   await rabbit?.close();

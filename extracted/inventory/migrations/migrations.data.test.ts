@@ -34,7 +34,7 @@ async function schema(): Promise<unknown[]> {
 describe('the schema', () => {
   test('goes up, all the way down, and up to the same again', async () => {
     const names = await migrateUp(database.url, log);
-    expect(names).toHaveLength(5);
+    expect(names).toHaveLength(6);
     const first = await schema();
     const migrations = schemaMigrations({ url: database.url, directory: migrationsDirectory, log });
     await migrations.down({ to: 0 });

@@ -5,6 +5,7 @@ import { deleteTopology } from '@strangler/platform/outbox/declare.ts';
 import { connect, type RabbitConnection } from '@strangler/platform/rabbit.ts';
 import { eventually, testServers } from '@strangler/platform/testing/servers.ts';
 import fc from 'fast-check';
+import { cancellationsConsumer } from '../cancellations/cancellation-consumer.ts';
 import { expiryTopology } from '../expiry/expiry-consumer.ts';
 import { startTestInventory, type TestInventory } from '../testing/inventory.ts';
 import { productNewsTopology } from './product-news.ts';
@@ -12,6 +13,7 @@ import { productNewsTopology } from './product-news.ts';
 const suffix = randomBytes(4).toString('hex');
 const exchange = `test-products-${suffix}`;
 const [queue, expiryQueue] = [`inventory.products.${suffix}`, `inventory.expiry.${suffix}`];
+const cancellationsQueue = `inventory.cancellations.${suffix}`;
 
 let rabbit: RabbitConnection;
 let inventory: TestInventory;
@@ -24,6 +26,7 @@ beforeAll(async () => {
     OUTBOX_EXCHANGE: exchange,
     EXPIRY_QUEUE: expiryQueue,
     PRODUCTS_QUEUE: queue,
+    CANCELLATIONS_QUEUE: cancellationsQueue,
   });
   const listening = /consumer_messages_total|inventory_expiry_listening\{[^}]*\} 1/;
   await eventually(async () => expect((await inventory.send('GET', '/metrics')).text).toMatch(listening));
@@ -33,6 +36,7 @@ afterAll(async () => {
   if (rabbit) {
     await deleteTopology(rabbit, expiryTopology(exchange, expiryQueue));
     await deleteTopology(rabbit, productNewsTopology(exchange, queue));
+    await deleteTopology(rabbit, { exchange, consumers: [cancellationsConsumer(cancellationsQueue)] });
   }
   await rabbit?.close();
 });

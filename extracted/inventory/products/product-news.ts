@@ -1,17 +1,11 @@
 import type { Log } from '@strangler/platform/log.ts';
 import { change, type Executor } from '@strangler/platform/mysql/statements.ts';
-import { type Consumer, consume, oneByOne } from '@strangler/platform/outbox/consumer.ts';
-import { declareTopology } from '@strangler/platform/outbox/declare.ts';
 import type { Delivery, Outcome } from '@strangler/platform/outbox/delivery.ts';
-import type { TopologySpec } from '@strangler/platform/outbox/topology.ts';
+import { type Listener, listen } from '@strangler/platform/outbox/listen.ts';
+import type { ConsumerSpec, TopologySpec } from '@strangler/platform/outbox/topology.ts';
 import type { RabbitConnection } from '@strangler/platform/rabbit.ts';
 import type { Registry } from 'prom-client';
 import { z } from 'zod';
-
-export type ProductNews = {
-  /** Takes no more messages; what was not finished is left to others. */
-  stop(graceMs: number): Promise<void>;
-};
 
 export type ProductNewsOptions = {
   rabbit: RabbitConnection;
@@ -30,20 +24,19 @@ const news = z.discriminatedUnion('type', [
   z.object({ type: z.literal('product.removed'), data: z.object(about) }),
 ]);
 
+function productNewsConsumer(name: string): ConsumerSpec {
+  return { name, patterns: ['shop.product.created', 'shop.product.removed'], order: 'none' };
+}
+
 export function productNewsTopology(exchange: string, queue: string): TopologySpec {
-  const patterns = ['shop.product.created', 'shop.product.removed'];
-  return { exchange, consumers: [{ name: queue, patterns, order: 'none' }] };
+  return { exchange, consumers: [productNewsConsumer(queue)] };
 }
 
 /**
  * Keeps what events tell of products, whoever owns the catalogue: its events bear the shop's name on either side. A product that was
  * removed never comes back, so that messages may come in any order, and again.
  */
-export function listenForProducts({ rabbit, exchange, queue, pool, log, registry }: ProductNewsOptions): ProductNews {
-  const topology = productNewsTopology(exchange, queue);
-  let stopping = false;
-  let consumer: Consumer | undefined;
-
+export function listenForProducts({ rabbit, exchange, queue, pool, log, registry }: ProductNewsOptions): Listener {
   const handle = async ({ body }: Delivery): Promise<Outcome> => {
     const read = news.safeParse(parsed(body));
     if (!read.success) return { outcome: 'poison', reason: `no news of a product: ${z.prettifyError(read.error)}` };
@@ -58,23 +51,7 @@ export function listenForProducts({ rabbit, exchange, queue, pool, log, registry
     return 'done';
   };
 
-  const forget = rabbit.onConnected(async (source) => {
-    await declareTopology(source, topology);
-    if (stopping) return;
-    consumer ??= consume({
-      ...{ rabbit, exchange, log, metrics: registry },
-      consumer: { name: queue, order: 'none' },
-      handle: oneByOne(handle),
-    });
-  });
-
-  return {
-    async stop(graceMs) {
-      stopping = true;
-      forget();
-      await consumer?.stop(graceMs);
-    },
-  };
+  return listen({ rabbit, exchange, consumer: productNewsConsumer(queue), handle, log, metrics: registry });
 }
 
 function parsed(body: Buffer): unknown {

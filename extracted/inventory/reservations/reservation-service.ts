@@ -61,6 +61,11 @@ export type ReservationService = {
   /** Puts back what a cancelled order has taken. */
   giveBack(request: GiveBackRequest, signal?: AbortSignal): Promise<ReservationOutcome>;
   /**
+   * Puts back whatever a cancelled order has, held or sold, in the caller's transaction. A reservation that there is not, or never was,
+   * is remembered as released. Whoever calls it asks the fence.
+   */
+  undo(request: GiveBackRequest, transaction: Executor): Promise<ReservationOutcome>;
+  /**
    * Leaves what a reservation took to its caller, who has the tables now: it will never be put back here unless the caller asks for that.
    * No stock moves, so no fence is asked. Fails where the stock is this service's.
    */
@@ -230,7 +235,15 @@ export function createReservationService(parts: ReservationParts): ReservationSe
     return { kind: 'reservation', reservation };
   };
 
+  const undo = async (request: GiveBackRequest, tx: Executor): Promise<ReservationOutcome> => {
+    const { reservationId: id } = request;
+    const found = id === undefined ? undefined : await lockReservation({ id }, tx);
+    const isMade = found !== undefined && !wasNeverMade(found);
+    return id === undefined || isMade ? giveBack(request, tx) : release({ id, reason: cancelled }, tx);
+  };
+
   return {
+    undo,
     reserve: (request, signal) => write((tx) => reserve(request, tx), signal),
     confirm: ({ id, orderId }, signal) => settleById(id, { event: 'confirm', orderId }, signal),
     release: (request, signal) => write((tx) => release(request, tx), signal),

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { eventually } from '@strangler/platform/testing/eventually.ts';
+import { programEnvironment } from '@strangler/platform/testing/program-environment.ts';
 
 const main = fileURLToPath(new URL('../main.ts', import.meta.url));
 
@@ -18,7 +19,7 @@ export type InventoryProcess = {
 
 export async function startInventoryProcess(env: NodeJS.ProcessEnv): Promise<InventoryProcess> {
   const child = spawn(process.execPath, [main], {
-    env: { PATH: process.env.PATH, ...env, LOG_LEVEL: 'info' },
+    env: { ...programEnvironment(), ...env, LOG_LEVEL: 'info' },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';

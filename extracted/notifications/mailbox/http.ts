@@ -1,6 +1,7 @@
 import { idParams } from '@strangler/platform/http/id.ts';
 import { jsonBody } from '@strangler/platform/http/json-body.ts';
 import { noSuchRoute, problemResponder, problems } from '@strangler/platform/http/problem.ts';
+import { requestContext } from '@strangler/platform/http/request-context.ts';
 import { parseBody, parseParams, parseQuery } from '@strangler/platform/http/validate.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import express, { type Express } from 'express';
@@ -14,6 +15,7 @@ const listQuery = z.strictObject({ to: z.string().max(254).optional() });
 export function mailboxApp({ mailbox, log }: { mailbox: Mailbox; log: Log }): Express {
   const app = express();
   app.disable('x-powered-by');
+  app.use(requestContext());
 
   app.get('/health/live', (_request, response) => {
     response.json({ status: 'live' });

@@ -1,5 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import { pause } from '@strangler/platform/backoff.ts';
+import { runAsJob } from '@strangler/platform/http/request-context.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import PostalMime from 'postal-mime';
 import { SMTPServer, type SMTPServerSession } from 'smtp-server';
@@ -48,7 +49,7 @@ export async function startSmtp({
       const chunks: Buffer[] = [];
       stream.on('data', (chunk: Buffer) => chunks.push(chunk));
       stream.once('end', () => {
-        take(Buffer.concat(chunks), session).then(
+        runAsJob('take mail', () => take(Buffer.concat(chunks), session)).then(
           (answer) => {
             if (answer !== 'none') done(answer);
           },

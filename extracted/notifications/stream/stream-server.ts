@@ -44,6 +44,7 @@ type Connection = { socket: WebSocket; stream: NotificationStream; heard: 'since
 /** The WebSocket end of the notifications: `/api/notifications/stream?access_token=…&after=<id>`. */
 export class StreamServer {
   readonly #auth: Pick<Auth, 'verify'>;
+  readonly #admit: (request: IncomingMessage) => Promise<void>;
   readonly #notifications: Pick<Notifications, 'toPush' | 'newestId'>;
   readonly #log: Log;
   readonly #limits: StreamLimits;
@@ -59,6 +60,8 @@ export class StreamServer {
 
   constructor(parts: {
     auth: Pick<Auth, 'verify'>;
+    /** Asks whether who passes the request on may; throws the problem. Default: everybody may. */
+    admit?: (request: IncomingMessage) => Promise<void>;
     notifications: Pick<Notifications, 'toPush' | 'newestId'>;
     wakeUps: Pick<WakeUps, 'listen'>;
     /** Whether it is this side that tells customers just now. */
@@ -68,6 +71,7 @@ export class StreamServer {
     limits: StreamLimits;
   }) {
     this.#auth = parts.auth;
+    this.#admit = parts.admit ?? (async () => {});
     this.#notifications = parts.notifications;
     this.#log = parts.log;
     this.#tells = parts.tells;
@@ -132,6 +136,7 @@ export class StreamServer {
   }
 
   async #accept(request: IncomingMessage, url: URL, socket: Duplex, head: Buffer): Promise<void> {
+    await this.#admit(request);
     if (request.method !== 'GET') throw problems.badRequest('Expected a GET request that upgrades to a WebSocket.');
     const token = tokenOf(request, url);
     const { accountId } = await this.#auth.verify(token);

@@ -11,17 +11,24 @@ export const eventSource = 'shop';
 /** Leaves events in the transaction of their cause: each is told once if that commits, and never if it does not. */
 export type EventRecorder = {
   /** The transaction holds the lock on the order, so that events of one order are told in the order of their commits. */
-  order(orderId: number, event: OrderEvent, state: OrderState, transaction: Executor): Promise<void>;
+  order(
+    orderId: number,
+    event: OrderEvent,
+    state: OrderState,
+    transaction: Executor,
+    marks?: Record<string, string>,
+  ): Promise<void>;
 };
 
 /** Leaves events in the outbox of the orders' database, under the epoch that the slice's writes have then. */
 export function createEventRecorder({ epoch }: { epoch: () => number }): EventRecorder {
   return {
-    async order(orderId, event, state, transaction) {
+    async order(orderId, event, state, transaction, marks) {
       const telling = tellingOf(orderId, event, state);
       if (telling === undefined) return;
       const about = { slice: eventSource, schemaVersion: 1, aggregate: 'order', key: `${orderId}`, epoch: epoch() };
-      await record({ ...about, type: telling.type, data: telling.data }, onConnection(transaction));
+      const said = marks === undefined ? {} : { marks };
+      await record({ ...about, ...said, type: telling.type, data: telling.data }, onConnection(transaction));
     },
   };
 }

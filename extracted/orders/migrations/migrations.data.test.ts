@@ -32,7 +32,7 @@ async function tables(): Promise<string[]> {
 
 test('the schema goes up, all the way down, and up again', async () => {
   const names = await migrateUp(database.url, log);
-  expect(names).toHaveLength(7);
+  expect(names).toHaveLength(8);
   const up = await tables();
   const migrations = schemaMigrations({ url: database.url, directory: migrationsDirectory, log });
   await migrations.down({ to: 0 });

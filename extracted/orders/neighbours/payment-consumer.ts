@@ -1,22 +1,20 @@
 import type { Log } from '@strangler/platform/log.ts';
-import { type Consumer, consume, oneByOne } from '@strangler/platform/outbox/consumer.ts';
-import { declareTopology } from '@strangler/platform/outbox/declare.ts';
 import type { Delivery, Outcome } from '@strangler/platform/outbox/delivery.ts';
-import type { TopologySpec } from '@strangler/platform/outbox/topology.ts';
+import { type Listener, listen } from '@strangler/platform/outbox/listen.ts';
+import type { ConsumerSpec, TopologySpec } from '@strangler/platform/outbox/topology.ts';
 import type { RabbitConnection } from '@strangler/platform/rabbit.ts';
 import type { Registry } from 'prom-client';
 import { z } from 'zod';
 
-export type PaymentConsumer = {
-  /** Takes no more messages; what was not finished is left to others. */
-  stop(graceMs: number): Promise<void>;
-};
-
 const news = z.object({ data: z.object({ order_id: z.int().min(1) }) });
 
-export function paymentTopology(exchange: string, queue: string): TopologySpec {
+function paymentConsumer(name: string): ConsumerSpec {
   const patterns = ['shop.payment.settled', 'shop.payment.failed', 'shop.payment.refunded'];
-  return { exchange, consumers: [{ name: queue, patterns, order: 'by key' }] };
+  return { name, patterns, order: 'by key' };
+}
+
+export function paymentTopology(exchange: string, queue: string): TopologySpec {
+  return { exchange, consumers: [paymentConsumer(queue)] };
 }
 
 /**
@@ -37,30 +35,14 @@ export function listenForPayments({
   onNews: (orderId: number) => Promise<void>;
   log: Log;
   metrics: Registry;
-}): PaymentConsumer {
-  let stopping = false;
-  let consumer: Consumer | undefined;
-
+}): Listener {
   const handle = async ({ body }: Delivery): Promise<Outcome> => {
     const read = news.safeParse(parsed(body));
     if (!read.success) return { outcome: 'poison', reason: `no news of a payment: ${z.prettifyError(read.error)}` };
     await onNews(read.data.data.order_id);
     return 'done';
   };
-  const forget = rabbit.onConnected(async (source) => {
-    await declareTopology(source, paymentTopology(exchange, queue));
-    if (stopping) return;
-    const of = { rabbit, exchange, log, metrics };
-    consumer ??= consume({ ...of, consumer: { name: queue, order: 'by key' }, handle: oneByOne(handle) });
-  });
-
-  return {
-    async stop(graceMs) {
-      stopping = true;
-      forget();
-      await consumer?.stop(graceMs);
-    },
-  };
+  return listen({ rabbit, exchange, consumer: paymentConsumer(queue), handle, log, metrics });
 }
 
 function parsed(body: Buffer): unknown {

@@ -1,3 +1,4 @@
+import type { HttpInstances } from '@strangler/platform/http/instances.ts';
 import { tracedFetch } from '@strangler/platform/http/traced-fetch.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { select } from '@strangler/platform/mysql/statements.ts';
@@ -63,15 +64,21 @@ const answer = z.object({
   ),
 });
 
-/** From the catalogue service, and from the copies where it is away: an order is shown all the same. */
+/**
+ * From the copies for as long as they are kept in step; then from the catalogue service, and from what is left of the copies
+ * where that is away: an order is shown all the same.
+ */
 export function cataloguedProducts({
-  catalogUrl,
+  instances,
+  areCopied,
   serviceToken,
   trustHeaders,
   otherwise,
   log,
 }: {
-  catalogUrl: string;
+  instances: Pick<HttpInstances, 'inTurn'>;
+  /** Whether the copies are kept in step still. */
+  areCopied: () => boolean;
   serviceToken: ServiceToken;
   /** Say which service calls. */
   trustHeaders: () => Promise<Record<string, string>>;
@@ -79,9 +86,11 @@ export function cataloguedProducts({
   log: Log;
 }): Products {
   const ask = async (ids: readonly number[]) => {
+    const [origin] = await instances.inTurn();
+    if (origin === undefined) throw new Error('expected an instance of the catalogue service, found none');
     const found = await tracedFetch(
       { peer: 'catalog', route: '/internal/products' },
-      new URL(`/internal/products?ids=${ids.join(',')}`, catalogUrl),
+      new URL(`/internal/products?ids=${ids.join(',')}`, origin),
       {
         headers: { authorization: await serviceToken(), accept: 'application/json', ...(await trustHeaders()) },
         signal: AbortSignal.timeout(TIMEOUT_MS),
@@ -94,6 +103,7 @@ export function cataloguedProducts({
   };
   return {
     async byIds(ids) {
+      if (areCopied()) return otherwise.byIds(ids);
       try {
         const products = new Map<number, TodaysProduct>();
         for (let from = 0; from < ids.length; from += MOST_IDS) {

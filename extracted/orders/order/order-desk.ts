@@ -1,9 +1,9 @@
 import { select } from '@strangler/platform/mysql/statements.ts';
+import type { CancellationWay } from '../cancellation/way.ts';
 import { keepPayment } from '../neighbours/payment-news.ts';
 import type { Payments } from '../neighbours/payments.ts';
 import type { Adoption } from '../saga/adopt.ts';
 import type { SagaRunner } from '../saga/saga-runner.ts';
-import { isUndone } from '../saga/saga-state.ts';
 import type { SagaStore } from '../saga/saga-store.ts';
 import type { OrderStatus } from './order-event.ts';
 import type { OrderStore } from './order-store.ts';
@@ -14,7 +14,7 @@ export type ShipOutcome = { kind: 'shipped' | 'no_such_order' } | { kind: 'not_p
 /** What is asked of orders that are there. */
 export type OrderDesk = {
   /**
-   * Cancels an order that was not shipped; its saga gives back stock and money, and is waited for a while. `ofAccount`: only
+   * Cancels an order that was not shipped; those who give back its stock and its money are waited for a while. `ofAccount`: only
    * an order of this account counts; null for an administrator.
    */
   cancel(orderId: number, by: { accountId: number; ofAccount: number | null }): Promise<CancelOutcome>;
@@ -29,13 +29,15 @@ export function createOrderDesk({
   adoption,
   orders,
   runner,
+  way,
   payments,
   waitMs,
 }: {
   store: SagaStore;
   adoption: Adoption;
   orders: OrderStore;
-  runner: SagaRunner;
+  runner: Pick<SagaRunner, 'soon'>;
+  way: CancellationWay;
   payments: Pick<Payments, 'ofOrder'>;
   waitMs: number;
 }): OrderDesk {
@@ -53,17 +55,15 @@ export function createOrderDesk({
         if (row === undefined || (ofAccount !== null && row.accountId !== ofAccount))
           return { kind: 'no_such_order' } as const;
         const saga = await adoption.sagaOf(orderId, transaction);
-        const { kind } = await orders.change(orderId, { kind: 'cancel', reason: why, cause: why, by }, transaction);
+        const command = { kind: 'cancel', reason: why, cause: why, by } as const;
+        const { kind } = await orders.change(orderId, command, transaction, saga && way.marks(saga, by));
         if (kind === 'refused') return { kind: 'shipped' } as const;
-        if (kind !== 'changed' || saga === undefined) return { kind: 'cancelled', sagaId: undefined } as const;
-        const asked = [{ kind: 'cancel asked', why, by }, { kind: 'order cancelled' }] as const;
-        await store.write(saga, asked, transaction, 'nobody');
-        return { kind: 'cancelled', sagaId: saga.id } as const;
+        if (kind !== 'changed' || saga === undefined) return { kind: 'cancelled', saga: undefined } as const;
+        const more = await way.begin(saga, transaction);
+        const happenings = [{ kind: 'cancel asked', why, by } as const, { kind: 'order cancelled' } as const, ...more];
+        return { kind: 'cancelled', saga: await store.write(saga, happenings, transaction, 'nobody') } as const;
       });
-      if (done.kind === 'cancelled' && done.sagaId !== undefined) {
-        runner.soon(done.sagaId);
-        await runner.until(done.sagaId, ({ state }) => isUndone(state), waitMs);
-      }
+      if (done.kind === 'cancelled' && done.saga !== undefined) await way.takenNote(done.saga, waitMs);
       return { kind: done.kind };
     },
 

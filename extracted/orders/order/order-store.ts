@@ -32,7 +32,13 @@ export type Changed =
 export type OrderStore = {
   place(command: Extract<OrderCommand, { kind: 'place' }>, transaction: Executor): Promise<{ orderId: number }>;
   /** Locks the order, decides, appends, projects and tells. Throws VersionConflict where the lock was passed by. */
-  change(orderId: number, command: Exclude<OrderCommand, { kind: 'place' }>, transaction: Executor): Promise<Changed>;
+  change(
+    orderId: number,
+    command: Exclude<OrderCommand, { kind: 'place' }>,
+    transaction: Executor,
+    /** Said beside what is told of it. */
+    marks?: Record<string, string>,
+  ): Promise<Changed>;
   /** Locks the order; one that came through the pipe, or was changed by it, has an event of that afterwards. */
   load(orderId: number, transaction: Executor): Promise<Loaded | undefined>;
 };
@@ -91,14 +97,14 @@ export function createOrderStore({
       for (const event of decision.events) await events.order(orderId, event, state, transaction);
       return { orderId };
     },
-    async change(orderId, command, transaction) {
+    async change(orderId, command, transaction, marks) {
       const loaded = await load(orderId, transaction);
       if (loaded === undefined) return { kind: 'no such order' };
       const decision = decide(loaded.state, command, clock.now());
       if (decision.kind !== 'events') return { kind: decision.kind, state: loaded.state };
       const { state } = await append(orderId, loaded, decision.events, transaction);
       await updateRow(transaction, orderId, state);
-      for (const event of decision.events) await events.order(orderId, event, state, transaction);
+      for (const event of decision.events) await events.order(orderId, event, state, transaction, marks);
       return { kind: 'changed', state };
     },
   };

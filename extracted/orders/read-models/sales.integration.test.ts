@@ -7,6 +7,7 @@ import { declareTopology, deleteTopology } from '@strangler/platform/outbox/decl
 import { connect, type RabbitConnection } from '@strangler/platform/rabbit.ts';
 import { eventually, testServers } from '@strangler/platform/testing/servers.ts';
 import type { ConfirmChannel } from 'amqplib';
+import { answersConsumer } from '../cancellation/answer-consumer.ts';
 import { paymentTopology } from '../neighbours/payment-consumer.ts';
 import { startTestOrders, type TestOrders } from '../testing/orders.ts';
 
@@ -15,11 +16,13 @@ let rabbit: RabbitConnection;
 let channel: ConfirmChannel;
 const exchange = `orders-test-${randomBytes(5).toString('hex')}`;
 const queue = `${exchange}.payments`;
+const answersQueue = `${exchange}.cancellations`;
 
 beforeAll(async () => {
   const { rabbitmqUrl } = testServers();
   orders = await startTestOrders('orders_sales', {
     ...{ RABBITMQ_URL: rabbitmqUrl, OUTBOX_EXCHANGE: exchange, PAYMENTS_QUEUE: queue },
+    CANCELLATIONS_QUEUE: answersQueue,
   });
   rabbit = connect({ url: rabbitmqUrl, log: createLog({ name: 'test', level: 'silent' }) });
   // Before anybody publishes: what no queue takes is refused.
@@ -28,7 +31,8 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await orders?.stop();
-  const spec = { ...paymentTopology(exchange, queue), stream: {} };
+  const consumers = [...paymentTopology(exchange, queue).consumers, answersConsumer(answersQueue)];
+  const spec = { exchange, consumers, stream: {} };
   if (rabbit) await deleteTopology(rabbit, spec);
   await rabbit?.close();
 });

@@ -119,7 +119,8 @@ function soldOrGone(isSold: boolean, reservation: number): Happening {
   return { kind: isSold ? 'stock sold' : 'reservation gone', reservation };
 }
 
-function reservationOf({ id, state: { reservation } }: Saga): string {
+/** The name of the reservation that a saga has at the inventory, or is asking for. */
+export function reservationOf({ id, state: { reservation } }: Pick<Saga, 'id' | 'state'>): string {
   return `${id}-${reservation}`;
 }
 

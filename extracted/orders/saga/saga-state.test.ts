@@ -302,6 +302,29 @@ describe('a saga', () => {
     );
   });
 
+  test('whose undoing was left to others asks nobody for anything any more, whatever it still hears', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.constantFrom(...happenings), { maxLength: 15 }),
+        fc.array(fc.constantFrom(...happenings), { maxLength: 15 }),
+        (before, later) => {
+          const told: Happening[] = [{ kind: 'order placed' }, ...before, { kind: 'order cancelled' }];
+          let state = told.reduce((known, one) => after(known, one, 10, timings), newSale(sale, 0));
+          state = after(state, { kind: 'left to others' }, 10, timings);
+          for (const one of later) {
+            state = after(state, one, 20, timings);
+            expect(plan(state, 1_000_000, timings)).toEqual({ kind: 'ended' });
+            expect(planToLeave(state, 1_000_000, timings)).toEqual({ kind: 'ended' });
+          }
+          expect([state.goal, state.order]).toEqual(['undo', 'cancelled']);
+        },
+      ),
+    );
+    // An order that stands is nobody else's to undo.
+    const standing = after(newSale(sale, 0), { kind: 'order placed' }, 10, timings);
+    expect(after(standing, { kind: 'left to others' }, 10, timings)).toEqual(standing);
+  });
+
   const placed: SagaState = {
     ...newSale(sale, 0),
     stock: 'held',

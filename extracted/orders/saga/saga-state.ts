@@ -29,6 +29,8 @@ export type SagaState = {
   why: Why | null;
   /** Who asked for the order to be cancelled. */
   by: number | null;
+  /** Stock and money of the cancelled order are given back by those who have them, unasked. Missing: this saga asks them. */
+  isLeftToOthers?: true;
   sale: { accountId: number; currency: string; totalCents: number; cartVersion: string | null; lines: SoldLine[] };
   /** `sold`: confirmed. `back`: given back, or nothing was ever taken. */
   stock: 'asked' | 'held' | 'sold' | 'back' | 'short';
@@ -87,6 +89,8 @@ export type Happening =
   | { kind: 'payment'; status: PaymentStatus; failureCode: string | null }
   | { kind: 'no payment' }
   | { kind: 'cancel asked'; why: 'customer' | 'admin'; by: number | null }
+  /** That the order is cancelled was told to those who have its stock and its money, and they need not be asked. */
+  | { kind: 'left to others' }
   /** Whoever had the card is gone: nobody here can pay what is ordered. */
   | { kind: 'card lost' }
   /** Somebody did not answer, or could not now. */
@@ -180,6 +184,8 @@ function hear(state: SagaState, happening: Happening, nowMs: number, timings: Ti
     case 'cancel asked':
       if (order !== 'placed' && order !== 'paid') return state;
       return undoing({ ...state, by: happening.by }, happening.why);
+    case 'left to others':
+      return order === 'cancelled' ? { ...state, isLeftToOthers: true } : state;
     case 'card lost':
       return order === 'none' ? undoing(state, 'gave_up') : state;
     case 'no answer':
@@ -276,8 +282,9 @@ function toSell({ stock, cart, order, payment }: SagaState): Command | undefined
 }
 
 /** The order first, so that nobody ships it; the money last, for it may have to be waited for. */
-function toUndo({ stock, cart, order, payment }: SagaState): Command | undefined {
+function toUndo({ stock, cart, order, payment, isLeftToOthers }: SagaState): Command | undefined {
   if (order === 'placed' || order === 'paid') return 'cancel order';
+  if (isLeftToOthers) return undefined;
   if (stock === 'asked' || stock === 'held') return 'release stock';
   if (stock === 'sold') return 'give back stock';
   if (order === 'none' && (cart === 'asked' || cart === 'taken')) return 'return cart';

@@ -124,6 +124,7 @@ export async function startNeighbours(): Promise<Neighbours> {
       return { payment, replayed: known !== undefined };
     },
     GetPayment: async ({ order_id }: { order_id: number }) => found(order_id),
+    ListPayments: notAsked,
     Refund: notAsked,
     CancelPayment: async ({ order_id }: { order_id: number }) => {
       const payment = found(order_id);

@@ -1,7 +1,7 @@
 import type { Executor } from '@strangler/platform/mysql/statements.ts';
 import { onConnection } from '@strangler/platform/outbox/execute.ts';
 import { record } from '@strangler/platform/outbox/record.ts';
-import { type PaymentEvents, type PaymentEventType, telling } from './payment-events.ts';
+import { type PaymentAnswered, type PaymentEvents, type PaymentEventType, telling } from './payment-events.ts';
 
 /** The first word of the routing keys. It stays the shop's: whoever listens need not know where the payments have gone. */
 export const eventSource = 'shop';
@@ -17,6 +17,8 @@ export const refusedWebhookType = 'webhook.refused';
 export type EventRecorder = {
   /** The transaction holds the lock on the payment, so that events of one order are told in the order of their commits. */
   payment<T extends PaymentEventType>(type: T, data: PaymentEvents[T], transaction: Executor): Promise<void>;
+  /** That a cancelled order was heard of. It bears no mark: customers are not told of it. */
+  answer(data: PaymentAnswered, transaction: Executor): Promise<void>;
   refusedWebhook(webhook: RefusedWebhook, transaction: Executor): Promise<void>;
 };
 
@@ -40,6 +42,10 @@ export function createEventRecorder({
       const event = { slice: eventSource, type, ...telling, key: `${data.order_id}`, data, epoch: now };
       const said = { [writerMark]: `service/${now}`, ...marks() };
       await record({ ...event, marks: said }, onConnection(transaction));
+    },
+    async answer(data, transaction) {
+      const event = { slice: eventSource, type: 'cancellation.payment_answered', ...telling };
+      await record({ ...event, key: `${data.order_id}`, data, epoch: epoch() }, onConnection(transaction));
     },
     async refusedWebhook(webhook, transaction) {
       const about = { slice: ownSource, type: refusedWebhookType, schemaVersion: 1, aggregate: 'webhook' };

@@ -18,5 +18,20 @@ export type PaymentTold = {
   occurred_at: string;
 };
 
+/** To whoever has told that an order is cancelled; `payment` is null where there is none, and will be none. */
+export type PaymentAnswered = {
+  order_id: number;
+  payment: {
+    id: number;
+    status: string;
+    amount_cents: number;
+    currency: string;
+    failure_code: string | null;
+    created_at: string;
+    updated_at: string;
+  } | null;
+  occurred_at: string;
+};
+
 /** An order has one payment, which is told of under the order's key. */
 export const telling = { schemaVersion: 1, aggregate: 'order' } as const;

@@ -86,6 +86,28 @@ describe('GetPayment', () => {
   });
 });
 
+describe('ListPayments', () => {
+  test('gives those of the orders that have one, as GetPayment does', async () => {
+    const ids = [1, 2, 999];
+    const { payments: found } = await client.call<{ payments: PaymentMessage[] }>(
+      'ListPayments',
+      { order_ids: ids },
+      { metadata },
+    );
+    const one = (order_id: number) => client.call<PaymentMessage>('GetPayment', { order_id }, { metadata });
+    expect(found.toSorted((a, b) => a.order_id - b.order_id)).toEqual([await one(1), await one(2)]);
+  });
+
+  test.each([[[]], [Array.from({ length: 201 }, (_, at) => at + 1)]])(
+    'refuses none and too many',
+    async (order_ids) => {
+      await expect(client.call('ListPayments', { order_ids }, { metadata })).rejects.toMatchObject({
+        statusName: 'INVALID_ARGUMENT',
+      });
+    },
+  );
+});
+
 describe('Refund and CancelPayment', () => {
   test('give back a part once a key, and then the rest', async () => {
     const { payment } = await charge(10, 'tok_good');

@@ -14,7 +14,7 @@ import { cardToken, cents, currency, id } from '../api/fields.ts';
 import { callers } from '../callers.ts';
 import type { Answer, AnswerOnce } from '../idempotency/answer-once.ts';
 import type { Charging } from '../payment/charging.ts';
-import { readPayment } from '../payment/ledger.ts';
+import { readPayment, readPaymentsOf } from '../payment/ledger.ts';
 import type { Refunding } from '../payment/refunding.ts';
 import { paymentMessage } from './payment-message.ts';
 import { asGrpcError, staleEpoch, statusOf } from './status.ts';
@@ -32,6 +32,7 @@ const chargeRequest = z.object({
   idempotency_key: key,
 });
 const getRequest = z.object({ payment_id: id.optional(), order_id: id.optional() });
+const listRequest = z.object({ order_ids: z.array(id).min(1).max(200) });
 const refundRequest = z.object({ payment_id: id, amount_cents: cents.optional(), idempotency_key: key });
 const cancelRequest = z.object({ order_id: id });
 
@@ -122,6 +123,12 @@ export function startPaymentsGrpc(parts: PaymentsGrpcParts): Promise<RunningGrpc
     return paymentMessage(payment);
   };
 
+  const list = async (message: object, call: Call) => {
+    await admit(call);
+    const { order_ids } = parsePart('body', listRequest, message);
+    return { payments: (await readPaymentsOf(pool, order_ids)).map(paymentMessage) };
+  };
+
   const cancel = async (message: object, call: Call) => {
     await write(call);
     const { order_id: orderId } = parsePart('body', cancelRequest, message);
@@ -148,6 +155,7 @@ export function startPaymentsGrpc(parts: PaymentsGrpcParts): Promise<RunningGrpc
       Payments: {
         Charge: served(charge),
         GetPayment: served(get),
+        ListPayments: served(list),
         Refund: served(refund),
         CancelPayment: served(cancel),
       },

@@ -5,6 +5,7 @@ import { isDuplicate } from '@strangler/platform/mysql/statements.ts';
 import { withTransaction } from '@strangler/platform/mysql/transaction.ts';
 import type { Pool } from 'mysql2/promise';
 import { Counter, type Registry } from 'prom-client';
+import { refuseCancelled } from '../cancellations/cancelled-orders.ts';
 import type { Clock } from '../clock.ts';
 import type { Fenced } from '../fenced.ts';
 import type { ProviderCharge, ProviderClient } from '../provider/provider-client.ts';
@@ -24,7 +25,8 @@ export type ChargeRequest = {
 export type Charging = {
   /**
    * Takes the money for an order, once, however often it is asked. The payment is `pending` where the provider does not say in
-   * time. Throws a 409 problem where the order has a payment of another amount, and 503 where nothing could be sent.
+   * time. Throws a 409 problem where the order has a payment of another amount or was cancelled before it had one, and 503 where
+   * nothing could be sent.
    */
   charge(request: ChargeRequest): Promise<Payment>;
 };
@@ -56,6 +58,7 @@ export function createCharging(parts: {
         const reference = `pay_${randomBytes(16).toString('hex')}`;
         try {
           const id = await insertPayment(transaction, { ...request, reference }, now, checkAt);
+          await refuseCancelled(transaction, request.orderId);
           return { payment: await mustRead({ id }), isNew: true };
         } catch (error) {
           if (!isDuplicate(error)) throw error;

@@ -36,6 +36,8 @@ const columns = `id, order_id AS orderId, account_id AS accountId, reference, pr
   amount_cents AS amountCents, currency, status, failure_code AS failureCode, check_at AS checkAt, checks,
   asked_at AS askedAt, lease_token AS leaseToken, created_at AS createdAt, updated_at AS updatedAt`;
 
+const refundColumns = `id, reference, amount_cents AS amountCents, status, created_at AS createdAt, updated_at AS updatedAt`;
+
 export type PaymentKey = { id: number } | { orderId: number } | { reference: string };
 
 /** The payment with its refunds; with `lock`, nobody else changes either until the transaction ends. */
@@ -52,13 +54,25 @@ export async function readPayment(
   return row && { ...row, refunds: await refundsOf(db, row.id) };
 }
 
-async function refundsOf(db: Executor, paymentId: number): Promise<StoredRefund[]> {
-  return select<StoredRefund>(
+/** The payments of these orders; orders that have none are left out. */
+export async function readPaymentsOf(db: Executor, orderIds: readonly number[]): Promise<Payment[]> {
+  const sql = `SELECT ${columns} FROM payments WHERE order_id IN (?)`;
+  const payments = await select<Omit<Payment, 'refunds'>>(db, sql, [orderIds]);
+  if (payments.length === 0) return [];
+  const refunds = await select<StoredRefund & { paymentId: number }>(
     db,
-    `SELECT id, reference, amount_cents AS amountCents, status, created_at AS createdAt, updated_at AS updatedAt
-       FROM refunds WHERE payment_id = ? ORDER BY id`,
-    [paymentId],
+    `SELECT payment_id AS paymentId, ${refundColumns} FROM refunds WHERE payment_id IN (?) ORDER BY id`,
+    [payments.map(({ id }) => id)],
   );
+  const of = Map.groupBy(refunds, ({ paymentId }) => paymentId);
+  return payments.map((payment) => ({
+    ...payment,
+    refunds: (of.get(payment.id) ?? []).map(({ paymentId: _, ...refund }) => refund),
+  }));
+}
+
+async function refundsOf(db: Executor, paymentId: number): Promise<StoredRefund[]> {
+  return select<StoredRefund>(db, `SELECT ${refundColumns} FROM refunds WHERE payment_id = ? ORDER BY id`, [paymentId]);
 }
 
 /** Oldest first. A payment that came here as it is has no earlier history than that. */

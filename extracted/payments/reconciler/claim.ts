@@ -40,7 +40,8 @@ export function claimOne(pool: Pool, paymentId: number, now: Date, timings: Chec
     if (found === undefined) return undefined;
     const until = new Date(now.getTime() + waitMs(found.checks, timings));
     const leaseToken = found.leaseToken + 1;
-    const sqlUpdate = 'UPDATE payments SET check_at = ?, lease_token = ? WHERE id = ?';
+    // Asked is asked: while the provider is away the waits grow from the first time on.
+    const sqlUpdate = 'UPDATE payments SET check_at = ?, checks = checks + 1, lease_token = ? WHERE id = ?';
     await change(transaction, sqlUpdate, [until, leaseToken, paymentId]);
     return { paymentId, leaseToken };
   });

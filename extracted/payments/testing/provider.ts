@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHmac, randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
+import { programEnvironment } from '@strangler/platform/testing/program-environment.ts';
 import { eventually, freePort } from '@strangler/platform/testing/servers.ts';
 
 /** A charge as the provider's API shows it. */
@@ -37,7 +38,7 @@ export async function startTestProvider(env: NodeJS.ProcessEnv = {}): Promise<Te
   const url = `http://127.0.0.1:${port}`;
   const child = spawn(process.execPath, [main], {
     env: {
-      ...{ PATH: process.env.PATH, PORT: String(port), LOG_LEVEL: 'fatal', PAYMENT_WEBHOOK_SECRET: webhookSecret },
+      ...{ ...programEnvironment(), PORT: String(port), LOG_LEVEL: 'fatal', PAYMENT_WEBHOOK_SECRET: webhookSecret },
       ...{ WEBHOOK_RETRY_MIN: '20', WEBHOOK_RETRY_MAX: '200', WEBHOOK_ATTEMPTS: '100' },
       ...env,
     },

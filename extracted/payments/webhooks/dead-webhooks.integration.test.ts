@@ -3,6 +3,7 @@ import { createDeadLetters } from '@strangler/platform/outbox/dead-letters.ts';
 import { type RabbitFixture, rabbitFixture } from '@strangler/platform/outbox/testing/fixture.ts';
 import { type RelayProcess, startRelayProcess } from '@strangler/platform/outbox/testing/relay-process.ts';
 import { eventually } from '@strangler/platform/testing/servers.ts';
+import { cancellationsConsumer } from '../cancellations/cancellation-consumer.ts';
 import { readPayment } from '../payment/ledger.ts';
 import { startTestPayments, type TestPayments } from '../testing/payments.ts';
 import { webhookOf } from '../testing/provider.ts';
@@ -15,9 +16,12 @@ let queue: string;
 beforeAll(async () => {
   fixture = rabbitFixture('dead-webhooks');
   queue = fixture.named('payments.webhooks');
-  await fixture.declare({ consumers: [refusedWebhooksConsumer(queue)], stream: {} });
+  const cancellations = fixture.named('payments.cancellations');
+  const consumers = [refusedWebhooksConsumer(queue), cancellationsConsumer(cancellations)];
+  await fixture.declare({ consumers, stream: {} });
   payments = await startTestPayments('dead_webhooks', {
     ...{ RABBITMQ_URL: fixture.rabbitmqUrl, OUTBOX_EXCHANGE: fixture.exchange, WEBHOOK_QUEUE: queue },
+    CANCELLATIONS_QUEUE: cancellations,
     ...{ PROVIDER_TIMEOUT: '300ms', PARK_FIRST: '20ms', PARK_FOR: '40ms' },
   });
   relay = await startRelayProcess({

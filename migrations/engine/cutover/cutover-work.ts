@@ -16,7 +16,7 @@ export type CutoverWork = Omit<StageWork, 'databases' | 'tell'> & {
   /** Where proxies tell that they are alive and that they hold; and the root of the flags' keys. */
   consul: { client: ConsulClient; root: string };
   /** The other slices of the monolith; none unless told. */
-  others?: readonly Pick<Slice, 'slice' | 'after'>[];
+  others?: readonly Pick<Slice, 'slice' | 'after' | 'tables'>[];
   /** Under which proxies register, `strangler-proxy` unless told. */
   proxyService?: string;
   /** Called as it goes; for people and for records. */

@@ -91,9 +91,16 @@ describe('a slice whose writes move under load', () => {
     session.release();
 
     ground.proxy.answers = false;
-    const silent = await calledOff({}, { holdMs: 200 });
+    const about = { epoch: 1, gate: 'cut-over', deadline: null, heldNow: 0, acknowledged: null } as const;
+    const { slice } = ground.work.forward.slice;
+    const slow = { ...about, slice, oldest: { route: 'POST /api/products', forMs: 4_200 } };
+    const worker = { worker: 1, pid: 1, flagSource: 'store' as const, flags: [], upstreams: [], inFlight: 1 };
+    const writes = [{ ...slow, inFlight: [{ side: 'monolith' as const, epoch: 1, writes: 1 }] }];
+    ground.proxy.status = { id: 'proxy-1', slices: [], workers: [{ ...worker, writes }] };
+    const silent = await calledOff({}, { holdMs: 1_000 });
     ground.proxy.answers = true;
-    expect(silent.message).toMatch(/called off: proxy-1 did not say in time that it holds/);
+    expect(silent.message).toMatch(/called off: proxy-1 did not say in time that it holds, within 1000 ms/);
+    expect(silent.message).toMatch(/proxy-1 has 1 write under way, POST \/api\/products for 4\.2 s/);
     expect(silent.message).toMatch(/strangler advance/);
   }, 180_000);
 

@@ -10,6 +10,7 @@ import { changeFlag } from '@strangler/platform/flags/change-flag.ts';
 import type { FlagStore } from '@strangler/platform/flags/store.ts';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
 import { deleteConsumer } from '@strangler/platform/outbox/declare.ts';
+import { programEnvironment } from '@strangler/platform/testing/program-environment.ts';
 import { eventually, testServers } from '@strangler/platform/testing/servers.ts';
 import type { Pool } from 'mysql2/promise';
 import { type Pipe, startPipe } from '../../testing/start-pipe.ts';
@@ -36,7 +37,7 @@ const coordinatorMain = fileURLToPath(new URL('./coordinator-process.fixture.ts'
 
 export function spawnCoordinator(place: CutoverPlace): CoordinatorProcess {
   const child: ChildProcess = spawn(process.execPath, [coordinatorMain], {
-    env: { PATH: process.env.PATH ?? '' },
+    env: { ...programEnvironment() },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   let output = '';

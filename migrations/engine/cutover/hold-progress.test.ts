@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import type { HoldAck, LiveProxy } from '@strangler/platform/contracts/hold-ack.ts';
 import fc from 'fast-check';
-import { holdProgress, holdText, isHeldByAll, type Kept } from './hold-progress.ts';
+import { holdProgress, holdText, isHeldByAll, type Kept, stillWriting, stillWritingText } from './hold-progress.ts';
 
 const ack = (changeId: string): HoldAck => ({
   epoch: 1,
@@ -36,6 +36,32 @@ describe('a hold', () => {
       }),
       { numRuns: 3_000 },
     );
+  });
+
+  test('says for what it was waited: how many writes, and the route and age of the oldest, of the slice alone', () => {
+    const writes = (slice: string, count: number, forMs: number | null) => ({
+      ...{ slice, epoch: 1, gate: 'cut-over' as const, deadline: null, heldNow: 0, acknowledged: null },
+      inFlight: count === 0 ? [] : [{ side: 'monolith' as const, epoch: 1, writes: count }],
+      oldest: forMs === null ? null : { route: 'POST /api/checkout', forMs },
+    });
+    const worker = (...all: ReturnType<typeof writes>[]) => ({
+      ...{ worker: 1, pid: 1, flagSource: 'store' as const, flags: [], upstreams: [], inFlight: 0 },
+      writes: all,
+    });
+    const status = (...workers: ReturnType<typeof worker>[]) => ({ id: 'p', slices: [], workers });
+    const found = stillWriting('orders', [
+      {
+        id: 'p1',
+        status: status(
+          worker(writes('orders', 2, 300), writes('catalog', 5, 9_000)),
+          worker(writes('orders', 1, 7_240)),
+        ),
+      },
+      { id: 'p2', status: status(worker(writes('orders', 0, null))) },
+      { id: 'p3', status: null },
+    ]);
+    expect(stillWritingText(found)).toBe('p1 has 3 writes under way, POST /api/checkout for 7.2 s');
+    expect(stillWritingText([{ id: 'p4', writes: 1, oldest: null }])).toBe('p4 has 1 write under way');
   });
 
   test('names who keeps it from being complete', () => {

@@ -1,4 +1,5 @@
 import type { HoldAck, LiveProxy } from '@strangler/platform/contracts/hold-ack.ts';
+import type { ProxyStatus } from '@strangler/platform/contracts/proxy-status.ts';
 
 /** A key as Consul has it: its value parsed, and the session that holds it. */
 export type Kept<T> = { value: T | null; session: string | null };
@@ -45,6 +46,30 @@ export const unlisted = ({ live, registered }: Pick<ProxiesSeen, 'live' | 'regis
 
 export const isHeldByAll = ({ missing, unlisted }: HoldProgress): boolean =>
   missing.length === 0 && unlisted.length === 0;
+
+/** What a proxy has said of the writes for which it does not hold yet. */
+export type StillWriting = { id: string; writes: number; oldest: { route: string; forMs: number } | null };
+
+/** What the workers of the proxies have under way of a slice; of one that does not answer nothing is known. */
+export const stillWriting = (
+  slice: string,
+  asked: readonly { id: string; status: ProxyStatus | null }[],
+): StillWriting[] =>
+  asked.flatMap(({ id, status }) => {
+    const all = (status?.workers ?? []).flatMap(({ writes }) => writes?.filter((one) => one.slice === slice) ?? []);
+    const writes = all.flatMap(({ inFlight }) => inFlight).reduce((sum, one) => sum + one.writes, 0);
+    const [oldest = null] = all.flatMap((one) => one.oldest ?? []).sort((a, b) => b.forMs - a.forMs);
+    return writes === 0 ? [] : [{ id, writes, oldest }];
+  });
+
+/** For messages: for what a hold was waited for; the empty text where nobody could say. */
+export const stillWritingText = (found: readonly StillWriting[]): string =>
+  found
+    .map(({ id, writes, oldest }) => {
+      const of = `${id} has ${writes} write${writes === 1 ? '' : 's'} under way`;
+      return oldest === null ? of : `${of}, ${oldest.route} for ${(oldest.forMs / 1000).toFixed(1)} s`;
+    })
+    .join('; ');
 
 /** For messages: who keeps a hold from being complete. */
 export const holdText = ({ missing, unlisted }: HoldProgress): string => {

@@ -1,7 +1,10 @@
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
 import type { ConsulClient } from '@strangler/platform/consul/client.ts';
 import { type ConsulSession, createSession } from '@strangler/platform/consul/session.ts';
 import type { FlagDocument } from '@strangler/platform/contracts/flag-document.ts';
 import { type HoldAck, holdKeys, type LiveProxy } from '@strangler/platform/contracts/hold-ack.ts';
+import type { ProxyStatus } from '@strangler/platform/contracts/proxy-status.ts';
 import type { FlagStore } from '@strangler/platform/flags/store.ts';
 
 /** What stands for a proxy: alive by a Consul session, and answers holds as the contract says. */
@@ -10,6 +13,8 @@ export type ProxyStandIn = {
   session: ConsulSession;
   /** While false it answers no hold. */
   answers: boolean;
+  /** What its admin port tells; undefined: nothing. */
+  status: ProxyStatus | undefined;
   /** Lets go of its session, and of what that holds. */
   end(): Promise<void>;
 };
@@ -24,9 +29,14 @@ export async function startProxyStandIn(options: {
   const { id, slice, consul, root, store } = options;
   const keys = holdKeys(root);
   const session = await createSession(consul, { name: id, ttlMs: 10_000, behavior: 'delete', lost: () => {} });
+  const admin = http.createServer((_request, response) => {
+    response.statusCode = standIn.status === undefined ? 503 : 200;
+    response.end(JSON.stringify(standIn.status ?? {}));
+  });
+  await new Promise<void>((resolve) => admin.listen(0, '127.0.0.1', resolve));
   const live: LiveProxy = {
     id,
-    admin: 'http://127.0.0.1:1',
+    admin: `http://127.0.0.1:${(admin.address() as AddressInfo).port}`,
     host: 'here',
     pid: process.pid,
     at: new Date().toISOString(),
@@ -39,8 +49,11 @@ export async function startProxyStandIn(options: {
     id,
     session,
     answers: true,
+    status: undefined,
     async end() {
       stopping.abort();
+      admin.closeAllConnections();
+      admin.close();
       await session.destroy();
     },
   };

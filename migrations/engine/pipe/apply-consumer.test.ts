@@ -9,6 +9,7 @@ const table = (source: string) => ({
   columns: null,
   transform: null,
   reference: false,
+  until: null,
 });
 
 test('an applier takes the changes of its slice and of the canary, and neither domain events nor the changes of others', () => {

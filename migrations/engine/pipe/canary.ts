@@ -27,6 +27,7 @@ export const canarySliceTable: SliceTable = {
   columns: null,
   transform: null,
   reference: false,
+  until: null,
 };
 
 /** Makes the table, where it is not there yet. */

@@ -1,4 +1,4 @@
-import type { Slice } from '@strangler/platform/contracts/slice-file.ts';
+import type { Slice, SliceTable } from '@strangler/platform/contracts/slice-file.ts';
 import { createPool, dialectOf } from '@strangler/platform/mysql/pool.ts';
 import type { Pool } from 'mysql2/promise';
 import type { MappedTable } from '../apply/row-shape.ts';
@@ -9,6 +9,7 @@ import { preflightReverse } from '../preflight/preflight-reverse.ts';
 import { rowsOf } from '../schema/queryable.ts';
 import { type CanaryEnd, isCanary, mappedCanary } from './canary.ts';
 import type { Direction } from './direction.ts';
+import { withoutTables } from './ended-copies.ts';
 import { reverseSlice } from './reverse-tables.ts';
 
 /**
@@ -21,6 +22,8 @@ export type PipeDatabases = {
   direction: Direction;
   /** The slice's own name, whichever way its rows flow: of its fences, flags and locks. */
   sliceName: string;
+  /** Tables of the slice file that are not among the pipe's: their copying has ended. */
+  ended: readonly SliceTable[];
   source: {
     /** Plain reads, UTC. */
     read: Pool;
@@ -49,6 +52,8 @@ export type PipeDatabasesOptions = {
   sourceUrl: string;
   /** The service's. */
   targetUrl: string;
+  /** See `endedCopies`; none unless told. */
+  ended?: readonly SliceTable[];
   /** `forward` unless told. */
   direction?: Direction;
   /** Whether capture may be installed by it, for which the source's account must have the rights; true unless told. */
@@ -73,7 +78,9 @@ export class SliceNotMappable extends Error {
 
 /** Opens pools, which connect when they are first used. */
 export const openPipeDatabases = (options: PipeDatabasesOptions): PipeDatabases => {
-  const { slice, folder, sourceUrl, targetUrl, direction = 'forward', captures = true, connectionLimit = 4 } = options;
+  const { folder, sourceUrl, targetUrl, direction = 'forward', captures = true, connectionLimit = 4 } = options;
+  const ended = options.ended ?? [];
+  const slice = withoutTables(options.slice, ended);
   const limits = { connectionLimit };
   const [from, to] = direction === 'forward' ? [sourceUrl, targetUrl] : [targetUrl, sourceUrl];
   const source = { read: createReadPool(from, limits), write: createPool(from, limits) };
@@ -107,6 +114,7 @@ export const openPipeDatabases = (options: PipeDatabasesOptions): PipeDatabases 
     slice: piped,
     direction,
     sliceName: slice.slice,
+    ended,
     source,
     target,
     preflight: look,

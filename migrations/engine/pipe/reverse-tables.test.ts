@@ -57,6 +57,7 @@ function mapped(source: TableSchema, target: TableSchema, { columns, transform }
       columns,
       transform: transform ? './t.ts' : null,
       reference: false,
+      until: null,
     },
     source,
     target,
@@ -188,6 +189,7 @@ test('a slice on its way back has the tables that move, turned round, and the ca
     columns: { id: 'id' },
     transform: null,
     reference,
+    until: null,
   });
   const slice = { slice: 'shop', tables: [table('parts', 'items'), table('accounts', 'authors', true)] } as Slice;
   const back = reverseSlice(slice);

@@ -41,6 +41,7 @@ export const reverseSlice = (slice: Slice): Slice => ({
         columns: null,
         transform: null,
         reference: false,
+        until: null,
       })),
     canarySliceTable,
   ],

@@ -13,6 +13,7 @@ export type Finding = {
 
 export type FindingRule =
   | 'table-missing'
+  | 'copy-ended'
   | 'not-a-base-table'
   | 'not-innodb'
   | 'no-primary-key'

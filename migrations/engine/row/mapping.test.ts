@@ -55,6 +55,7 @@ const asked = (more: Partial<SliceTable> = {}): SliceTable => ({
   columns: null,
   transform: null,
   reference: false,
+  until: null,
   ...more,
 });
 const resolve = (

@@ -10,7 +10,7 @@ import { referencePart } from '../pipe/direction.ts';
 import type { PipeDatabases } from '../pipe/open-databases.ts';
 import { type Queryable, rowsOf } from '../schema/queryable.ts';
 import { forcedPast, passGates } from './change-stage.ts';
-import { judgeFlow, standingGates } from './gates.ts';
+import { type Copier, judgeCopies, judgeFlow, standingGates } from './gates.ts';
 import { measurePipe, verifyAll, waitForLag } from './measure.ts';
 import { retireTables } from './retire-tables.ts';
 import { StageInterrupted, StageRefused, type StageWork } from './stage-work.ts';
@@ -59,9 +59,26 @@ async function passCompleteGates(work: CutoverWork, force: boolean): Promise<str
   const figures = await measurePipe(back, tables);
   const others = judgeFlow(figures, work.bounds).filter(({ gate }) => gate !== 'verify');
   const verified = standingGates(others, force).length > 0 ? null : await verifyAll(back, tables);
-  const verdicts = judgeFlow({ ...(await measurePipe(back, tables)), verified }, work.bounds);
+  const verdicts = [
+    ...judgeFlow({ ...(await measurePipe(back, tables)), verified }, work.bounds),
+    judgeCopies(work.forward.sliceName, await readCopiers(work)),
+  ];
   passGates(back, 'complete', verdicts, force);
   return forcedPast(verdicts);
+}
+
+/** Every table of this slice that another slice copies. */
+async function readCopiers(work: CutoverWork): Promise<Copier[]> {
+  const { sliceName } = work.forward;
+  const moved = new Set(movedSources(work).map((name) => name.toLowerCase()));
+  const copiers: Copier[] = [];
+  for (const { slice, tables } of work.others ?? []) {
+    const copied = tables.filter(({ source }) => slice !== sliceName && moved.has(source.toLowerCase()));
+    if (copied.length === 0) continue;
+    const stage = (await work.store.get(slice))?.document.stage ?? null;
+    for (const { source, until } of copied) copiers.push({ slice, table: source, stage, ends: until === sliceName });
+  }
+  return copiers;
 }
 
 async function toComplete(work: CutoverWork, from: FlagDocument, past: readonly string[]): Promise<FlagDocument> {

@@ -1,7 +1,15 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { refuse, warn } from '../preflight/finding.ts';
-import { judgeShadow, judgeSync, type ShadowFigures, type SyncFigures, standingGates, type Verdict } from './gates.ts';
+import {
+  judgeCopies,
+  judgeShadow,
+  judgeSync,
+  type ShadowFigures,
+  type SyncFigures,
+  standingGates,
+  type Verdict,
+} from './gates.ts';
 
 const syncFigures: SyncFigures = { slice: 'shop', findings: [], filledTargets: [], oldestUnpublishedMs: null };
 
@@ -125,4 +133,46 @@ test('force goes past figures, never past what could lose a change', () => {
   });
   expect(standingGates(all, false).map(({ gate }) => gate)).toEqual(shut(all));
   expect(standingGates(all, true).map(({ gate }) => gate)).toEqual(['capture', 'applier']);
+});
+
+describe('into complete, copies that other slices keep of its tables', () => {
+  const stages = ['monolith', 'sync', 'shadow', 'canary', 'reads', 'writes', 'complete'] as const;
+  const copier = fc.record({
+    slice: fc.constantFrom('stock', 'orders', 'search'),
+    table: fc.constantFrom('products', 'categories'),
+    stage: fc.option(fc.constantFrom(...stages)),
+    ends: fc.boolean(),
+  });
+  const begun = ({ stage }: { stage: string | null }) => stage !== null && stage !== 'monolith';
+  const canDoWithout = ({ stage, ends }: { stage: string | null; ends: boolean }) =>
+    !begun({ stage }) || (ends && (stage === 'writes' || stage === 'complete'));
+
+  test('is open exactly when everybody who has begun can do without, and is never forced', () => {
+    fc.assert(
+      fc.property(fc.array(copier), (copiers) => {
+        const { state, forcible } = judgeCopies('catalog', copiers);
+        expect({ state, forcible }).toEqual({ state: copiers.every(canDoWithout) ? 'open' : 'shut', forcible: false });
+      }),
+    );
+  });
+
+  test('names who is in the way and what to do, and who could not begin any more', () => {
+    const of = (slice: string, stage: (typeof stages)[number], ends: boolean) => ({
+      slice,
+      table: 'products',
+      stage,
+      ends,
+    });
+    expect(judgeCopies('catalog', [of('orders', 'writes', false)])).toMatchObject({
+      found: 'orders copies products for good',
+      todo: expect.stringContaining('`until: catalog`'),
+    });
+    expect(judgeCopies('catalog', [of('stock', 'reads', true)])).toMatchObject({
+      found: 'stock copies products and is at reads',
+      todo: 'take stock to writes first',
+    });
+    expect(judgeCopies('catalog', [of('stock', 'monolith', true)]).found).toContain(
+      'stock would have nothing to copy from',
+    );
+  });
 });

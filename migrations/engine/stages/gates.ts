@@ -1,3 +1,4 @@
+import type { Stage } from '@strangler/platform/contracts/flag-document.ts';
 import type { Drift } from '../capture/drift.ts';
 import type { PipeLag } from '../pipe/lag.ts';
 import type { Finding } from '../preflight/finding.ts';
@@ -25,6 +26,8 @@ export type GateName =
   | 'canary'
   /** Slices that move before this one, or back after it, have done so. */
   | 'order'
+  /** What other slices copy of the tables that are about to be put away. */
+  | 'copies'
   /** Every proxy that lives is known, and answers. */
   | 'proxies'
   /** The fences of both databases are as installed. */
@@ -186,6 +189,38 @@ export const judgeShadow = (figures: ShadowFigures, { maxLagMs } = defaultGateBo
       forcible: true,
     }),
   ];
+};
+
+/** A slice that copies a table of another's, and where it stands; null: its flags were never made. */
+export type Copier = { slice: string; table: string; stage: Stage | null; ends: boolean };
+
+/**
+ * The gate into `complete` that looks at the other slices: nobody may lose what he copies from before he can do without, which is when
+ * the writes are his service's and his file says so. Who has not begun loses nothing but his beginning, and is named.
+ */
+export const judgeCopies = (slice: string, copiers: readonly Copier[]): Verdict => {
+  const begun = copiers.filter(({ stage }) => stage !== null && stage !== 'monolith');
+  const lasting = begun.filter(({ ends }) => !ends);
+  const early = begun.filter(({ ends, stage }) => ends && stage !== 'writes' && stage !== 'complete');
+  const standing = [
+    ...lasting.map((one) => `${one.slice} copies ${one.table} for good`),
+    ...early.map((one) => `${one.slice} copies ${one.table} and is at ${one.stage}`),
+  ];
+  const waiting = [...new Set(copiers.filter((one) => !begun.includes(one)).map((one) => one.slice))];
+  const unhindered =
+    waiting.length === 0 ? 'none' : `none; ${waiting.join(', ')} would have nothing to copy from, and cannot begin`;
+  const todo =
+    lasting[0] === undefined
+      ? `take ${early[0]?.slice} to writes first`
+      : `let the service of ${lasting[0].slice} learn of changes otherwise, and write \`until: ${slice}\` at the table in its slice file`;
+  return verdict({
+    gate: 'copies',
+    isOpen: standing.length === 0,
+    found: standing.length === 0 ? unhindered : standing.join(', '),
+    bound: 'no copy of these tables that another slice needs',
+    todo,
+    forcible: false,
+  });
 };
 
 /** As `judgeShadow`, but for what a copy of rows that stood before has to do with: there is none on the way back. */

@@ -1,5 +1,5 @@
 import { nextBackoffMs, pause } from '@strangler/platform/backoff.ts';
-import type { Slice } from '@strangler/platform/contracts/slice-file.ts';
+import type { Slice, SliceTable } from '@strangler/platform/contracts/slice-file.ts';
 import { outboxInstaller, outboxTable } from '@strangler/platform/outbox/schema.ts';
 import type { Pool } from 'mysql2/promise';
 import { backfillTable, versionsTable } from '../apply/own-tables.ts';
@@ -11,6 +11,7 @@ import { findDrift } from '../capture/drift.ts';
 import { readBrokerFigures } from '../pipe/broker-figures.ts';
 import { isCanary } from '../pipe/canary.ts';
 import { readLag } from '../pipe/lag.ts';
+import { type Finding, refuse } from '../preflight/finding.ts';
 import { quoteName } from '../schema/identifiers.ts';
 import { rowsOf } from '../schema/queryable.ts';
 import { verifyTable } from '../verify/verify.ts';
@@ -20,8 +21,9 @@ import type { StageWork } from './stage-work.ts';
 
 /** Measures what the gates into `sync` ask for. Changes nothing. */
 export async function measureSync({ databases }: Pick<StageWork, 'databases'>): Promise<SyncFigures> {
-  const { slice, source, target } = databases;
-  const { findings, tables } = await databases.preflight();
+  const { slice, source, target, ended } = databases;
+  const { findings: found, tables } = await databases.preflight();
+  const findings = [...ended.map(nothingToCopy), ...found];
   const known = await knownToPipe(target.read, slice);
   const filledTargets: string[] = [];
   for (const { mapping } of tables) {
@@ -30,6 +32,15 @@ export async function measureSync({ databases }: Pick<StageWork, 'databases'>): 
   }
   return { slice: slice.slice, findings, filledTargets, oldestUnpublishedMs: await oldestUnpublishedMs(source.read) };
 }
+
+/** Whoever begins now would have none of the rows that there are. */
+const nothingToCopy = ({ source, until }: SliceTable): Finding =>
+  refuse(
+    'copy-ended',
+    `source ${source}`,
+    `${until} is complete, and the table is kept under another name: there is nothing to copy from`,
+    `take ${until} back to writes first ("strangler rollback ${until}"), or take the table out of the slice file if its service needs no copy`,
+  );
 
 /**
  * Target tables of which the pipe has copied or applied something before, even where they have no rows: what it

@@ -3,6 +3,9 @@ import { maxNameChars } from '../schema/identifiers.ts';
 
 const prefix = 'strangler_old_';
 
+/** Whether a table of this name is one that is kept after its slice is complete. */
+export const isRetired = (table: string): boolean => table.startsWith(prefix);
+
 /** The name under which a table is kept after its slice is complete: at most 64 characters, one a table. */
 export const retiredName = (table: string): string => {
   const name = `${prefix}${table}`;

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createLog } from '@strangler/platform/log.ts';
 import { installOutbox, outboxTable } from '@strangler/platform/outbox/schema.ts';
+import { programEnvironment } from '@strangler/platform/testing/program-environment.ts';
 import { eventually } from '@strangler/platform/testing/servers.ts';
 import type { Pool } from 'mysql2/promise';
 import { exitCodes } from '../../cli/exit-codes.ts';
@@ -252,7 +253,7 @@ describe('a stage change that is killed', () => {
   /** Runs a command as a process and kills it with -9 when it has said so many lines; true if it was killed. */
   const killedAfter = async (words: string, lines: number): Promise<boolean> => {
     const child = spawn(process.execPath, [cliMain, ...words.replace('SLICE', pipe.slice.slice).split(' '), '--json'], {
-      env: { PATH: process.env.PATH, ...environmentOf(pipe) },
+      env: { ...programEnvironment(), ...environmentOf(pipe) },
       stdio: ['ignore', 'pipe', 'ignore'],
     });
     let seen = 0;

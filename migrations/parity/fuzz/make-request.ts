@@ -2,6 +2,7 @@ import type { ApiOperation } from '../../openapi/operation.ts';
 import type { ScenarioStep } from '../scenario.ts';
 import type { Memory, Resource, Told } from './memory.ts';
 import type { RolePlan, StepPlan, Twist, ValuePlan } from './plan.ts';
+import { isIfNoneMatch } from './plan-steps.ts';
 
 /** A step as it is sent: as a scenario has it, and what of it the memory must know. */
 export type MadeStep = {
@@ -37,11 +38,9 @@ export function makeSteps(plan: StepPlan, making: Making): MadeStep[] {
 
   const { target, query } = fillQuery(path, plan, making);
   if (plan.ifMatch === 'current') {
-    const reading = making.operations.findIndex(
-      ({ method, path: other }) => method === 'GET' && other === operation.path,
-    );
-    if (reading >= 0) {
-      before.push({ operation: reading, step: { method: 'GET', path, headers: {} }, ids, query: {} });
+    const read = reading(taggedBy(operation, making.operations), { path, ids, as }, making);
+    if (read !== undefined) {
+      before.push(read);
       headers['if-match'] = currentTag;
     } else headers['if-match'] = tagOf(making, target, 0) ?? '*';
   } else if (plan.ifMatch !== 'none') {
@@ -51,6 +50,11 @@ export function makeSteps(plan: StepPlan, making: Making): MadeStep[] {
   if (plan.ifNoneMatch !== 'none') {
     const seen = tagOf(making, shownPath(target, making), 0) ?? '"none"';
     headers['if-none-match'] = { any: '*', garbage: 'x', current: seen }[plan.ifNoneMatch];
+  }
+  for (const [name, value] of Object.entries(plan.headers)) {
+    const { left, template } = plannedValue(name, value, making, plan.operation);
+    // What no client could put on the wire.
+    if (typeof left !== 'object' && /^[\t\x20-\x7e]*$/.test(String(left))) headers[name.toLowerCase()] = template;
   }
 
   const body = fillBody(plan, operation, making, ids);
@@ -65,19 +69,57 @@ export function makeSteps(plan: StepPlan, making: Making): MadeStep[] {
     ...(as === undefined ? {} : { as }),
     ...body,
   };
-  return [...before, { operation: plan.operation, step, ids, query }, ...looks(plan, path, ids, making)];
+  return [...before, { operation: plan.operation, step, ids, query }, ...looks(plan, { path, ids, as }, making)];
 }
 
-/** Reads the list that a write concerns: what it is in, or what it has added to. */
-function looks(plan: StepPlan, path: string, ids: readonly Told[], { operations }: Making): MadeStep[] {
+/** Where a step goes, and as whom. */
+type Target = { path: string; ids: readonly Told[]; as: string | undefined };
+
+/** Reads what a write concerns: the list that it is in or has added to, or else the thing itself. */
+function looks(plan: StepPlan, target: Target, making: Making): MadeStep[] {
   if (!plan.look) return [];
-  const { path: template } = operations[plan.operation] as ApiOperation;
-  const isPart = template.endsWith('}');
-  const wanted = isPart ? template.slice(0, template.lastIndexOf('/')) : template;
-  const list = operations.findIndex(({ method, path: other }) => method === 'GET' && other === wanted);
-  if (list < 0) return [];
-  const step = { method: 'GET', path: isPart ? path.slice(0, path.lastIndexOf('/')) : path, headers: {} };
-  return [{ operation: list, step, ids: isPart ? ids.slice(0, -1) : ids, query: {} }];
+  const { path: template } = making.operations[plan.operation] as ApiOperation;
+  let wanted = template.endsWith('}') ? parentOf(template) : template;
+  let list = getOf(wanted, making.operations);
+  while (list < 0 && wanted !== '') {
+    wanted = parentOf(wanted);
+    list = getOf(wanted, making.operations);
+  }
+  const read = reading(list, target, making);
+  return read === undefined ? [] : [read];
+}
+
+const parentOf = (path: string): string => path.slice(0, path.lastIndexOf('/'));
+
+const getOf = (wanted: string, operations: readonly ApiOperation[]): number =>
+  operations.findIndex(({ method, path }) => method === 'GET' && path === wanted);
+
+/**
+ * What is read for the tag that a write must match: its own path, or the nearest one above it that has tags, for the stock of a
+ * product has one and the list of its changes has none.
+ */
+function taggedBy({ path }: ApiOperation, operations: readonly ApiOperation[]): number {
+  for (let above = path; above !== ''; above = parentOf(above)) {
+    const found = getOf(above, operations);
+    if (found >= 0 && operations[found]?.parameters.some(isIfNoneMatch)) return found;
+  }
+  return getOf(path, operations);
+}
+
+/** A read of the target, or of what is above it, by who may. */
+function reading(operation: number, { path, ids, as }: Target, { operations, roles }: Making): MadeStep | undefined {
+  const found = operations[operation];
+  if (found === undefined) return undefined;
+  const segments = found.path.split('/');
+  const reader = found.signedIn === 'must' ? (as ?? roles[0]) : undefined;
+  const step = {
+    method: 'GET',
+    path: path.split('/').slice(0, segments.length).join('/'),
+    headers: {},
+    ...(reader === undefined ? {} : { as: reader }),
+  };
+  const own = ids.slice(0, segments.filter((segment) => segment.startsWith('{')).length);
+  return { operation, step, ids: own, query: {} };
 }
 
 /** The tag of the answer just before, whose number is known when it has been sent. */

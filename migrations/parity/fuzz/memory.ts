@@ -6,6 +6,9 @@ export type Told = { left: unknown; right: unknown; template: string };
 /** Something that an id in a path may name, with the ids of what it is part of. */
 export type Resource = { id: Told; of: readonly Told[] };
 
+/** Ids that are the same on both sides, by the path of what holds them: `{ '/api/inventory': [1, 2] }`. */
+export type KnownIds = Readonly<Record<string, readonly (number | string)[]>>;
+
 /** A page that another follows. */
 export type Page = { operation: number; query: Readonly<Record<string, Told>>; cursor: Told };
 
@@ -39,7 +42,8 @@ export type Heard = {
 const mostOfAName = 300;
 const cursorMember = /^(next_?cursor|cursor|next_?page_?token)$/i;
 
-export function createMemory(): Memory {
+/** @param known ids of things that no list tells of, by the path of what holds them */
+export function createMemory(known: KnownIds = {}): Memory {
   const resources = new Map<string, Resource[]>();
   const values = new Map<string, Told[]>();
   const tags = new Map<string, Told[]>();
@@ -91,6 +95,10 @@ export function createMemory(): Memory {
     list.push(kept);
     resources.set(collection, list.slice(-mostOfAName));
   };
+
+  for (const [collection, ids] of Object.entries(known)) {
+    for (const id of ids) addResource(collection, { id: { left: id, right: id, template: String(id) }, of: [] });
+  }
 
   return {
     resources: (collection) => resources.get(collection) ?? [],

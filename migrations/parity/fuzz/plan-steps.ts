@@ -1,7 +1,7 @@
 import fc, { type Arbitrary } from 'fast-check';
 import type { ApiOperation, ApiParameter, JsonSchema } from '../../openapi/operation.ts';
 import type { BodyPlan, IdPlan, RolePlan, StepPlan, ValuePlan } from './plan.ts';
-import { planned, unfitting } from './values.ts';
+import { fitting, planned, unfitting } from './values.ts';
 
 /** Parameters that are not values but take part in a conversation. */
 export const cursorName = /^(cursor|page_?token|after|next)$/i;
@@ -46,6 +46,7 @@ function planStep(operation: ApiOperation, index: number): Arbitrary<StepPlan> {
     ifNoneMatch: has(isIfNoneMatch)
       ? often<StepPlan['ifNoneMatch']>([8, 'none'], [2, 'current'], [1, 'any'], [1, 'garbage'])
       : fc.constant<StepPlan['ifNoneMatch']>('none'),
+    headers: planHeaders(parameters),
     mediaType: bodies.length === 0 ? fc.constant(0) : often([16, 0], [4, bodies.length - 1], [1, bodies.length]),
     look: operation.method === 'GET' ? fc.constant(false) : often([2, false], [1, true]),
     body: bodies[0] === undefined ? fc.constant<BodyPlan>({ kind: 'none' }) : planBody(bodies[0].schema),
@@ -71,6 +72,25 @@ function planId(): Arbitrary<IdPlan> {
     { weight: 4, arbitrary: fc.nat({ max: 60 }).map((pick): IdPlan => ({ kind: 'known', pick })) },
     { weight: 1, arbitrary: literal('999999', '0', '-1', '1.5', 'abc', '9007199254740993', '%20', '1e3', '01') },
   );
+}
+
+/** Those that must be there are left out now and then, and now and then they do not fit. */
+function planHeaders(parameters: readonly ApiParameter[]): Arbitrary<Record<string, ValuePlan>> {
+  const own = parameters.filter((one) => one.in === 'header' && !isIfMatch(one) && !isIfNoneMatch(one));
+  if (own.length === 0) return fc.constant({});
+  const each = own.map(({ name, schema, required }) =>
+    fc
+      .oneof(
+        { weight: 12, arbitrary: fitting(schema).map((value): ValuePlan => ({ kind: 'literal', value })) },
+        { weight: 1, arbitrary: unfitting(schema).map((value): ValuePlan => ({ kind: 'literal', value })) },
+      )
+      .chain((value) =>
+        (required ? often([12, true], [1, false]) : often([1, true], [3, false])).map(
+          (given): Record<string, ValuePlan> => (given ? { [name]: value } : {}),
+        ),
+      ),
+  );
+  return fc.tuple(...each).map((given) => Object.assign({}, ...given) as Record<string, ValuePlan>);
 }
 
 function planQuery(parameters: readonly ApiParameter[]): Arbitrary<Record<string, ValuePlan>> {

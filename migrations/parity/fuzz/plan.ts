@@ -12,6 +12,8 @@ export type StepPlan = {
   cursor: 'none' | 'follow' | 'garbage' | 'elsewhere';
   ifMatch: 'current' | 'stale' | 'any' | 'none' | 'garbage' | 'weak';
   ifNoneMatch: 'none' | 'current' | 'any' | 'garbage';
+  /** Other headers that the description names, by name. */
+  headers: Readonly<Record<string, ValuePlan>>;
   /** Index into the media types; one beyond them is a wrong one. */
   mediaType: number;
   body: BodyPlan;

@@ -1,13 +1,12 @@
 import type { Difference } from '@strangler/platform/compare/compare-answers.ts';
-import { createIdentityMap } from '@strangler/platform/compare/identities.ts';
 import type { SentRequest, SideAnswer } from '../../http/side.ts';
 import type { ApiOperation } from '../../openapi/operation.ts';
-import { type Comparing, compareStep } from '../compare-step.ts';
+import { type Comparing, compareStep, knownIdentities } from '../compare-step.ts';
 import { requestOf, type Tokens } from '../run-scenario.ts';
 import type { ScenarioStep } from '../scenario.ts';
 import { TemplateError } from '../template.ts';
 import { badRole, badToken, currentTag, type MadeStep, makeSteps } from './make-request.ts';
-import { createMemory } from './memory.ts';
+import { createMemory, type KnownIds } from './memory.ts';
 import type { StepPlan } from './plan.ts';
 
 /** What one sequence stands on, beside its plan. */
@@ -16,6 +15,8 @@ export type Running = Comparing & {
   tokens: Tokens;
   /** Brings both sides back to the same data. */
   reset(): Promise<void>;
+  /** Ids of things that no operation lists. */
+  known?: KnownIds;
   /** Roles that operations have refused; learnt over all sequences. */
   refused: Map<number, Set<string>>;
   onStep?(operation: ApiOperation, status: number): void;
@@ -35,7 +36,7 @@ export type Found = {
 
 /**
  * Runs a plan from the same data on both sides and stops at the first difference. It begins by reading every list that needs no
- * more than its path, so that there is something to speak of.
+ * more than its path, as everybody who may have one, so that there is something to speak of.
  */
 export async function runPlan(
   plans: readonly StepPlan[],
@@ -44,8 +45,8 @@ export async function runPlan(
   const { operations, tokens, refused } = running;
   await running.reset();
   await running.observer.begin();
-  const memory = createMemory();
-  const identities = createIdentityMap();
+  const memory = createMemory(running.known);
+  const identities = knownIdentities(running);
   const answers: [SideAnswer[], SideAnswer[]] = [[], []];
   const steps: ScenarioStep[] = [];
   let firstReads = 0;
@@ -79,11 +80,15 @@ export async function runPlan(
     return null;
   };
 
-  for (const [index, { method, path, parameters }] of operations.entries()) {
+  for (const [index, { method, path, parameters, signedIn }] of operations.entries()) {
     if (method !== 'GET' || path.includes('{') || parameters.some(({ required }) => required)) continue;
-    const found = await take({ operation: index, step: { method, path, headers: {} }, ids: [], query: {} }, 0);
-    if (found) return { steps: steps.length, found };
-    firstReads += 1;
+    // What is each one's own has as many lists as there are roles.
+    for (const reader of signedIn === 'must' ? Object.keys(tokens).map((as) => ({ as })) : [{}]) {
+      const step = { method, path, headers: {}, ...reader };
+      const found = await take({ operation: index, step, ids: [], query: {} }, 0);
+      if (found) return { steps: steps.length, found };
+      firstReads += 1;
+    }
   }
   for (const [at, plan] of plans.entries()) {
     for (const made of makeSteps(plan, { operations, memory, roles: Object.keys(tokens), refused })) {

@@ -61,6 +61,10 @@ export function simplerSteps(plan: StepPlan): StepPlan[] {
   if (plan.cursor !== 'none') simpler.push({ ...plan, cursor: 'none' });
   if (plan.ifNoneMatch !== 'none') simpler.push({ ...plan, ifNoneMatch: 'none' });
   if (plan.ifMatch !== 'none' && plan.ifMatch !== 'any') simpler.push({ ...plan, ifMatch: 'any' });
+  for (const name of Object.keys(plan.headers)) {
+    const { [name]: _, ...headers } = plan.headers;
+    simpler.push({ ...plan, headers });
+  }
   if (plan.mediaType !== 0) simpler.push({ ...plan, mediaType: 0 });
   if ('pick' in plan.role && (plan.role.kind !== 'fitting' || plan.role.pick > 0)) {
     simpler.push({ ...plan, role: { kind: 'fitting', pick: 0 } });

@@ -1,4 +1,5 @@
 import type { ConsulClient } from '@strangler/platform/consul/client.ts';
+import { discoveredHttpInstances, fixedHttpInstance } from '@strangler/platform/http/instances.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import type { OwnerFollower } from '@strangler/platform/ownership/owner-follower.ts';
 import type { ServiceTrust } from '@strangler/platform/service-trust/service-trust.ts';
@@ -13,7 +14,6 @@ import { shopFence } from '../../shop-fence.ts';
 import { type CategoryService, createCategoryService } from './category-service.ts';
 import { type CatalogueClient, createCatalogueClient, noCatalogueClient } from './owner/catalogue-client.ts';
 import { type CatalogueWrites, writesOfOwner } from './owner/catalogue-writes.ts';
-import { discoveredInstances, fixedInstance } from './owner/instances.ts';
 import { localWrites } from './owner/local-writes.ts';
 import {
   localProductReader,
@@ -86,8 +86,8 @@ function openClient({ owner, catalogUrl, service, consul, trust, metrics, log }:
     owner === undefined
       ? undefined
       : catalogUrl !== undefined
-        ? fixedInstance(catalogUrl)
-        : consul && discoveredInstances({ consul, service, log });
+        ? fixedHttpInstance(catalogUrl)
+        : consul && discoveredHttpInstances({ consul, service, log });
   if (instances === undefined) return { client: noCatalogueClient, close: async () => {} };
   const client = createCatalogueClient({ instances, trustHeaders: () => trust.headersFor(service), metrics });
   return {

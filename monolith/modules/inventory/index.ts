@@ -1,5 +1,5 @@
-import { Problem } from '@strangler/platform/http/problem.ts';
 import { withinFence } from '@strangler/platform/ownership/within-fence.ts';
+import { refuseOnceComplete } from '../../moved-away.ts';
 import { shopFence } from '../../shop-fence.ts';
 import type { ModuleDeps, ShopModule } from '../module.ts';
 import { type Inventory, LocalInventory } from './inventory.ts';
@@ -27,7 +27,7 @@ export function createInventoryModule(deps: ModuleDeps): InventoryModule {
   // Once the stock is the service's, these routes are too: a stray is told to try again. In the end there are no tables to read.
   const inventory: Pick<LocalInventory, 'find' | 'adjust'> = {
     find: async (productId) => {
-      if (owner.now()?.stage === 'complete') throw movedAway();
+      refuseOnceComplete(owner, { what: 'The stock is', service: 'inventory' });
       return local.find(productId);
     },
     adjust: (request) => withinFence(() => local.adjust(request), { owner, self: 'monolith', fence, waitMs }),
@@ -39,9 +39,4 @@ export function createInventoryModule(deps: ModuleDeps): InventoryModule {
     start: async () => errands.start(),
     stop: () => errands.stop(),
   };
-}
-
-function movedAway(): Problem {
-  const detail = 'The stock is kept by the inventory service; ask through the proxy.';
-  return new Problem({ status: 503, detail, headers: { 'retry-after': '1' } });
 }

@@ -159,7 +159,7 @@ export class LocalInventory implements Inventory {
        WHERE product_id = :productId AND available >= :atLeast`,
       {
         type: QueryTypes.UPDATE,
-        replacements: { productId, delta, atLeast: Math.max(0, -delta), now: this.#clock.now() },
+        replacements: { productId, delta, atLeast: Math.max(0, -delta), now: this.#now() },
         transaction,
       },
     );
@@ -180,8 +180,13 @@ export class LocalInventory implements Inventory {
     await this.#sequelize.query(
       `INSERT INTO stock_levels (product_id, available, version, updated_at) VALUES (:productId, 0, 1, :now)
        ON DUPLICATE KEY UPDATE product_id = stock_levels.product_id`,
-      { type: QueryTypes.INSERT, replacements: { productId, now: this.#clock.now() }, transaction },
+      { type: QueryTypes.INSERT, replacements: { productId, now: this.#now() }, transaction },
     );
+  }
+
+  /** As SQL has it, in UTC: a date that stands in for a placeholder would lose its milliseconds. */
+  #now(): string {
+    return this.#clock.now().toISOString().replace('T', ' ').replace('Z', '');
   }
 
   async #record(lines: StockLine[], sign: 1 | -1, cause: MoveCause, transaction: Transaction) {

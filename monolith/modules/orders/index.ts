@@ -1,3 +1,4 @@
+import { refuseOnceComplete } from '../../moved-away.ts';
 import { shopFence } from '../../shop-fence.ts';
 import type { Inventory } from '../inventory/inventory.ts';
 import type { ModuleDeps, ShopModule } from '../module.ts';
@@ -19,7 +20,8 @@ export function createOrdersModule(
   const local = new LocalOrders({ ...deps, ...parts });
   const fence = shopFence(deps.sequelize, owner?.slice ?? 'orders');
   const orders = new OrdersOfOwner({ local, owner, fence, waitMs: config.fenceWaitMs });
-  const reader = new OrderReader({ ...deps, payments: parts.payments });
+  const refuseMoved = () => refuseOnceComplete(owner, { what: 'The orders are', service: 'orders' });
+  const reader = new OrderReader({ ...deps, payments: parts.payments, refuseMoved });
   parts.payments.tellOrders(orders);
   return { orders, reader, routes: orderRoutes({ auth: deps.auth, orders, reader }) };
 }

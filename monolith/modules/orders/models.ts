@@ -1,5 +1,4 @@
 import { DataTypes, type Model, type ModelStatic, type Optional, type Sequelize } from 'sequelize';
-import type { Payment } from '../payments/models.ts';
 
 /**
  * `awaiting_payment` → `paid` → `shipped`, or `cancelled` from either of the first two. Stock is held from the first state
@@ -35,7 +34,6 @@ export type OrderItem = Model<OrderItemRow, OrderItemRow> & OrderItemRow;
 export type Order = Model<OrderRow, Optional<OrderRow, 'id' | 'cancel_reason' | 'version'>> &
   OrderRow & {
     items?: OrderItem[];
-    payment?: Payment;
     customer?: { id: number; email: string; display_name: string };
   };
 

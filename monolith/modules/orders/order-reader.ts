@@ -11,44 +11,51 @@ export type OrderFilter = {
   status: OrderStatus | undefined;
 };
 
-/** An order, its payment, and the products of its lines as they are today. */
-export type OrderInFull = {
-  order: Order;
-  payment: PaymentShown | undefined;
-  products: ReadonlyMap<number, SoldProduct>;
-};
+/** An order and its payment. */
+export type ListedOrder = { order: Order; payment: PaymentShown | undefined };
+
+/** And the products of its lines as they are today. */
+export type OrderInFull = ListedOrder & { products: ReadonlyMap<number, SoldProduct> };
 
 /** Reads orders as the API shows them, in a number of statements that does not grow with the number of orders. */
 export class OrderReader {
   readonly #models: Models;
   readonly #products: ProductReader;
-  readonly #payments: Pick<Payments, 'shown'>;
+  readonly #payments: Pick<Payments, 'ofOrders'>;
+  readonly #refuseMoved: () => void;
 
   constructor({
     models,
     catalogue,
     payments,
+    refuseMoved,
   }: {
     models: Models;
     catalogue: { productReader: ProductReader };
-    payments: Pick<Payments, 'shown'>;
+    payments: Pick<Payments, 'ofOrders'>;
+    /** Throws where the orders are nowhere in this database any more. */
+    refuseMoved: () => void;
   }) {
     this.#models = models;
     this.#payments = payments;
+    this.#refuseMoved = refuseMoved;
     this.#products = catalogue.productReader;
   }
 
   /** Orders from below `beforeId` on, newest first. */
-  list(filter: OrderFilter, { limit, beforeId }: { limit: number; beforeId: number | undefined }): Promise<Order[]> {
-    const { Order, OrderItem, Payment, Account } = this.#models;
-    return Order.findAll({
+  async list(
+    filter: OrderFilter,
+    { limit, beforeId }: { limit: number; beforeId: number | undefined },
+  ): Promise<ListedOrder[]> {
+    this.#refuseMoved();
+    const { Order, OrderItem, Account } = this.#models;
+    const orders = await Order.findAll({
       where: {
         ...(filter.accountId === undefined ? {} : { account_id: filter.accountId }),
         ...(filter.status === undefined ? {} : { status: filter.status }),
         ...(beforeId === undefined ? {} : { id: { [Op.lt]: beforeId } }),
       },
       include: [
-        { model: Payment, as: 'payment' },
         { model: Account, as: 'customer', attributes: ['id', 'display_name', 'email'] },
         // A statement of its own for the lines of all orders of the page: joined, they would multiply the rows of the limit.
         { model: OrderItem, as: 'items', separate: true, order: [['product_id', 'ASC']] },
@@ -56,32 +63,34 @@ export class OrderReader {
       order: [['id', 'DESC']],
       limit,
     });
+    const payments = await this.#payments.ofOrders(orders.map(({ id }) => id));
+    return orders.map((order) => ({ order, payment: payments.get(order.id) }));
   }
 
   /** One order with the present state of what it names: products, their categories, its payment, its customer. */
   async find(orderId: number, accountId: number | undefined): Promise<OrderInFull | null> {
-    const { Order, OrderItem, Payment, Account } = this.#models;
+    this.#refuseMoved();
+    const { Order, OrderItem, Account } = this.#models;
     const order = await Order.findOne({
       where: { id: orderId, ...(accountId === undefined ? {} : { account_id: accountId }) },
       include: [
-        { model: Payment, as: 'payment' },
         { model: Account, as: 'customer', attributes: ['id', 'display_name', 'email'] },
         { model: OrderItem, as: 'items', separate: true, order: [['product_id', 'ASC']] },
       ],
     });
     if (!order) return null;
-    const [products, payment] = await Promise.all([
+    const [products, payments] = await Promise.all([
       this.#products.byIds((order.items ?? []).map((item) => item.product_id)),
-      this.#payments.shown(orderId),
+      this.#payments.ofOrders([orderId]),
     ]);
-    return { order, payment: payment ?? order.payment, products };
+    return { order, payment: payments.get(orderId), products };
   }
 }
 
 /** An order as lists show it. */
-export function orderSummaryJson(order: Order) {
+export function orderSummaryJson({ order, payment }: ListedOrder) {
   return {
-    ...orderHeadJson(order, order.payment),
+    ...orderHeadJson(order, payment),
     items: (order.items ?? []).map((item) => ({
       product_id: item.product_id,
       name: item.name,

@@ -37,7 +37,12 @@ export function orderRoutes({
     const before = cursor === undefined ? undefined : decodeCursor(cursor, { fingerprint, key: z.int().min(1) });
     const rows = await reader.list({ accountId, status }, { limit: limit + 1, beforeId: before?.id });
     res.json(
-      pageOf(rows, { limit, fingerprint, cursorOf: (row) => ({ key: row.id, id: row.id }), toItem: orderSummaryJson }),
+      pageOf(rows, {
+        limit,
+        fingerprint,
+        cursorOf: ({ order: { id } }) => ({ key: id, id }),
+        toItem: orderSummaryJson,
+      }),
     );
   });
 

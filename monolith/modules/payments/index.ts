@@ -3,6 +3,7 @@ import type { Queryable } from '@strangler/platform/outbox/schema.ts';
 import { withinFence } from '@strangler/platform/ownership/within-fence.ts';
 import { type RepeatedJob, repeat } from '@strangler/platform/repeated-job.ts';
 import { QueryTypes } from 'sequelize';
+import { refuseOnceComplete } from '../../moved-away.ts';
 import type { ModuleDeps, ShopModule } from '../module.ts';
 import type { Notifications } from '../notifications/notifications.ts';
 import { PaymentErrands } from './owner/payment-errands.ts';
@@ -44,7 +45,11 @@ export function createPaymentsModule(
     payments: elsewhere?.payments ?? local,
     local,
     reconciler,
-    routes: paymentRoutes({ ...deps, webhooks, webhookSecret: deps.config.paymentWebhookSecret }),
+    routes: paymentRoutes({
+      ...{ ...deps, webhooks, webhookSecret: deps.config.paymentWebhookSecret },
+      // In the end there is no table to read.
+      refuseMoved: () => refuseOnceComplete(owner, { what: 'The payments are', service: 'payments' }),
+    }),
     start: async () => {
       reconciler.start();
       elsewhere?.start();
@@ -77,7 +82,7 @@ function paymentsElsewhere(
     charge: (request) => ofOwner.charge(request),
     lockOf: (orderId, transaction) => ofOwner.lockOf(orderId, transaction),
     orderCancelled: (orderId, transaction) => ofOwner.orderCancelled(orderId, transaction),
-    shown: (orderId) => ofOwner.shown(orderId),
+    ofOrders: (orderIds) => ofOwner.ofOrders(orderIds),
     tellOrders(told) {
       orders = told;
       ofOwner.tellOrders(told);

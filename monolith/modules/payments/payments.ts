@@ -33,8 +33,8 @@ export type Payments = {
   orderCancelled(orderId: number, transaction: Transaction): Promise<void>;
   /** Names who is told of outcomes. Orders need payments to be cancelled, and payments need orders to be paid: this closes the circle. */
   tellOrders(orders: OrderOfPayment): void;
-  /** The order's payment as its owner has it, where that is another; undefined: the row that is here is to be shown. */
-  shown(orderId: number): Promise<PaymentShown | undefined>;
+  /** The payments of these orders as their owner has them, by order; of orders that have none there is none. */
+  ofOrders(orderIds: readonly number[]): Promise<ReadonlyMap<number, PaymentShown>>;
 };
 
 /** What a payment's outcome means for its order; called in the transaction in which the outcome is written. */
@@ -100,8 +100,10 @@ export class LocalPayments implements Payments {
     return work();
   }
 
-  async shown(): Promise<undefined> {
-    return undefined;
+  async ofOrders(orderIds: readonly number[]): Promise<ReadonlyMap<number, PaymentShown>> {
+    if (orderIds.length === 0) return new Map();
+    const rows = await this.#models.Payment.findAll({ where: { order_id: [...orderIds] } });
+    return new Map(rows.map((row) => [row.order_id, row]));
   }
 
   tellOrders(orders: OrderOfPayment): void {

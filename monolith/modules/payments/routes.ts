@@ -15,13 +15,16 @@ export function paymentRoutes(parts: {
   clock: Clock;
   webhooks: WebhookReceiver;
   webhookSecret: string;
+  /** Throws where the payments are nowhere in this database any more. */
+  refuseMoved(): void;
 }): Router {
-  const { auth, models, clock, webhooks, webhookSecret } = parts;
+  const { auth, models, clock, webhooks, webhookSecret, refuseMoved } = parts;
   const router = Router();
 
   router.get('/api/payments/:id', auth.requireAccount(), async (req, res) => {
     const { id } = parseParams(idParams, req);
     const { accountId, role } = identityOf(req);
+    refuseMoved();
     const payment = await models.Payment.findOne({
       where: { id, ...(role === 'admin' ? {} : { account_id: accountId }) },
     });

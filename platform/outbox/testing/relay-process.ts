@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { programEnvironment } from '../../testing/program-environment.ts';
 import { eventually } from '../../testing/servers.ts';
 
 const main = fileURLToPath(new URL('../relay/main.ts', import.meta.url));
@@ -16,7 +17,7 @@ export type RelayProcess = {
 
 export async function startRelayProcess(env: Record<string, string>): Promise<RelayProcess> {
   const child: ChildProcess = spawn(process.execPath, [main], {
-    env: { PATH: process.env.PATH, PORT: '0', LOG_LEVEL: 'info', ...env },
+    env: { ...programEnvironment(), PORT: '0', LOG_LEVEL: 'info', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';

@@ -1,4 +1,4 @@
-const kinds = ['snapshot', 'slice', 'traffic', 'mismatches', 'history', 'proxies', 'store', 'beat'];
+const kinds = ['snapshot', 'slice', 'traffic', 'mismatches', 'history', 'proxies', 'store', 'troubles', 'beat'];
 const silentMs = 7000;
 
 /**

@@ -10,6 +10,7 @@ import { createMismatches } from './mismatches.js';
 import { createStages, slicesNav, standing } from './stages.js';
 import { emptyState, take, toldOf } from './state.js';
 import { createTraffic } from './traffic.js';
+import { createTroubles } from './troubles.js';
 
 const at = (id) => document.getElementById(id);
 
@@ -36,6 +37,7 @@ const showBoard = (person) => {
   const name = h('h1', {});
   const line = h('p', {});
   const refused = h('p', {});
+  const troubles = createTroubles(at('troubles'));
   at('slice').replaceChildren(
     h('div', { class: 'slice-title' }, name, line),
     refused,
@@ -57,6 +59,7 @@ const showBoard = (person) => {
   const nowMs = () => Date.now() + state.clockMs;
 
   const draw = () => {
+    troubles.draw(state);
     const slice = current();
     const view = state.slices.get(slice);
     if (view === undefined) {
@@ -86,11 +89,7 @@ const showBoard = (person) => {
     const proxies = state.proxies.map(({ id, workers, failure, address }) =>
       failure === null ? `${id} (${workers} workers)` : `✕ ${address} does not answer: ${failure}`,
     );
-    const store =
-      state.store === null || state.store.reachable
-        ? ''
-        : ` ! Flags cannot be read: ${state.store.why}. Last known ones stay in force.`;
-    at('proxies').textContent = `Proxies: ${proxies.join(', ') || 'none seen yet'}.${store}`;
+    at('proxies').textContent = `Proxies: ${proxies.join(', ') || 'none seen yet'}.`;
   };
   let isDrawing = false;
   const drawSoon = () => {

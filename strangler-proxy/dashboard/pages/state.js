@@ -6,6 +6,7 @@ export const emptyState = () => ({
   traffic: [],
   proxies: [],
   store: null,
+  troubles: [],
   hasReport: false,
   /** The proxy's clock less ours, in milliseconds. */
   clockMs: 0,
@@ -24,8 +25,9 @@ export const take = (state, kind, value) => {
       state.traffic = value.traffic;
       state.proxies = value.proxies;
       state.store = value.store;
+      state.troubles = value.troubles;
       state.hasReport = value.hasReport;
-      return ['slice', 'mismatches', 'history', 'traffic', 'proxies', 'store'];
+      return ['slice', 'mismatches', 'history', 'traffic', 'proxies', 'store', 'troubles'];
     case 'slice':
       state.slices.set(value.slice, value);
       break;
@@ -44,6 +46,9 @@ export const take = (state, kind, value) => {
       break;
     case 'store':
       state.store = value;
+      break;
+    case 'troubles':
+      state.troubles = value;
       break;
     case 'beat':
       state.clockMs = Date.parse(value.now) - Date.now();

@@ -1,9 +1,10 @@
+import { STATUS_CODES } from 'node:http';
 import { bytes, durationMs } from '@strangler/platform/config.ts';
 import { Counter, type Registry } from 'prom-client';
 import { z } from 'zod';
 import type { OutgoingHeaders, OutgoingRequest } from '../../accept/outgoing.ts';
 import { policyKind } from '../kind.ts';
-import type { Ask, InterceptedRequest, Interception, Policy } from '../policy.ts';
+import type { AskAnother, InterceptedRequest, Interception, Policy } from '../policy.ts';
 import { problemAnswer } from '../problem-answer.ts';
 import { type JoinedPart, joinParts, partialMember, pointerPattern } from './join-parts.ts';
 import { partTarget, readParams } from './part-target.ts';
@@ -67,14 +68,14 @@ export const aggregate = policyKind({
   create(name, { parts }, { registry }): Policy {
     const missed = missingPartsCounter(registry);
 
-    async function intercept({ request, ask, res }: InterceptedRequest): Promise<Interception> {
+    async function intercept({ request, askAnother, res }: InterceptedRequest): Promise<Interception> {
       const { facts, outgoing, route } = request;
       if (facts.method !== 'GET' && facts.method !== 'HEAD') return notAllowed;
       const params = readParams(route, facts.path) ?? {};
       const query = outgoing.target.includes('?') ? outgoing.target.slice(outgoing.target.indexOf('?') + 1) : '';
       let setCookie: string | null = null;
-      const asking: Ask = async (asked) => {
-        const answer = await ask(asked);
+      const asking: AskAnother = async (asked) => {
+        const answer = await askAnother(asked);
         // One that nobody knows yet gets one name, by which all parts are on their sides the next time.
         if (answer.kind === 'answer') setCookie ??= answer.decision.setCookie;
         return answer;
@@ -111,18 +112,20 @@ export const aggregate = policyKind({
   },
 });
 
+const titles: Readonly<Record<number, string>> = { 404: 'Not found', 502: 'Bad gateway', 504: 'Gateway timeout' };
+
 type Answer = Extract<Interception, { kind: 'answer' }>;
 
 function answerOf(parts: readonly JoinedPart[]): Answer {
   const joined = joinParts(parts);
   if (joined.kind === 'none') {
-    const { part, why, status, upstreamStatus } = joined;
+    const { part, why, status, upstreamStatus, headers } = joined;
     const found = upstreamStatus === null ? why : `${why} ${upstreamStatus}`;
     return problemAnswer({
       status,
-      title: status === 404 ? 'Not found' : status === 504 ? 'Gateway timeout' : 'Bad gateway',
+      title: titles[status] ?? STATUS_CODES[status] ?? 'Bad gateway',
       detail: `Expected an answer for the part "${part}" of this, found none (${found}).`,
-      headers: { 'Cache-Control': 'no-store' },
+      headers: { ...headers, 'Cache-Control': 'no-store' },
     });
   }
   const body = Buffer.from(JSON.stringify(joined.body));

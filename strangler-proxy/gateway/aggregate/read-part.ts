@@ -1,13 +1,13 @@
 import type { Readable } from 'node:stream';
-import type { Ask, Asked } from '../policy.ts';
+import type { AskAnother } from '../policy.ts';
 import { atPointer, type PartResult } from './join-parts.ts';
 
 export type PartBounds = { timeoutMs: number; maxBytes: number; pointer: string };
 
 /** Asks for one part and reads its value, within its time and its size. */
 export async function readPart(
-  ask: Ask,
-  asked: Asked,
+  ask: AskAnother,
+  asked: Parameters<AskAnother>[0],
   { timeoutMs, maxBytes, pointer }: PartBounds,
 ): Promise<PartResult> {
   const late = new AbortController();
@@ -21,6 +21,10 @@ export async function readPart(
   try {
     const answer = await ask({ ...asked, signal: AbortSignal.any([late.signal, ...gone]) });
     if (answer.kind === 'failed') return missing('failed');
+    if (answer.kind === 'refused') {
+      const { status, headers } = answer.refusal;
+      return { kind: 'missing', why: 'refused', status, headers };
+    }
     const { status } = answer.head;
     if (status < 200 || status > 299) {
       answer.body.destroy();

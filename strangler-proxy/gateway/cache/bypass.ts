@@ -2,13 +2,37 @@ import type { CacheRequest } from './answer.ts';
 import { requestDirectives } from './reuse.ts';
 
 /** Why a request is forwarded as if there were no cache. */
-export type Bypass = 'method' | 'body' | 'range' | 'condition' | 'no-store' | 'authorization' | 'cookies' | 'operator';
+export type Bypass =
+  | 'method'
+  | 'body'
+  | 'range'
+  | 'condition'
+  | 'no-store'
+  | 'authorization'
+  | 'cookies'
+  | 'operator'
+  | 'override';
 
 export type BypassRules = {
   authorized: boolean;
   /** `bypass`: who sends a cookie may be answered for themselves only. `ignore`: the route's answers are the same for all. */
   cookies: 'bypass' | 'ignore';
 };
+
+/**
+ * Headers by which some servers take another method, host or path than the request's own. No answer that was made by one may be given to who
+ * did not send it, and nobody's `Vary` names them.
+ */
+const overrides = [
+  ...['x-http-method-override', 'x-http-method', 'x-method-override'],
+  ...['x-original-url', 'x-rewrite-url', 'x-original-host', 'x-host', 'x-http-host-override'],
+] as const;
+
+/** By these, too, clients prove who they are. */
+const credentials = ['authorization', 'x-api-key', 'x-auth-token'] as const;
+
+/** Whether the request proves, or tries to prove, who sends it. */
+export const isProven = ({ headers }: CacheRequest): boolean => credentials.some((name) => headers[name] !== undefined);
 
 /** Cookies of the proxy's own say nothing to whoever answers. */
 const ownCookies = /^\s*strangler_[a-z_]+=/;
@@ -27,7 +51,8 @@ export function bypassOf(
   if (headers.range !== undefined) return 'range';
   if (headers['if-match'] !== undefined || headers['if-unmodified-since'] !== undefined) return 'condition';
   if (requestDirectives(request).has('no-store')) return 'no-store';
-  if (headers.authorization !== undefined && !rules.authorized) return 'authorization';
+  if (overrides.some((name) => headers[name] !== undefined)) return 'override';
+  if (isProven(request) && !rules.authorized) return 'authorization';
   if (rules.cookies === 'bypass' && hasForeignCookie(headers.cookie)) return 'cookies';
   return null;
 }

@@ -16,16 +16,22 @@ export type CacheSubject = {
   scheme: string;
   /** `Host` in lower case. */
   host: string;
+  /** What the upstream is told that the client asked for: whoever stands before this proxy may have another name. */
+  forwardedHost: string;
   /** Path and query as they are sent on. */
   target: string;
+  /** What policies have put into the request: a version, above all. */
+  said: readonly string[];
 };
 
 const digest = (parts: readonly (string | null)[]): string =>
   createHash('sha256').update(JSON.stringify(parts)).digest('base64url').slice(0, 32);
 
 /** Names all variants of one answer. */
-export const primaryKey = ({ route, side, slice, epoch, scheme, host, target }: CacheSubject): string =>
-  digest([route, side, slice, epoch === null ? null : `${epoch}`, scheme, host, target]);
+export const primaryKey = (subject: CacheSubject): string => {
+  const { route, side, slice, epoch, scheme, host, forwardedHost, target, said } = subject;
+  return digest([route, side, slice, epoch === null ? null : `${epoch}`, scheme, host, forwardedHost, target, ...said]);
+};
 
 /** Names a URI whatever side and route it was answered by: an unsafe method makes all of them untrue. */
 export const uriKey = (host: string, target: string): string => digest([host, target]);

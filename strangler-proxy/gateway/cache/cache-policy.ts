@@ -4,7 +4,7 @@ import { policyKind } from '../kind.ts';
 import type { InterceptedRequest, Interception, Policy } from '../policy.ts';
 import { problemAnswer } from '../problem-answer.ts';
 import type { CacheRequest } from './answer.ts';
-import { bypassOf } from './bypass.ts';
+import { bypassOf, isProven } from './bypass.ts';
 import { primaryKey } from './cache-key.ts';
 import { type CacheSettings, cacheSettings } from './cache-settings.ts';
 import { type CacheStatus, formatCacheStatus } from './cache-status.ts';
@@ -40,7 +40,10 @@ function intercept(
   const { facts, outgoing, route, identity } = request;
   // Who proved who they are by a key or otherwise counts as one with Authorization.
   const proven = identity.user !== null || identity.key !== null;
-  const headers = proven ? { authorization: 'proven', ...facts.headers } : facts.headers;
+  const headers: Record<string, string | string[] | undefined> = { ...facts.headers };
+  // As it is sent on: `Vary` speaks of that.
+  for (const [key, value] of Object.entries(outgoing.headers)) headers[key.toLowerCase()] = value;
+  if (proven || isProven({ method: facts.method, headers })) headers.authorization ??= 'proven';
   const asked: CacheRequest = { method: facts.method, headers };
   const hasBody = outgoing.body.kind !== 'none';
   const why = bypassOf(asked, { hasBody, operator: decision.disclose || facts.forcedSide !== null }, settings);
@@ -52,10 +55,11 @@ function intercept(
   const { target } = outgoing;
   const { side, slice, epoch } = decision;
   const scheme = `${outgoing.headers['X-Forwarded-Proto'] ?? ''}`;
+  const forwardedHost = `${outgoing.headers['X-Forwarded-Host'] ?? ''}`.toLowerCase();
   const call: CacheCall = {
     request: asked,
     rules: rulesOf(route, settings),
-    primary: primaryKey({ route, side, slice, epoch, scheme, host, target }),
+    primary: primaryKey({ route, side, slice, epoch, scheme, host, forwardedHost, target, said: outgoing.said }),
     side,
     scopes: scopesOfAnswer(host, target, settings.changes),
     writer: writerOf(facts),

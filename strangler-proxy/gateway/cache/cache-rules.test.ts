@@ -3,11 +3,12 @@ import fc from 'fast-check';
 import { type CacheRequest, noFallback, type StoredAnswer } from './answer.ts';
 import { bypassOf } from './bypass.ts';
 import { deltaSeconds, mostSeconds, parseCacheControl, secondsOf } from './cache-control.ts';
-import { selectedBy, selects, variantKey } from './cache-key.ts';
+import { type CacheSubject, primaryKey, selectedBy, selects, variantKey } from './cache-key.ts';
 import { formatCacheStatus } from './cache-status.ts';
 import { decodeEntry, encodeEntry } from './entry.ts';
 import { currentAgeS, standingOf } from './freshness.ts';
 import { mayServeOnError, reuse } from './reuse.ts';
+import { createSharedFetches } from './shared-fetches.ts';
 import { notStorable, varyNames } from './storable.ts';
 import { clientHasIt, freshened, headersOf304, isAbout, validationHeaders } from './validators.ts';
 import { maySee, writerOf, wroteAtCookie, wroteAtOf, wroteAtSetCookie } from './writers.ts';
@@ -446,4 +447,88 @@ test('Cache-Status says what became of a request', () => {
     'strangler; fwd=uri-miss; fwd-status=200; stored',
   );
   expect(formatCacheStatus({ outcome: 'away' })).toBe('strangler; fwd=bypass; detail=away');
+});
+
+describe('what no key can tell apart', () => {
+  const rules = { authorized: false, cookies: 'ignore' } as const;
+  const passed = { hasBody: false, operator: false };
+
+  test.each(['x-http-method-override', 'x-original-url', 'x-rewrite-url', 'x-host'])(
+    'a request with %s is forwarded, and its answer is nobody else’s',
+    (name) => {
+      expect(bypassOf({ method: 'GET', headers: { [name]: '/other' } }, passed, rules)).toBe('override');
+    },
+  );
+
+  test.each(['x-api-key', 'x-auth-token'])('%s is a proof like Authorization', (name) => {
+    const request = { method: 'GET', headers: { [name]: 'k' } };
+    expect(bypassOf(request, passed, rules)).toBe('authorization');
+    expect(bypassOf(request, passed, { ...rules, authorized: true })).toBeNull();
+  });
+
+  test('an answer that is encoded is for those who accept the coding, though it does not say so', () => {
+    expect(varyNames({ headers: [['Content-Encoding', 'br']] })).toEqual(['accept-encoding']);
+    expect(
+      varyNames({
+        headers: [
+          ['content-encoding', 'gzip'],
+          ['Vary', 'Origin, Accept-Encoding'],
+        ],
+      }),
+    ).toEqual(['accept-encoding', 'origin']);
+    expect(varyNames({ headers: [['Content-Encoding', 'identity']] })).toEqual([]);
+  });
+
+  test('an answer about how it was asked is kept only where it says itself for how long', () => {
+    const store = { authorized: false, fallback: { ...noFallback, freshS: 60 } };
+    const at = { requestedAtMs: 0, receivedAtMs: 0 };
+    for (const status of [405, 414, 501]) {
+      expect(notStorable({ method: 'GET', headers: {} }, { status, headers: [], ...at }, store)).toBe('status');
+      const told = { status, headers: [['Cache-Control', 'max-age=9']] as const, ...at };
+      expect(notStorable({ method: 'GET', headers: {} }, told, store)).toBeNull();
+    }
+    expect(notStorable({ method: 'GET', headers: {} }, { status: 404, headers: [], ...at }, store)).toBeNull();
+  });
+
+  test('who stood before the proxy, and what policies have said, are part of the key', () => {
+    const subject: CacheSubject = {
+      ...{ route: 'GET /a', side: 'monolith', slice: null, epoch: null },
+      ...{ scheme: 'https', host: 'shop.test', forwardedHost: 'shop.test', target: '/a', said: [] },
+    };
+    const keys = [
+      subject,
+      { ...subject, forwardedHost: 'evil.test' },
+      { ...subject, said: ['versions=v1'] },
+      { ...subject, said: ['versions=v2'] },
+      { ...subject, scheme: 'http' },
+    ].map(primaryKey);
+    expect(new Set(keys).size).toBe(keys.length);
+  });
+});
+
+describe('of requests that ask the same at a time', () => {
+  test('the others are let go where one fails, and the next ones wait for each other again', async () => {
+    let nowMs = 0;
+    const fetches = createSharedFetches<string>(() => nowMs);
+    const [first, second] = [fetches.join('a'), fetches.join('a')];
+    if (first.kind !== 'lead' || second.kind !== 'follow') throw new Error('expected one to lead');
+    const answer = second.answer(1_000);
+    first.share('failed');
+    expect(await answer).toBe('failed');
+    // What nobody waits for rests; who waits asks, once for all.
+    expect(fetches.rests('a')).toBe(true);
+    expect([fetches.join('a').kind, fetches.join('a').kind]).toEqual(['lead', 'follow']);
+    nowMs = 1_001;
+    expect(fetches.rests('a')).toBe(false);
+  });
+
+  test('what is nobody else’s is neither waited for nor asked for beside, for a while', () => {
+    let nowMs = 0;
+    const fetches = createSharedFetches<string>(() => nowMs);
+    const place = fetches.join('a');
+    if (place.kind === 'lead') place.share(null);
+    expect([fetches.join('a').kind, fetches.join('a').kind, fetches.rests('a')]).toEqual(['lead', 'lead', true]);
+    nowMs = 5_001;
+    expect([fetches.rests('a'), fetches.join('a').kind, fetches.join('a').kind]).toEqual([false, 'lead', 'follow']);
+  });
 });

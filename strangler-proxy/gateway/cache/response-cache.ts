@@ -81,10 +81,13 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
 
   async function serve(call: CacheCall): Promise<Served> {
     const { request } = call;
-    if (invalidation.owing()) return { kind: 'pass', status: { outcome: 'away' } };
+    const away: Served = requestDirectives(request).has('only-if-cached')
+      ? unsatisfiable
+      : { kind: 'pass', status: { outcome: 'away' } };
+    if (invalidation.owing()) return away;
     const present = await store.look(call);
     // Asked again: a change may have become owed while Redis was answering.
-    if (present.kind === 'away' || invalidation.owing()) return { kind: 'pass', status: { outcome: 'away' } };
+    if (present.kind === 'away' || invalidation.owing()) return away;
 
     const wroteAtMs = latest(call.wroteAtMs, present.wroteAtMs);
     const { answer } = present;
@@ -128,13 +131,17 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
       try {
         return await lead(call, present, wanted, place.share);
       } catch (error) {
-        place.share(null);
+        place.share('failed');
         throw error;
       }
     }
     metrics.waiting(1);
     const shared = await place.answer(call.rules.waitMs).finally(() => metrics.waiting(-1));
-    if (shared !== null && selects(shared, call.request) && mayShare(call.request, shared)) {
+    // Where it failed for one it would for all who asked at the time.
+    if (shared === 'failed' && wanted.kept !== null && mayServeOnError(call.request, wanted.kept, nowMs())) {
+      return { kind: 'kept', answer: wanted.kept, status: { outcome: 'stale-on-error', ttlS: ttlOf(wanted.kept) } };
+    }
+    if (shared !== null && shared !== 'failed' && selects(shared, call.request) && mayShare(call.request, shared)) {
       return { kind: 'kept', answer: shared, status: { outcome: 'collapsed', ttlS: ttlOf(shared) } };
     }
     return lead(call, present, wanted, null);
@@ -154,7 +161,7 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
     call: CacheCall,
     present: Present,
     { outcome, kept }: Wanted,
-    share: ((answer: StoredAnswer | null) => void) | null,
+    share: ((answer: StoredAnswer | 'failed' | null) => void) | null,
     how: 'live' | 'beside' = 'live',
   ): Promise<Served> {
     const conditions = kept === null ? {} : validationHeaders(kept);
@@ -174,8 +181,8 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
     }
     const failed =
       origin.kind === 'failed' ? origin.tried.kind !== 'client-aborted' : isOriginError(origin.head.status);
+    if (failed) share?.('failed');
     if (failed && kept !== null && mayServeOnError(call.request, kept, nowMs())) {
-      share?.(null);
       if (origin.kind === 'answer') drop(origin);
       const forwardedStatus = origin.kind === 'answer' ? { forwardedStatus: origin.head.status } : {};
       return {
@@ -238,7 +245,9 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
 
   /** Once at a time for what is kept; nobody waits for it, and how it ends is only counted. */
   function askBeside(call: CacheCall, present: Present, kept: StoredAnswer): void {
-    const place = fetches.join(`${call.primary}|${JSON.stringify(kept.selectedBy)}|${stampOf(present.generations)}`);
+    const key = `${call.primary}|${JSON.stringify(kept.selectedBy)}|${stampOf(present.generations)}`;
+    if (fetches.rests(key)) return;
+    const place = fetches.join(key);
     if (place.kind !== 'lead') return;
     lead(call, present, { outcome: 'stale-miss', kept, alone: false }, place.share, 'beside')
       .then(async (served) => {
@@ -252,7 +261,7 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
         );
       })
       .catch(() => metrics.askedBeside(call.rules.route, 'failed'))
-      .finally(() => place.share(null));
+      .finally(() => place.share('failed'));
   }
 
   return {
@@ -283,5 +292,9 @@ const headOf = ({ head, requestedAtMs, receivedAtMs }: Extract<OriginAnswer, { k
 
 const drop = ({ body }: Extract<OriginAnswer, { kind: 'answer' }>): void => void body.resume();
 
-/** How the body came, and not what it is. */
-const ofItsConnection: ReadonlySet<string> = new Set(['transfer-encoding', 'trailer']);
+/** How the answer came, and not what it is. */
+const ofItsConnection: ReadonlySet<string> = new Set([
+  ...['transfer-encoding', 'trailer'],
+  // Of the request that it was asked for by, and of no other.
+  ...['x-request-id', 'traceparent', 'traceresponse', 'server-timing'],
+]);

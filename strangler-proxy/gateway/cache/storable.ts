@@ -22,6 +22,9 @@ export type NotStored =
 /** Statuses whose meaning this cache knows and that may be kept without being asked for (RFC 9110 §15.1), but for 206. */
 const keptStatuses: ReadonlySet<number> = new Set([200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501]);
 
+/** Kept only where they say themselves for how long. */
+const aboutTheRequest: ReadonlySet<number> = new Set([405, 414, 501]);
+
 export type StoreRules = {
   /** Answers to requests with `Authorization` are kept where they say themselves that everybody may have them. */
   authorized: boolean;
@@ -45,7 +48,9 @@ export function notStorable(request: CacheRequest, answer: AnswerHead, rules: St
   if (headerOf(answer.headers, 'set-cookie') !== undefined) return 'set-cookie';
   if (varyNames(answer) === null) return 'vary';
   if (headerOf(answer.headers, 'content-type')?.toLowerCase().startsWith('text/event-stream')) return 'event-stream';
-  const { seconds } = freshnessLifetime(answer, told, rules.fallback);
+  const { seconds, from } = freshnessLifetime(answer, told, rules.fallback);
+  // They speak of how it was asked, and one who asks wrongly must not spoil it for all.
+  if (from === 'route' && aboutTheRequest.has(answer.status)) return 'status';
   if (seconds <= 0 && !hasValidator(answer)) return 'no-lifetime';
   return null;
 }
@@ -55,11 +60,16 @@ export function isForEverybody(directives: CacheDirectives): boolean {
   return directives.has('public') || directives.has('must-revalidate') || directives.has('s-maxage');
 }
 
-/** Header names that `Vary` names, lower case, sorted, each once; null for `*`, which nothing matches. */
+/**
+ * Header names that `Vary` names, lower case, sorted, each once; null for `*`, which nothing matches. What is encoded is only for who accepts
+ * the coding, whether its origin says so or not.
+ */
 export function varyNames({ headers }: Pick<AnswerHead, 'headers'>): string[] | null {
   const names = (headerOf(headers, 'vary') ?? '')
     .split(',')
     .map((name) => name.trim().toLowerCase())
     .filter((name) => name !== '');
+  const coding = headerOf(headers, 'content-encoding')?.trim().toLowerCase() ?? 'identity';
+  if (coding !== 'identity' && coding !== '') names.push('accept-encoding');
   return names.includes('*') ? null : [...new Set(names)].sort();
 }

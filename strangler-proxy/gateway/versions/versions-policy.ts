@@ -63,6 +63,7 @@ export const versions = policyKind({
       rewrite(facts, outgoing, target);
       for (const [header, value] of Object.entries(rules.headers)) setHeader(outgoing, header, value);
       if (mediaType !== null) setHeader(outgoing, 'Accept', 'application/json');
+      outgoing.said = [...outgoing.said, `${name}=${version}`];
       met.set(request, { headers: ageHeaders(rules), mediaType });
       return { kind: 'pass' };
     };

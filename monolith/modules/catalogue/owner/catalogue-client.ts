@@ -1,8 +1,8 @@
+import type { HttpInstances } from '@strangler/platform/http/instances.ts';
 import { Problem, problems } from '@strangler/platform/http/problem.ts';
 import { beginCall } from '@strangler/platform/http/traced-fetch.ts';
 import { Counter, type Registry } from 'prom-client';
 import { Agent, request } from 'undici';
-import type { Instances } from './instances.ts';
 
 export type CatalogueRequest = {
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -66,7 +66,7 @@ export function createCatalogueClient({
   trustHeaders,
   metrics,
 }: {
-  instances: Instances;
+  instances: HttpInstances;
   /** By which the service knows who calls. */
   trustHeaders: () => Promise<Record<string, string>>;
   metrics: Registry;

@@ -1,10 +1,10 @@
 import type { Log } from '@strangler/platform/log.ts';
-import { type Consumer, consume, oneByOne } from '@strangler/platform/outbox/consumer.ts';
-import { declareTopology } from '@strangler/platform/outbox/declare.ts';
 import type { Delivery, Outcome } from '@strangler/platform/outbox/delivery.ts';
 import { onSequelize } from '@strangler/platform/outbox/execute.ts';
 import { once } from '@strangler/platform/outbox/inbox.ts';
+import { type Listener, listen } from '@strangler/platform/outbox/listen.ts';
 import { markHeader } from '@strangler/platform/outbox/message.ts';
+import type { ConsumerSpec } from '@strangler/platform/outbox/topology.ts';
 import type { RabbitConnection } from '@strangler/platform/rabbit.ts';
 import type { Registry } from 'prom-client';
 import type { Sequelize, Transaction } from 'sequelize';
@@ -73,6 +73,9 @@ export function createPaymentNews({ sequelize, models, errands, notifications, o
   };
 }
 
+export const paymentNewsConsumer = (queue: string) =>
+  ({ name: queue, patterns: ['shop.payment.*'], order: 'by key' }) as const satisfies ConsumerSpec;
+
 /** Listens for the service's payment events; those that the shop wrote itself are passed by. */
 export function listenForPaymentNews({
   rabbit,
@@ -88,8 +91,7 @@ export function listenForPaymentNews({
   take: ReturnType<typeof createPaymentNews>;
   log: Log;
   metrics: Registry;
-}): { stop(graceMs: number): Promise<void> } {
-  const consumer = { name: queue, patterns: ['shop.payment.*'], order: 'by key' as const };
+}): Listener {
   const handle = async ({ headers, body, messageId }: Delivery): Promise<Outcome> => {
     if (headers[writerMark] === undefined) return 'done';
     const read = news.safeParse(JSON.parse(body.toString('utf8')));
@@ -98,15 +100,5 @@ export function listenForPaymentNews({
     await take(read.data, told.startsWith('service/') ? 'service' : 'monolith');
     return 'done';
   };
-  let consuming: Consumer | undefined;
-  const forget = rabbit.onConnected(async (source) => {
-    await declareTopology(source, { exchange, consumers: [consumer] });
-    consuming ??= consume({ rabbit, exchange, consumer, handle: oneByOne(handle), prefetch: 20, log, metrics });
-  });
-  return {
-    async stop(graceMs) {
-      forget();
-      await consuming?.stop(graceMs);
-    },
-  };
+  return listen({ rabbit, exchange, consumer: paymentNewsConsumer(queue), handle, prefetch: 20, log, metrics });
 }

@@ -30,6 +30,8 @@ export type PaymentsClient = {
   charge(request: ChargeThere, epoch: number): Promise<PaymentShown>;
   /** The order's payment; undefined where there is none. */
   find(orderId: number): Promise<PaymentShown | undefined>;
+  /** The payments of these orders, by order; of those that have none there is none. */
+  ofOrders(orderIds: readonly number[]): Promise<ReadonlyMap<number, PaymentShown>>;
   /** The order is given up; undefined where there is no payment. */
   cancel(orderId: number, epoch: number): Promise<PaymentShown | undefined>;
   close(): Promise<void>;
@@ -47,8 +49,10 @@ export class PaymentsAway extends Problem {
 /** Longer than the service waits for the provider, and for its fence. */
 const CHARGE_TIMEOUT_MS = 15_000;
 const ANSWER_TIMEOUT_MS = 10_000;
-/** Of what a page is shown with: there is a copy of it here. */
+/** Of what a page is shown with. */
 const SHOW_TIMEOUT_MS = 2_000;
+/** Of one request; the service takes no more. */
+const MOST_ORDERS = 200;
 
 const passing = ['UNAVAILABLE', 'DEADLINE_EXCEEDED', 'CANCELLED', 'RESOURCE_EXHAUSTED', 'ABORTED'];
 
@@ -134,6 +138,16 @@ export function createPaymentsClient({
     },
     find: (orderId) =>
       orUndefined(call<WirePayment>('GetPayment', { order_id: orderId }, { deadlineMs: SHOW_TIMEOUT_MS })),
+    async ofOrders(orderIds) {
+      const known = new Map<number, PaymentShown>();
+      for (let from = 0; from < orderIds.length; from += MOST_ORDERS) {
+        const request = { order_ids: orderIds.slice(from, from + MOST_ORDERS) };
+        const options = { deadlineMs: SHOW_TIMEOUT_MS };
+        const { payments } = await call<{ payments?: WirePayment[] }>('ListPayments', request, options);
+        for (const payment of payments ?? []) known.set(payment.order_id, shown(payment));
+      }
+      return known;
+    },
     cancel: (orderId, epoch) => orUndefined(call<WirePayment>('CancelPayment', { order_id: orderId }, { epoch })),
     async close() {
       client.close();

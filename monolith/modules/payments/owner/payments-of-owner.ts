@@ -80,8 +80,10 @@ export class PaymentsOfOwner implements Payments {
     });
   }
 
-  lockOf(orderId: number, transaction: Transaction): Promise<void> {
-    return this.#parts.local.lockOf(orderId, transaction);
+  /** Nobody here changes a payment that is the service's: there is nothing to lock. */
+  async lockOf(orderId: number, transaction: Transaction): Promise<void> {
+    const { owner, local } = this.#parts;
+    if (owner.now()?.holder !== 'service') await local.lockOf(orderId, transaction);
   }
 
   /** Left to an errand in every case: the transaction is another's, and cannot be run again where it meets the fence. */
@@ -91,14 +93,18 @@ export class PaymentsOfOwner implements Payments {
     transaction.afterCommit(() => errands.settle(orderId));
   }
 
-  /** The order's payment as its owner has it; undefined: what is here is to be shown. */
-  async shown(orderId: number): Promise<PaymentShown | undefined> {
-    const { owner, client, log } = this.#parts;
-    if (owner.now()?.holder !== 'service') return undefined;
-    return client.find(orderId).catch((error: unknown) => {
-      log.warn({ err: error, orderId }, 'a payment is shown as it was copied');
-      return undefined;
-    });
+  /** Asks the service where it owns them. While the shop's table is kept in step, that tells what the service does not. */
+  async ofOrders(orderIds: readonly number[]): Promise<ReadonlyMap<number, PaymentShown>> {
+    const { owner, client, local, log } = this.#parts;
+    const said = owner.now();
+    if (said?.holder !== 'service') return local.ofOrders(orderIds);
+    try {
+      return await client.ofOrders(orderIds);
+    } catch (error) {
+      if (said.stage === 'complete') throw error;
+      log.warn({ err: error }, 'payments are shown as they were copied');
+      return local.ofOrders(orderIds);
+    }
   }
 
   async #chargeThere(

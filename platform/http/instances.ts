@@ -1,9 +1,9 @@
-import type { ConsulClient } from '@strangler/platform/consul/client.ts';
-import { watchService } from '@strangler/platform/consul/watch.ts';
-import type { Log } from '@strangler/platform/log.ts';
+import type { ConsulClient } from '../consul/client.ts';
+import { watchService } from '../consul/watch.ts';
+import type { Log } from '../log.ts';
 
-/** Where instances of the catalogue service answer HTTP. */
-export type Instances = {
+/** Where instances of a service answer HTTP. */
+export type HttpInstances = {
   /** Their origins, another one first each time; empty while none is known. Waits a moment for the first to be known. */
   inTurn(): Promise<string[]>;
   stop(): Promise<void>;
@@ -12,13 +12,13 @@ export type Instances = {
 /** How long the first call of all waits for what Consul says. */
 const FIRST_WAIT_MS = 2_000;
 
-export function fixedInstance(url: string): Instances {
+export function fixedHttpInstance(url: string): HttpInstances {
   const { origin } = new URL(url);
   return { inTurn: async () => [origin], stop: async () => {} };
 }
 
 /** The passing instances that Consul knows under this name. What it said last is kept while it is away. */
-export function discoveredInstances({
+export function discoveredHttpInstances({
   consul,
   service,
   log,
@@ -26,14 +26,14 @@ export function discoveredInstances({
   consul: ConsulClient;
   service: string;
   log: Log;
-}): Instances {
+}): HttpInstances {
   let known: string[] = [];
   let turn = 0;
   const watch = watchService(consul, service, {
     onChange: (instances) => {
       known = instances.map(({ address, port }) => `http://${address}:${port}`);
     },
-    onError: (error) => log.warn({ err: error, service }, 'Consul does not tell where the catalogue service is'),
+    onError: (error) => log.warn({ err: error, service }, 'Consul does not tell where a service is'),
   });
   const { promise: waited, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, FIRST_WAIT_MS);
