@@ -28,10 +28,21 @@ export function createLeaving(parts: LeavingParts): { runOnce(): Promise<number>
     registers: [parts.metrics],
   });
 
+  const giveBack = ({ sagaId, leaseToken }: Lease): Promise<void> =>
+    store.inTransaction(async (transaction) => {
+      const locked = await store.lock({ id: sagaId }, transaction);
+      if (locked?.leaseToken === leaseToken) await store.write(locked, [], transaction, 'nobody');
+    });
+
   /** One step; false where there is nothing to be done now. */
   const step = async ({ sagaId, leaseToken }: Lease): Promise<boolean> => {
     const saga = await store.read({ id: sagaId });
-    if (saga === undefined || saga.leaseToken !== leaseToken || !isAway()) return false;
+    if (saga === undefined || saga.leaseToken !== leaseToken) return false;
+    // They came back meanwhile: whoever drives sagas must not have to wait for the lease's end.
+    if (!isAway()) {
+      await giveBack({ sagaId, leaseToken });
+      return false;
+    }
     const next = planToLeave(saga.state, clock.now().getTime(), timings);
     if (next.kind === 'do' || next.kind === 'know') {
       const performed: Performed =
