@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
+import { type ClientHttp2Stream, connect } from 'node:http2';
 import { Agent, request } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -59,6 +60,12 @@ const ask = async (agent: Agent, body = ''): Promise<{ text: string; serial: str
   return { text, serial: socket.getPeerCertificate().serialNumber, socket };
 };
 
+const textOf = async (stream: ClientHttp2Stream): Promise<string> => {
+  let text = '';
+  for await (const chunk of stream) text += chunk;
+  return text;
+};
+
 describe('a proxy that speaks TLS', () => {
   test('serves requests, bodies and WebSockets, tells the upstream, and speaks nothing else on that port', async () => {
     expect(proxy.url).toMatch(/^https:/);
@@ -78,6 +85,11 @@ describe('a proxy that speaks TLS', () => {
   test('gives new connections a renewed certificate, and open ones go on with theirs', async () => {
     const [before, after] = [newAgent(), newAgent()];
     const first = await ask(before);
+    const session = connect(proxy.url, { ca: readFileSync(authority.caFile) });
+    const post = () => session.request({ ':path': '/a', ':method': 'POST' });
+    const halfSent = post();
+    halfSent.write('x');
+    await once(session, 'connect');
     await authority.issue('proxy', 'IP:127.0.0.1');
     proxy.child.kill('SIGHUP');
     await eventually(async () => {
@@ -89,6 +101,9 @@ describe('a proxy that speaks TLS', () => {
     const again = await ask(before);
     expect([again.serial, again.socket === first.socket]).toEqual([first.serial, true]);
     expect((await ask(after)).serial).not.toBe(first.serial);
+    expect(await textOf(halfSent.end('y'))).toBe('https 2');
+    expect(await textOf(post().end('z'))).toBe('https 1');
+    session.close();
     before.destroy();
     after.destroy();
   });
