@@ -21,7 +21,7 @@ const askForReads = (url: string, signal: AbortSignal): Promise<void> =>
     while (!signal.aborted) {
       await Promise.all(
         Array.from({ length: 4 }, (_, n) =>
-          fetch(`${url}/api/products?page=${1 + (n % 3)}`, { signal })
+          fetch(`${url}/api/products?limit=${5 + n}`, { signal })
             .then((answer) => answer.arrayBuffer())
             .catch(() => {}),
         ),

@@ -157,7 +157,8 @@ const showSignIn = (why = '') => {
 const signIn = async (token) => {
   await ask('POST', 'session', { token });
   showBoard(await ask('GET', 'session'));
-  at('main').focus();
+  // Who has just come in begins at the top, where the slices are.
+  at('main').focus({ preventScroll: true });
 };
 
 at('sign-in-form').addEventListener('submit', async (event) => {

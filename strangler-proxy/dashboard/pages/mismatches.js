@@ -45,7 +45,7 @@ const exampleView = (example) => [
     { class: 'scroll' },
     h(
       'table',
-      {},
+      { class: 'values' },
       h(
         'thead',
         {},
