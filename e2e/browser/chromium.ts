@@ -1,19 +1,16 @@
-import { existsSync } from 'node:fs';
+import { stackHome } from '@strangler/stack/home/paths.ts';
+import { findChromium } from '@strangler/stack/source/chromium.ts';
 import { type Browser, chromium } from 'playwright-core';
 
-const usualPlaces = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
-
-/** The Chromium of this machine: what CHROMIUM names, else where distributions put it; undefined where there is none. */
-export const findChromium = (environment: NodeJS.ProcessEnv = process.env): string | undefined =>
-  environment.CHROMIUM || usualPlaces.find((path) => existsSync(path));
-
-export const howToGetChromium =
-  'expected Chromium in $CHROMIUM or at /usr/bin/chromium, found none: "apt-get install chromium", or name one';
-
-/** Starts it without a window, with a profile of its own that goes with it, and asking nobody outside for anything. */
-export const launchChromium = async (executablePath: string): Promise<Browser> =>
-  chromium.launch({
-    executablePath,
+/**
+ * Starts Chromium without a window, with a profile of its own that goes with it, and asking nobody outside for anything. It is unpacked
+ * first where the machine has none; rejects where it cannot be had.
+ */
+export const launchChromium = async (): Promise<Browser> => {
+  const { program, environment } = await findChromium(stackHome(), (line) => process.stderr.write(`${line}\n`));
+  return chromium.launch({
+    executablePath: program,
+    env: { ...process.env, ...environment },
     headless: true,
     args: [
       '--no-sandbox',
@@ -25,3 +22,4 @@ export const launchChromium = async (executablePath: string): Promise<Browser> =
       '--disable-sync',
     ],
   });
+};

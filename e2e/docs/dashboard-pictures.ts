@@ -9,7 +9,7 @@ import { repositoryRoot } from '@strangler/stack/home/paths.ts';
 import { stackSettings } from '@strangler/stack/home/settings.ts';
 import { findSystem } from '@strangler/stack/system/system.ts';
 import type { Page } from 'playwright-core';
-import { findChromium, howToGetChromium, launchChromium } from '../browser/chromium.ts';
+import { launchChromium } from '../browser/chromium.ts';
 
 const [folder = join(repositoryRoot, 'docs/pictures'), ...named] = process.argv.slice(2);
 const wanted = named.length > 0 ? named : ['desk-light', 'phone-dark'];
@@ -36,14 +36,12 @@ const flip = async (page: Page, percent: number): Promise<void> => {
   await page.fill('#reason', `a first look at ${percent} %`);
 };
 
-const executable = findChromium();
 const system = findSystem(stackSettings().instance);
 const admin = system?.addresses.proxyAdminUrls[0];
-if (executable === undefined) throw new Error(howToGetChromium);
 if (admin === undefined || !system?.addresses.adminToken)
   throw new Error('expected a system that "npm start" has begun, found none');
 mkdirSync(folder, { recursive: true });
-const browser = await launchChromium(executable);
+const browser = await launchChromium();
 const ending = new AbortController();
 const asking = askForReads(system.addresses.proxyUrls[0]!, ending.signal);
 try {

@@ -1,6 +1,14 @@
 /** The packages that make up a server, and how what they hold is run. */
 
-export type PackageSetName = 'mysql' | 'mariadb' | 'rabbitmq' | 'redis' | 'consul' | 'prometheus' | 'nginx';
+export type PackageSetName =
+  | 'mysql'
+  | 'mariadb'
+  | 'rabbitmq'
+  | 'redis'
+  | 'consul'
+  | 'prometheus'
+  | 'nginx'
+  | 'chromium';
 
 /** One place where a set can be had. */
 export type PackageChoice = {
@@ -83,6 +91,16 @@ export const packageSets: Record<PackageSetName, PackageSet> = {
     ],
     program: 'usr/sbin/nginx',
     atMostMegabytes: 20,
+  },
+  // The dashboard is tried in it.
+  chromium: {
+    name: 'chromium',
+    choices: [{ suite: 'native', root: /^chromium$/, loader: 'system' }],
+    alsoKeep: /^(chromium-common|fonts-dejavu-core)$/,
+    // Drivers of graphics cards, and what draws with them: nothing here has a screen.
+    leaveOut: /^(libllvm|libgl1-mesa|mesa-|libz3|libgtk|libjsoncpp)/,
+    program: 'usr/lib/chromium/chromium',
+    atMostMegabytes: 180,
   },
 };
 
