@@ -1,7 +1,6 @@
 import { pause } from '@strangler/platform/backoff.ts';
 import { type FlagDocument, initialFlagDocument } from '@strangler/platform/contracts/flag-document.ts';
-import { openFlagStore } from '@strangler/platform/flags/open-store.ts';
-import { createLog } from '@strangler/platform/log.ts';
+import type { FlagStore } from '@strangler/platform/flags/store.ts';
 import type { OperatorEnvironment } from '@strangler/stack/system/stage.ts';
 import { operatorEnvironment } from '@strangler/stack/system/system.ts';
 import { compareSides, deadLetterCount } from '../soak/cutover/compare-sides.ts';
@@ -38,7 +37,6 @@ export type SliceTour = {
   environment: OperatorEnvironment;
   figures: { cutovers: number; killed: string[]; compared: number; different: number; deadLettered: number };
   tally(): Tally;
-  close(): void;
 };
 
 /** Who owns the writes; while they are held, who owned them before. */
@@ -56,6 +54,7 @@ export const watchableCanary = {
 export const createSliceTour = ({
   slice,
   shop,
+  flags,
   visitors,
   random,
   onVisit,
@@ -64,6 +63,7 @@ export const createSliceTour = ({
 }: {
   slice: string;
   shop: Shop;
+  flags: FlagStore;
   visitors: readonly Visitor[];
   random: () => number;
   onVisit?: (visit: Visit) => void;
@@ -74,12 +74,11 @@ export const createSliceTour = ({
   const environment = operatorEnvironment(shop.system);
   const command = { environment, signal };
   const keeper = createTally();
-  const { store, close } = openFlagStore(shop.flagStore, { log: createLog({ name: 'demo', level: 'silent' }) });
   const figures = { cutovers: 0, killed: [] as string[], compared: 0, different: 0, deadLettered: 0 };
   // A slice that nobody has touched yet has none.
   const untouched = { id: 'none', by: 'the demo', at: new Date(0).toISOString(), reason: '' };
   const flag = async (): Promise<FlagDocument> =>
-    (await store.get(slice))?.document ?? initialFlagDocument(slice, untouched);
+    (await flags.get(slice))?.document ?? initialFlagDocument(slice, untouched);
   const watch = async (): Promise<void> => {
     await pause(secondsPerStep * 1000, signal);
     signal.throwIfAborted();
@@ -108,7 +107,6 @@ export const createSliceTour = ({
     flag,
     watch,
     advance,
-    close,
     toReads,
     toWrites,
     tally: () => keeper.tally(),

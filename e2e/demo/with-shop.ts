@@ -1,6 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openFlagStore } from '@strangler/platform/flags/open-store.ts';
+import type { FlagStore } from '@strangler/platform/flags/store.ts';
+import { createLog } from '@strangler/platform/log.ts';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
 import type { Pool, RowDataPacket } from 'mysql2/promise';
 import { visitorConnections } from '../traffic/visitor.ts';
@@ -18,9 +21,10 @@ const databases = {
 } as const;
 export type DatabaseName = keyof typeof databases;
 
-/** What a slice's demo is told in: the shop, its databases as a reader of its own sees them, and visitors' connections. */
+/** What a slice's demo is told in: the shop, its flags and databases as a reader of its own sees them, and visitors' connections. */
 export type ShopStage<Name extends DatabaseName> = {
   shop: Shop;
+  flags: FlagStore;
   pools: Record<Name, Pool>;
   connections: ReturnType<typeof visitorConnections>;
 };
@@ -46,9 +50,13 @@ export const withShop = async <Name extends DatabaseName, T>(
     const shop = await openShop({ instance, products, keep, progress, signal, ...wanted, slicesFolder });
     const { mover } = shop.system.databases;
     const open = reads.map((name) => [name, createPool(mover[databases[name]], { connectionLimit: 2 })] as const);
+    const { store: flags, close } = openFlagStore(shop.flagStore, {
+      log: createLog({ name: 'demo', level: 'silent' }),
+    });
     try {
-      return await tell({ shop, pools: Object.fromEntries(open) as Record<Name, Pool>, connections });
+      return await tell({ shop, flags, pools: Object.fromEntries(open) as Record<Name, Pool>, connections });
     } finally {
+      close();
       await Promise.all(open.map(([, pool]) => pool.end()));
       await connections.close();
       await shop.close();

@@ -44,6 +44,15 @@ export const consumerHeaders = {
 const mostTries = 8;
 const longestReason = 500;
 
+/** A message's body as JSON; undefined where it is none, which no schema takes for a message. */
+export function jsonOf(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
 export function deliveryOf(message: ConsumeMessage, queue: string): Delivery {
   const headers: Record<string, unknown> = message.properties.headers ?? {};
   return {

@@ -62,13 +62,13 @@ export const runAllSlicesScenario = (options: ScenarioOptions): Promise<AllSlice
 
 type Stage = ShopStage<keyof LedgerPools | 'notifications'>;
 
-const tell = async ({ shop, pools, connections }: Stage, options: ScenarioOptions): Promise<AllSlicesReport> => {
+const tell = async ({ shop, flags, pools, connections }: Stage, options: ScenarioOptions): Promise<AllSlicesReport> => {
   const { progress, signal } = options;
   const random = seededRandom(42);
   const acknowledged = new Set<number>();
   const { visitors, accountIds } = await inviteEverybody({ shop, connections, random, acknowledged });
   const tours = new Map(
-    slices.map((slice) => [slice, createSliceTour({ slice, shop, visitors, random, options })] as const),
+    slices.map((slice) => [slice, createSliceTour({ slice, shop, flags, visitors, random, options })] as const),
   );
   const tourOf = (slice: Slice) => tours.get(slice)!;
   const ledger = await openLedger({

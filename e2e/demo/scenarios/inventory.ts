@@ -49,7 +49,7 @@ export const runInventoryScenario = (options: ScenarioOptions): Promise<Inventor
   );
 
 const tell = async (
-  { shop, pools, connections }: ShopStage<'monolith' | 'inventory'>,
+  { shop, flags, pools, connections }: ShopStage<'monolith' | 'inventory'>,
   options: ScenarioOptions,
 ): Promise<InventoryReport> => {
   const { progress, signal } = options;
@@ -71,7 +71,7 @@ const tell = async (
     if (status === 201) orders.placed += 1;
     if (status === 409) orders.short += 1;
   };
-  const tour = createSliceTour({ slice, shop, visitors, random, onVisit, options });
+  const tour = createSliceTour({ slice, shop, flags, visitors, random, onVisit, options });
   const figures = { broken: 0, oversold: 0 };
 
   const before = await readStock(pools.monolith, pools.monolith, { hasReservations: false });

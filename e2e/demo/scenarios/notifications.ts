@@ -59,7 +59,7 @@ export const runNotificationsScenario = async (options: ScenarioOptions): Promis
 type Stage = ShopStage<'monolith' | 'notifications'> & { listeners: Listener[] };
 
 const tell = async (
-  { shop, pools, connections, listeners }: Stage,
+  { shop, flags, pools, connections, listeners }: Stage,
   options: ScenarioOptions,
 ): Promise<NotificationsReport> => {
   const { progress, signal } = options;
@@ -75,7 +75,7 @@ const tell = async (
     createCustomer({ ...shared, name: `customer ${at + 1}`, accessToken }),
   );
   listeners.push(...tokens.map((accessToken) => startListener({ proxyUrls, accessToken, random })));
-  const tour = createSliceTour({ slice, shop, visitors, random, options });
+  const tour = createSliceTour({ slice, shop, flags, visitors, random, options });
 
   const told = (): Happening[] =>
     listeners.flatMap((listener, at) =>

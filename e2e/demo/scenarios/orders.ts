@@ -51,7 +51,7 @@ export const runOrdersScenario = (options: ScenarioOptions): Promise<OrdersRepor
   );
 
 const tell = async (
-  { shop, pools, connections }: ShopStage<keyof LedgerPools>,
+  { shop, flags, pools, connections }: ShopStage<keyof LedgerPools>,
   options: ScenarioOptions,
 ): Promise<OrdersReport> => {
   const { progress, signal } = options;
@@ -78,7 +78,7 @@ const tell = async (
       createBuyer({ ...shared, name: `buyer ${at + 1}`, accessToken, onlyLooks: true }),
     ),
   ];
-  const tourOf = (name: string): SliceTour => createSliceTour({ slice: name, shop, visitors, random, options });
+  const tourOf = (name: string): SliceTour => createSliceTour({ slice: name, shop, flags, visitors, random, options });
   const tours = before.map(tourOf);
   const tour = tourOf(slice);
   const all = [...tours, tour];

@@ -80,7 +80,7 @@ export const runPaymentsScenario = (options: ScenarioOptions): Promise<PaymentsR
   );
 
 const tell = async (
-  { shop, pools, connections }: ShopStage<'monolith' | 'payments'>,
+  { shop, flags, pools, connections }: ShopStage<'monolith' | 'payments'>,
   options: ScenarioOptions,
 ): Promise<PaymentsReport> => {
   const { progress, signal } = options;
@@ -101,7 +101,7 @@ const tell = async (
   const visitors = tokens.map((accessToken, at) =>
     createCustomer({ ...shared, name: `customer ${at + 1}`, accessToken }),
   );
-  const tour = createSliceTour({ slice, shop, visitors, random, options });
+  const tour = createSliceTour({ slice, shop, flags, visitors, random, options });
   const ownerOf = async (): Promise<Pool> =>
     (await tour.flag()).writes.owner === 'service' ? pools.payments : pools.monolith;
   /** Nothing is left to be found out. */

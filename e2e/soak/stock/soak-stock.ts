@@ -78,7 +78,7 @@ export const soakStock = (options: SoakStockOptions): Promise<SoakStockReport> =
 type Stage = ShopStage<'monolith' | 'inventory'> & { signingKey: string };
 
 const sell = async (
-  { shop, pools, connections, signingKey }: Stage,
+  { shop, flags, pools, connections, signingKey }: Stage,
   { seed, buyers, items, requestsPerSecond, instance, progress, signal }: SoakStockOptions,
 ): Promise<SoakStockReport> => {
   const random = seededRandom(seed);
@@ -119,7 +119,7 @@ const sell = async (
     coming.splice(0, coming.length, ...(left.length > 0 ? left : visitors));
   };
   const tour = createSliceTour({
-    ...{ slice, shop, visitors: coming, random, onVisit, mostInFlight },
+    ...{ slice, shop, flags, visitors: coming, random, onVisit, mostInFlight },
     options: {
       ...{ requestsPerSecond, products: items, secondsPerStep: 5, instance, keep: false, progress, signal },
     },
@@ -145,51 +145,47 @@ const sell = async (
     await tour.verify();
   };
 
-  try {
-    await tour.busy(async () => {
-      await tour.watch();
-      await tour.toService(async () => {});
-    });
-    await addUp();
-    await tour.busy(async () => {
-      await tour.watch();
-      await tour.backToMonolith();
-      // Whoever has not been served is, before it closes.
-      isClosing = true;
-      letOut();
-      await eventually(() => checkedOut.size === buyers, { withinMs: everybodyWithinMs, signal }).catch(() => {});
-      signal.throwIfAborted();
-    });
-    await addUp();
-    const { total, failed, durationsMs, failures } = tour.tally();
-    const { cutovers, compared, different, deadLettered } = tour.figures;
-    const bounds = [
-      atMost('failed requests', failed, 0),
-      atMost('products that were oversold', figures.oversold, 0),
-      atMost('products whose stock does not add up', figures.notAddingUp, 0),
-      atMost('rows that differ', different, 0),
-      atMost('dead letters', deadLettered, 0),
-      atLeast('buyers who have checked out', checkedOut.size, buyers),
-      atLeast('orders', orders.placed, items),
-      atLeast('refusals for want of stock', orders.refused, 1),
-      atLeast('cut-overs', cutovers, 2),
-    ];
-    return {
-      ok: bounds.every(({ ok }) => ok),
-      bounds,
-      requests: { total, failed },
-      buyers: { wanted: buyers, checkedOut: checkedOut.size },
-      orders,
-      ...figures,
-      cutovers,
-      rows: { compared, different },
-      deadLettered,
-      latencyMs: spread(durationsMs),
-      failures: failures.map(({ action, failure }) => ({ action, failure })),
-    };
-  } finally {
-    tour.close();
-  }
+  await tour.busy(async () => {
+    await tour.watch();
+    await tour.toService(async () => {});
+  });
+  await addUp();
+  await tour.busy(async () => {
+    await tour.watch();
+    await tour.backToMonolith();
+    // Whoever has not been served is, before it closes.
+    isClosing = true;
+    letOut();
+    await eventually(() => checkedOut.size === buyers, { withinMs: everybodyWithinMs, signal }).catch(() => {});
+    signal.throwIfAborted();
+  });
+  await addUp();
+  const { total, failed, durationsMs, failures } = tour.tally();
+  const { cutovers, compared, different, deadLettered } = tour.figures;
+  const bounds = [
+    atMost('failed requests', failed, 0),
+    atMost('products that were oversold', figures.oversold, 0),
+    atMost('products whose stock does not add up', figures.notAddingUp, 0),
+    atMost('rows that differ', different, 0),
+    atMost('dead letters', deadLettered, 0),
+    atLeast('buyers who have checked out', checkedOut.size, buyers),
+    atLeast('orders', orders.placed, items),
+    atLeast('refusals for want of stock', orders.refused, 1),
+    atLeast('cut-overs', cutovers, 2),
+  ];
+  return {
+    ok: bounds.every(({ ok }) => ok),
+    bounds,
+    requests: { total, failed },
+    buyers: { wanted: buyers, checkedOut: checkedOut.size },
+    orders,
+    ...figures,
+    cutovers,
+    rows: { compared, different },
+    deadLettered,
+    latencyMs: spread(durationsMs),
+    failures: failures.map(({ action, failure }) => ({ action, failure })),
+  };
 };
 
 /** So many pieces of each, and no more. */

@@ -1,4 +1,4 @@
-import type { Delivery } from '@strangler/platform/outbox/delivery.ts';
+import { type Delivery, jsonOf } from '@strangler/platform/outbox/delivery.ts';
 import { markHeader } from '@strangler/platform/outbox/message.ts';
 import { z } from 'zod';
 
@@ -42,7 +42,7 @@ const marks = z.object({
 
 export function readCancelledOrder({ headers, body }: Pick<Delivery, 'headers' | 'body'>): ReadCancellation {
   if (headers[wayMark] !== 'choreographed') return { kind: "another's" };
-  const read = message.safeParse(parsed(body));
+  const read = message.safeParse(jsonOf(body));
   if (!read.success) return { kind: 'fault', fault: z.prettifyError(read.error) };
   const said = marks.safeParse({ reservation: headers[reservationMark], account: headers[accountMark] });
   if (!said.success) return { kind: 'fault', fault: z.prettifyError(said.error) };
@@ -50,12 +50,4 @@ export function readCancelledOrder({ headers, body }: Pick<Delivery, 'headers' |
   const lines = items.map(({ product_id: productId, quantity }) => ({ productId, quantity }));
   const { reservation: reservationId, account: accountId = null } = said.data;
   return { kind: 'ours', cancelled: { eventId: read.data.id, orderId, lines, reservationId, accountId } };
-}
-
-function parsed(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString('utf8'));
-  } catch {
-    return undefined;
-  }
 }

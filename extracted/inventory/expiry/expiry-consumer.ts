@@ -1,6 +1,6 @@
 import type { Log } from '@strangler/platform/log.ts';
 import { type DelayLadder, defaultDelaysMs } from '@strangler/platform/outbox/delays.ts';
-import type { Delivery, Outcome } from '@strangler/platform/outbox/delivery.ts';
+import { type Delivery, jsonOf, type Outcome } from '@strangler/platform/outbox/delivery.ts';
 import { type Listener, listen } from '@strangler/platform/outbox/listen.ts';
 import type { ConsumerSpec, TopologySpec } from '@strangler/platform/outbox/topology.ts';
 import { FencedWrite } from '@strangler/platform/ownership/within-fence.ts';
@@ -57,7 +57,7 @@ export function expireInTime(options: ExpiryConsumerOptions): Listener {
   };
 
   const handle = async (delivery: Delivery): Promise<Outcome> => {
-    const read = reserved.safeParse(parsed(delivery.body));
+    const read = reserved.safeParse(jsonOf(delivery.body));
     if (!read.success) return { outcome: 'poison', reason: `no stock.reserved: ${z.prettifyError(read.error)}` };
     const { reservation_id: id, expires_at } = read.data.data;
     const due = new Date(expires_at);
@@ -87,12 +87,4 @@ export function expireInTime(options: ExpiryConsumerOptions): Listener {
     },
   });
   return listener;
-}
-
-function parsed(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString('utf8'));
-  } catch {
-    return undefined;
-  }
 }

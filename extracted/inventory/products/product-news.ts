@@ -1,6 +1,6 @@
 import type { Log } from '@strangler/platform/log.ts';
 import { change, type Executor } from '@strangler/platform/mysql/statements.ts';
-import type { Delivery, Outcome } from '@strangler/platform/outbox/delivery.ts';
+import { type Delivery, jsonOf, type Outcome } from '@strangler/platform/outbox/delivery.ts';
 import { type Listener, listen } from '@strangler/platform/outbox/listen.ts';
 import type { ConsumerSpec, TopologySpec } from '@strangler/platform/outbox/topology.ts';
 import type { RabbitConnection } from '@strangler/platform/rabbit.ts';
@@ -38,7 +38,7 @@ export function productNewsTopology(exchange: string, queue: string): TopologySp
  */
 export function listenForProducts({ rabbit, exchange, queue, pool, log, registry }: ProductNewsOptions): Listener {
   const handle = async ({ body }: Delivery): Promise<Outcome> => {
-    const read = news.safeParse(parsed(body));
+    const read = news.safeParse(jsonOf(body));
     if (!read.success) return { outcome: 'poison', reason: `no news of a product: ${z.prettifyError(read.error)}` };
     const { type, data } = read.data;
     const removedAt = type === 'product.removed' ? new Date(data.occurred_at) : null;
@@ -52,12 +52,4 @@ export function listenForProducts({ rabbit, exchange, queue, pool, log, registry
   };
 
   return listen({ rabbit, exchange, consumer: productNewsConsumer(queue), handle, log, metrics: registry });
-}
-
-function parsed(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString('utf8'));
-  } catch {
-    return undefined;
-  }
 }

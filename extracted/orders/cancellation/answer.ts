@@ -1,3 +1,4 @@
+import { jsonOf } from '@strangler/platform/outbox/delivery.ts';
 import { z } from 'zod';
 import type { Payment } from '../neighbours/payments.ts';
 import type { Answer } from './cancellation-state.ts';
@@ -31,7 +32,7 @@ const message = z.discriminatedUnion('type', [
 ]);
 
 export function readAnswer(body: Buffer): ReadAnswer {
-  const read = message.safeParse(parsed(body));
+  const read = message.safeParse(jsonOf(body));
   if (!read.success) return { fault: z.prettifyError(read.error) };
   const { type, data } = read.data;
   const orderId = data.order_id;
@@ -49,13 +50,5 @@ export function readAnswer(body: Buffer): ReadAnswer {
       const known = { id: data.payment.id, orderId, status, amountCents, currency, failureCode, ...times };
       return { orderId, answer: { of: 'payment', status }, payment: known };
     }
-  }
-}
-
-function parsed(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString('utf8'));
-  } catch {
-    return undefined;
   }
 }

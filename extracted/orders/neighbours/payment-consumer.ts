@@ -1,5 +1,5 @@
 import type { Log } from '@strangler/platform/log.ts';
-import type { Delivery, Outcome } from '@strangler/platform/outbox/delivery.ts';
+import { type Delivery, jsonOf, type Outcome } from '@strangler/platform/outbox/delivery.ts';
 import { type Listener, listen } from '@strangler/platform/outbox/listen.ts';
 import type { ConsumerSpec, TopologySpec } from '@strangler/platform/outbox/topology.ts';
 import type { RabbitConnection } from '@strangler/platform/rabbit.ts';
@@ -37,18 +37,10 @@ export function listenForPayments({
   metrics: Registry;
 }): Listener {
   const handle = async ({ body }: Delivery): Promise<Outcome> => {
-    const read = news.safeParse(parsed(body));
+    const read = news.safeParse(jsonOf(body));
     if (!read.success) return { outcome: 'poison', reason: `no news of a payment: ${z.prettifyError(read.error)}` };
     await onNews(read.data.data.order_id);
     return 'done';
   };
   return listen({ rabbit, exchange, consumer: paymentConsumer(queue), handle, log, metrics });
-}
-
-function parsed(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString('utf8'));
-  } catch {
-    return undefined;
-  }
 }

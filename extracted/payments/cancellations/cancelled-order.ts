@@ -1,4 +1,4 @@
-import type { Delivery } from '@strangler/platform/outbox/delivery.ts';
+import { type Delivery, jsonOf } from '@strangler/platform/outbox/delivery.ts';
 import { markHeader } from '@strangler/platform/outbox/message.ts';
 import { z } from 'zod';
 
@@ -26,16 +26,8 @@ const message = z.object({
 
 export function readCancelledOrder({ headers, body }: Pick<Delivery, 'headers' | 'body'>): ReadCancellation {
   if (headers[wayMark] !== 'choreographed') return { kind: "another's" };
-  const read = message.safeParse(parsed(body));
+  const read = message.safeParse(jsonOf(body));
   if (!read.success) return { kind: 'fault', fault: z.prettifyError(read.error) };
   const { id: eventId, data } = read.data;
   return { kind: 'ours', cancelled: { eventId, orderId: data.order_id } };
-}
-
-function parsed(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString('utf8'));
-  } catch {
-    return undefined;
-  }
 }
