@@ -8,7 +8,7 @@ type AddCommands = (program: Command, terminal: Terminal) => void;
  * The commands in the order in which help lists them, with the file in which each stands: most of what a command takes is the
  * loading of its modules, and nobody needs those of the others.
  */
-const commandFiles: readonly { names: readonly string[]; load: () => Promise<AddCommands> }[] = [
+export const commandFiles: readonly { names: readonly string[]; load: () => Promise<AddCommands> }[] = [
   { names: ['flag'], load: async () => (await import('./flag-commands.ts')).addFlagCommands },
   {
     names: ['plan', 'advance', 'rollback', 'resume'],
