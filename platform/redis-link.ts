@@ -119,12 +119,15 @@ export function openRedisLink(options: RedisLinkOptions): RedisLink {
   };
 }
 
-/** What the client would refuse, said before it is there. @throws TypeError */
+/** What the client would refuse, said before it is there. @throws TypeError, URIError */
 function checkAddress(address: string): void {
-  const { protocol, pathname } = URL.canParse(address) ? new URL(address) : { protocol: 'none', pathname: '' };
+  const nothing = { protocol: 'none', username: '', password: '', pathname: '' };
+  const { protocol, username, password, pathname } = URL.canParse(address) ? new URL(address) : nothing;
   if (protocol !== 'redis:' && protocol !== 'rediss:') {
     throw new TypeError(`Redis's address: expected redis://host:port, found the protocol ${protocol}`);
   }
+  // A URIError where an escape in them is broken.
+  decodeURIComponent(username + password);
   if (Number.isNaN(Number(pathname.slice(1)))) {
     throw new TypeError(`Redis's address: expected the number of a database after host and port, found ${pathname}`);
   }
