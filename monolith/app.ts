@@ -10,7 +10,6 @@ import express, { type Express } from 'express';
 import { databaseAway } from './http/database-away.ts';
 import type { ModuleDeps, ShopModule } from './modules/module.ts';
 import { createModules } from './modules/registry.ts';
-import { openApiDocument } from './openapi/document.ts';
 
 export type ShopApp = {
   app: Express;
@@ -36,7 +35,9 @@ export function createApp(
   app.use(httpMetrics(deps.metrics));
   app.use(healthRouter({ checks, draining }));
   app.get('/metrics', metricsRoute(deps.metrics));
-  app.get('/api/openapi.json', (_request, response) => {
+  app.get('/api/openapi.json', async (_request, response) => {
+    // Few ask for it, and a parser of YAML is much to load at every start.
+    const { openApiDocument } = await import('./openapi/document.ts');
     response.json(openApiDocument());
   });
 

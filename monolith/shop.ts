@@ -21,10 +21,8 @@ import { type Database, databaseMigrations, openDatabase } from './database.ts';
 import { createEventRecorder } from './events/event-recorder.ts';
 import { schedulePriceJob } from './jobs/price-job.ts';
 import { createCatalogue } from './modules/catalogue/catalogue.ts';
-import { createStockClient } from './modules/inventory/owner/stock-client.ts';
 import type { ModuleDeps } from './modules/module.ts';
 import { createTellingSides } from './modules/notifications/owner/telling-sides.ts';
-import { createPaymentsClient } from './modules/payments/owner/payments-client.ts';
 
 export type RunningShop = {
   server: RunningServer;
@@ -172,6 +170,8 @@ async function followStock({
   if (inventoryGrpc === undefined) return undefined;
   const owner = await followFlagsOf('inventory', { config, log, lifecycle });
   if (owner === undefined) return undefined;
+  // With it comes gRPC, which a shop that keeps its stock does without.
+  const { createStockClient } = await import('./modules/inventory/owner/stock-client.ts');
   const client = createStockClient({ address: inventoryGrpc, consul, trust: trust.grpcClientOf('inventory'), log });
   lifecycle.onStop('close', 'inventory service', () => client.close());
   return { owner, client };
@@ -198,6 +198,8 @@ async function followPayments({
   const owner = await followFlagsOf('payments', { config, log, lifecycle });
   if (owner === undefined) return undefined;
   const machineToken = createMachineToken(accessTokens);
+  // With it comes gRPC, which a shop that keeps its payments does without.
+  const { createPaymentsClient } = await import('./modules/payments/owner/payments-client.ts');
   const client = createPaymentsClient({ address, consul, machineToken, trust: trust.grpcClientOf('payments'), log });
   lifecycle.onStop('close', 'payments service', () => client.close());
   const rabbit = connect({ url, log });

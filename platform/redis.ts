@@ -1,6 +1,5 @@
 import { types } from 'node:util';
 import { Counter, Gauge, type Registry } from 'prom-client';
-import { ErrorReply } from 'redis';
 import { pause } from './backoff.ts';
 import type { Log } from './log.ts';
 import { openRedisLink, type RedisClient } from './redis-link.ts';
@@ -107,7 +106,7 @@ export function createRedis(options: RedisOptions): Redis {
       lateSince = undefined;
       return first as T;
     } catch (error) {
-      if (error instanceof ErrorReply) {
+      if (link.isReply(error)) {
         if (refusals.test(error.message)) return missed('refused');
         throw error;
       }
@@ -119,6 +118,7 @@ export function createRedis(options: RedisOptions): Redis {
   }
 
   async function connected(withinMs: number, signal?: AbortSignal): Promise<boolean> {
+    await link.trying;
     const over = new AbortController();
     const signals = signal === undefined ? [over.signal] : [over.signal, signal];
     await Promise.race([link.tried, pause(withinMs, AbortSignal.any(signals))]);

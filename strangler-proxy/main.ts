@@ -4,8 +4,6 @@ import { createLog } from '@strangler/platform/log.ts';
 import { startTracing } from '@strangler/platform/tracing/start.ts';
 import { CommandLineError, environmentWithArguments, readConfig, usage } from './config.ts';
 import { tellPrimary } from './workers/messages.ts';
-import { runPrimary } from './workers/primary.ts';
-import { runWorker } from './workers/worker.ts';
 
 const leave = (text: string, code: number): never => {
   (code === 0 ? process.stdout : process.stderr).write(`${text}\n`);
@@ -28,9 +26,15 @@ const config = exitOnConfigError(() => readConfig(env));
 const log = createLog({ name: 'strangler-proxy', level: config.logLevel });
 
 try {
-  if (!cluster.isPrimary) await startTracing('strangler-proxy', env);
-  if (cluster.isPrimary) await runPrimary(config, log, env);
-  else await runWorker(config, log, Number(process.env.WORKER_NUMBER ?? 1));
+  // Each of the two has half of the proxy in common with the other.
+  if (cluster.isPrimary) {
+    const { runPrimary } = await import('./workers/primary.ts');
+    await runPrimary(config, log, env);
+  } else {
+    await startTracing('strangler-proxy', env);
+    const { runWorker } = await import('./workers/worker.ts');
+    await runWorker(config, log, Number(process.env.WORKER_NUMBER ?? 1));
+  }
 } catch (error) {
   const why = (error as Error).message;
   log.fatal({ err: error }, 'the proxy cannot start');

@@ -18,7 +18,6 @@ import type { CategoryReader } from './categories/category-reader.ts';
 import { addCategoryRoutes } from './categories/category-routes.ts';
 import type { CategoryService } from './categories/category-service.ts';
 import { canDryRun } from './dry-run/dry-run.ts';
-import { openApiDocument } from './openapi.ts';
 import { addInternalProductRoutes } from './products/internal-product-routes.ts';
 import { addPriceRuleRoutes } from './products/price-rule-routes.ts';
 import type { PriceRules } from './products/price-rules.ts';
@@ -63,7 +62,9 @@ export function createApp(
   app.use(healthRouter({ checks, draining }));
   app.get('/metrics', metricsRoute(metrics));
   // Beside the API and not in it: under `/api` stands the document of the whole shop.
-  app.get('/openapi.json', (_request, response) => {
+  app.get('/openapi.json', async (_request, response) => {
+    // Few ask for it, and a parser of YAML is much to load at every start.
+    const { openApiDocument } = await import('./openapi.ts');
     response.json(openApiDocument());
   });
 

@@ -15,7 +15,6 @@ import express, { type Express, type Request, Router } from 'express';
 import type { Registry } from 'prom-client';
 import { callers } from './callers.ts';
 import { canDryRun } from './dry-run/dry-run.ts';
-import { openApiDocument } from './openapi.ts';
 import type { Adjustments } from './stock/adjustments.ts';
 import type { StockReader } from './stock/stock-reader.ts';
 import { addStockRoutes } from './stock/stock-routes.ts';
@@ -53,7 +52,9 @@ export function createApp(
   app.use(healthRouter({ checks, draining }));
   app.get('/metrics', metricsRoute(metrics));
   // Beside the API and not in it: under `/api` stands the document of the whole shop.
-  app.get('/openapi.json', (_request, response) => {
+  app.get('/openapi.json', async (_request, response) => {
+    // Few ask for it, and a parser of YAML is much to load at every start.
+    const { openApiDocument } = await import('./openapi.ts');
     response.json(openApiDocument());
   });
 

@@ -24,7 +24,6 @@ import type { JobStore } from './jobs/job-store.ts';
 import { addJobRoutes } from './jobs/routes.ts';
 import type { Notifications } from './notifications/notifications.ts';
 import { addNotificationRoutes } from './notifications/routes.ts';
-import { openApiDocument } from './openapi.ts';
 import { addPreferenceRoutes } from './recipients/preference-routes.ts';
 import type { Recipients } from './recipients/recipients.ts';
 import type { Settings } from './settings/settings.ts';
@@ -72,7 +71,9 @@ export function createApp(
   app.use(healthRouter({ checks, draining }));
   app.get('/metrics', metricsRoute(metrics));
   // Beside the API and not in it: under `/api` stands the document of the whole shop.
-  app.get('/openapi.json', (_request, response) => {
+  app.get('/openapi.json', async (_request, response) => {
+    // Few ask for it, and a parser of YAML is much to load at every start.
+    const { openApiDocument } = await import('./openapi.ts');
     response.json(openApiDocument());
   });
 

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { createPool } from '@strangler/platform/mysql/pool.ts';
 import { declareTopology, deleteDeclared, deleteTopology } from '@strangler/platform/outbox/declare.ts';
+import { programEnvironment } from '@strangler/platform/testing/program-environment.ts';
 import { eventually, type FreshDatabase, freshDatabase } from '@strangler/platform/testing/servers.ts';
 import type { Pool, RowDataPacket } from 'mysql2/promise';
 import { migrateUp } from './database.ts';
@@ -59,7 +60,7 @@ test('a consumer that comes long after replays the stream, and has each event on
   const early = orders;
 
   const env = {
-    ...{ PATH: process.env.PATH, DATABASE_URL: database.url, RABBITMQ_URL: service.env.RABBITMQ_URL },
+    ...{ ...programEnvironment(), DATABASE_URL: database.url, RABBITMQ_URL: service.env.RABBITMQ_URL },
     ...{ OUTBOX_EXCHANGE: service.exchange, QUEUE_PREFIX: database.name, REPLAY_IDLE: '1s' },
   };
   const replay = spawn(process.execPath, [fileURLToPath(new URL('./replay.ts', import.meta.url)), 'first'], {

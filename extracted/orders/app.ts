@@ -17,7 +17,6 @@ import { addOrderRoutes, type OrderRouteParts } from './api/order-routes.ts';
 import { callers } from './callers.ts';
 import { addCancellationRoutes, type CancellationRouteParts } from './cancellation/cancellation-routes.ts';
 import { canDryRun } from './dry-run/dry-run.ts';
-import { openApiDocument } from './openapi.ts';
 import { addReportRoutes, type ReportRouteParts } from './read-models/report-routes.ts';
 
 export type OrdersParts = {
@@ -53,7 +52,9 @@ export function createApp(
   app.use(healthRouter({ checks, draining }));
   app.get('/metrics', metricsRoute(metrics));
   // Beside the API and not in it: under `/api` stands the document of the whole shop.
-  app.get('/openapi.json', (_request, response) => {
+  app.get('/openapi.json', async (_request, response) => {
+    // Few ask for it, and a parser of YAML is much to load at every start.
+    const { openApiDocument } = await import('./openapi.ts');
     response.json(openApiDocument());
   });
 

@@ -17,7 +17,6 @@ import { addWebhookRoutes } from './api/webhook-routes.ts';
 import { callers } from './callers.ts';
 import type { Clock } from './clock.ts';
 import { canDryRun } from './dry-run/dry-run.ts';
-import { openApiDocument } from './openapi.ts';
 import type { WebhookInbox } from './webhooks/webhook-inbox.ts';
 
 export type PaymentsParts = {
@@ -51,7 +50,9 @@ export function createApp(
   app.use(healthRouter({ checks, draining }));
   app.get('/metrics', metricsRoute(metrics));
   // Beside the API and not in it: under `/api` stands the document of the whole shop.
-  app.get('/openapi.json', (_request, response) => {
+  app.get('/openapi.json', async (_request, response) => {
+    // Few ask for it, and a parser of YAML is much to load at every start.
+    const { openApiDocument } = await import('./openapi.ts');
     response.json(openApiDocument());
   });
 

@@ -32,7 +32,7 @@ import { SideUnreachable } from '../http/side.ts';
 import { ApiDescriptionError } from '../openapi/place.ts';
 import { ScenarioError } from '../parity/scenario.ts';
 import { NotReplayable } from '../shadow/replay.ts';
-import { CliError, exitCodes } from './exit-codes.ts';
+import { exitCodes } from './exit-codes.ts';
 import type { Terminal } from './terminal.ts';
 
 /** Errors whose own message says all: what was expected, what was found and what to do. */
@@ -77,10 +77,6 @@ const spokenFor: readonly (readonly [exitCode: number, ...classes: (new (...args
 
 /** Says in one line what failed and returns the exit status; only what nobody foresaw comes with a stack. */
 export const reportFailure = (error: unknown, { err }: Pick<Terminal, 'err'>): number => {
-  if (error instanceof CliError) {
-    err(`strangler: ${error.message}`);
-    return error.exitCode;
-  }
   if (error instanceof FlagEditRefused) {
     err(`strangler: ${error.message}`);
     return error.kind === 'senseless' ? exitCodes.usage : exitCodes.refused;

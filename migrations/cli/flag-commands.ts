@@ -1,5 +1,4 @@
 import type { FlagDocument } from '@strangler/platform/contracts/flag-document.ts';
-import { readSliceDirectory } from '@strangler/platform/contracts/slice-directory.ts';
 import type { Slice } from '@strangler/platform/contracts/slice-file.ts';
 import { changeFlag } from '@strangler/platform/flags/change-flag.ts';
 import { editFlag, type FlagEdit, requireDataInStep } from '@strangler/platform/flags/edit-flag.ts';
@@ -136,6 +135,8 @@ const readEdit = ({ reads, shadow, addCohort, when, side, removeCohort }: SetOpt
 /** A flag for a misspelt slice would be obeyed by nobody, and nobody would say so. Undefined: it has no slice file here. */
 const findSlice = async (store: FlagStore, name: string, directory: string | undefined): Promise<Slice | undefined> => {
   if (directory === undefined) return undefined;
+  // Only here are slice files read, and YAML with them.
+  const { readSliceDirectory } = await import('@strangler/platform/contracts/slice-directory.ts');
   const all = await readSliceDirectory(directory);
   const slice = all.find((one) => one.slice === name);
   if (slice !== undefined || (await store.get(name)) !== undefined) return slice;

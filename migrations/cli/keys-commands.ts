@@ -1,10 +1,9 @@
 import { formatDurationMs } from '@strangler/platform/config.ts';
 import { serviceTokenHeader } from '@strangler/platform/contracts/headers.ts';
+import { defaultSkewMs, mostTokenLifeMs } from '@strangler/platform/service-trust/claims.ts';
 import { type KeyFolder, openKeyFolder } from '@strangler/platform/service-trust/key-folder.ts';
 import { serviceName } from '@strangler/platform/service-trust/names.ts';
 import type { RotationOutcome, RotationStep } from '@strangler/platform/service-trust/rotation.ts';
-import { createServiceTokens } from '@strangler/platform/service-trust/service-tokens.ts';
-import { defaultSkewMs, mostTokenLifeMs } from '@strangler/platform/service-trust/token-verifier.ts';
 import { TrustFileError } from '@strangler/platform/service-trust/trust-bundle.ts';
 import type { Command } from 'commander';
 import { CliError, exitCodes } from './exit-codes.ts';
@@ -82,6 +81,7 @@ export const addKeysCommands = (program: Command, terminal: Terminal): void => {
     .action((service: string, options: FolderOptions & { to: string }) =>
       onFolder(options, terminal, service, async (folder) => {
         const ring = await folder.ring(service);
+        const { createServiceTokens } = await import('@strangler/platform/service-trust/service-tokens.ts');
         const token = await createServiceTokens({ ring: () => ring, lifeMs: tokenLifeMs }).tokenFor(nameOf(options.to));
         terminal.out(`${serviceTokenHeader}: ${token}`);
       }),

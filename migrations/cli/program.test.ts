@@ -7,8 +7,18 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { ProxyStatus } from '@strangler/platform/contracts/proxy-status.ts';
 import { createLog } from '@strangler/platform/log.ts';
 import { freePort } from '@strangler/platform/testing/sockets.ts';
+import { Command } from 'commander';
 import { exitCodes } from './exit-codes.ts';
-import { runProgram } from './program.ts';
+import { commandFiles, runProgram } from './program.ts';
+import type { Terminal } from './terminal.ts';
+
+const silent: Terminal = {
+  out: () => {},
+  err: () => {},
+  environment: {},
+  log: createLog({ name: 'test', level: 'silent' }),
+  signal: AbortSignal.abort(),
+};
 
 describe('strangler', () => {
   let folder: string;
@@ -30,6 +40,16 @@ describe('strangler', () => {
     return { status, out: out.join('\n'), err: err.join('\n') };
   };
   const json = async (line: string) => JSON.parse((await run(line)).out);
+
+  test('each file of commands adds those by whose names it is loaded, and help lists all of them', async () => {
+    const { out } = await run('--help');
+    for (const { names, load } of commandFiles) {
+      const program = new Command();
+      (await load())(program, silent);
+      expect(program.commands.map((command) => command.name())).toEqual(names);
+      for (const name of names) expect(out).toMatch(new RegExp(`^  ${name} `, 'm'));
+    }
+  });
 
   test('flag set changes the reads and says what they were', async () => {
     expect((await run('flag set catalog --reads 10')).out).toMatch(/^catalog: reads 10 % service.*\nwas: never set/);

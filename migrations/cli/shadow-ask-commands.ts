@@ -3,7 +3,6 @@ import { redactAnswer, redactDifference } from '@strangler/platform/compare/reda
 import { compileRules } from '@strangler/platform/compare/rules.ts';
 import { serviceTokenHeader } from '@strangler/platform/contracts/headers.ts';
 import { openKeyFolder } from '@strangler/platform/service-trust/key-folder.ts';
-import { createServiceTokens } from '@strangler/platform/service-trust/service-tokens.ts';
 import type { Command } from 'commander';
 import { comparedAnswer, type SentRequest, SideUnreachable, sideAt } from '../http/side.ts';
 import { calibrate, proposeRules } from '../shadow/calibrate.ts';
@@ -228,6 +227,8 @@ const operatorProof = async (service: string, { environment }: Terminal): Promis
   if (folder === undefined || folder === '') return {};
   try {
     const ring = await openKeyFolder(folder).ring('operator');
+    // Only where there are keys to sign with.
+    const { createServiceTokens } = await import('@strangler/platform/service-trust/service-tokens.ts');
     const tokens = createServiceTokens({ ring: () => ring, lifeMs: operatorTokenLifeMs });
     return { [serviceTokenHeader]: await tokens.tokenFor(service) };
   } catch (error) {

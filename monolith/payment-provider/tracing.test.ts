@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from '@jest/globals';
 import { startCollector } from '@strangler/platform/testing/collector.ts';
 import { eventually } from '@strangler/platform/testing/eventually.ts';
+import { programEnvironment } from '@strangler/platform/testing/program-environment.ts';
 import { freePort } from '@strangler/platform/testing/sockets.ts';
 
 const main = fileURLToPath(new URL('./main.ts', import.meta.url));
@@ -21,7 +22,7 @@ test('records what it is asked and what it tells, and tells nothing of its trace
   const port = await freePort();
   const child = spawn(process.execPath, [main], {
     env: {
-      ...{ PATH: process.env.PATH, PORT: `${port}`, LOG_LEVEL: 'silent', TRACING_URL: collector.url },
+      ...{ ...programEnvironment(), PORT: `${port}`, LOG_LEVEL: 'silent', TRACING_URL: collector.url },
       WEBHOOK_URL: `http://127.0.0.1:${(shop.address() as AddressInfo).port}/hooks`,
     },
     stdio: 'ignore',

@@ -14,6 +14,10 @@ export const tokenFaults = [
 ] as const;
 export type TokenFault = (typeof tokenFaults)[number];
 
+export const defaultSkewMs = 5_000;
+/** The longest life of a token that anybody accepts; what is signed for longer is refused, however good the key. */
+export const mostTokenLifeMs = 300_000;
+
 export type ClaimBounds = {
   /** Whom the token must be addressed to, and nobody beside. */
   self: string;

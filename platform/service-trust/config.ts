@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { ConfigError, durationMs, list } from '../config.ts';
 import { type TrustMode, trustModes } from './admission.ts';
+import { mostTokenLifeMs } from './claims.ts';
 import { serviceName } from './names.ts';
 import type { TlsFiles } from './tls.ts';
-import { mostTokenLifeMs } from './token-verifier.ts';
 
 /** For a program that calls services and is called by none. docs/service-trust.md says what each is for. */
 export const serviceKeyVariables = {

@@ -1,8 +1,6 @@
-import { Metadata } from '@grpc/grpc-js';
 import { serviceTokenHeader } from '../contracts/headers.ts';
-import { GrpcError } from '../grpc/errors.ts';
 import type { GrpcAdmit } from '../grpc/server.ts';
-import { type Admission, toldDetails } from './admission.ts';
+import type { Admission } from './admission.ts';
 import { certificateNames } from './certificate-names.ts';
 import { callersOfMethod, type GrpcCallers } from './judge.ts';
 
@@ -19,9 +17,8 @@ export function createGrpcAdmit(admission: Admission, callers: GrpcCallers): Grp
       allowed: callersOfMethod(callers, method),
     });
     if (admitted.kind === 'admitted') return admitted.caller;
-    const { as, told } = admitted;
-    const more = new Metadata();
-    more.set('x-reason', told);
-    throw new GrpcError(as === 'forbidden' ? 'PERMISSION_DENIED' : 'UNAUTHENTICATED', toldDetails[told], more);
+    // A server that serves gRPC has its library; a program without one has not, though its trust could serve both.
+    const { grpcRefusal } = await import('./grpc-refusal.ts');
+    throw grpcRefusal(admitted);
   };
 }

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { exportJWK, generateKeyPair } from 'jose';
 import { z } from 'zod';
 import { keyId, serviceName } from './names.ts';
 import { type PublishedKey, parseJsonFile } from './trust-bundle.ts';
@@ -29,6 +28,8 @@ export function parseKeyRing(text: string, path: string): KeyRing {
 
 /** A new pair; its id begins with the day on which it was made. */
 export async function makePrivateKey(now: Date): Promise<PrivateKey> {
+  // Only where keys are made; whoever reads them has no use for it.
+  const { exportJWK, generateKeyPair } = await import('jose');
   const { privateKey: made } = await generateKeyPair('EdDSA', { extractable: true });
   const { x, d } = await exportJWK(made);
   if (x === undefined || d === undefined) throw new Error('an Ed25519 key was exported without x or d');

@@ -13,9 +13,8 @@ import { createHttpGuard, type HttpGuard } from './http.ts';
 import type { GrpcCallers } from './judge.ts';
 import { type KeyRing, parseKeyRing } from './key-ring.ts';
 import { createTrustMetrics, exposeCertificate, type TrustMetrics } from './metrics.ts';
-import { createServiceTokens, type ServiceTokens } from './service-tokens.ts';
-import { followTls, type GrpcTls } from './tls.ts';
-import { createTokenVerifier } from './token-verifier.ts';
+import type { ServiceTokens } from './service-tokens.ts';
+import type { GrpcTls } from './tls.ts';
 import { openTrustBundle, parseTrustFile, TrustFileError } from './trust-bundle.ts';
 
 /** A connection that outlives its certificate is one that nobody checks any more. */
@@ -41,7 +40,10 @@ export type ServiceTrustOptions = {
   lifecycle: Pick<Lifecycle, 'onStop'>;
 };
 
-/** Reads keys, trust file and certificates, and follows them; rejects where one that is named is not good. */
+/**
+ * Reads keys, trust file and certificates, and follows them; rejects where one that is named is not good. The libraries for each
+ * are loaded where it is named, for together they are a hundred modules.
+ */
 export async function openServiceTrust(options: ServiceTrustOptions): Promise<ServiceTrust> {
   const { self, config, log, lifecycle } = options;
   const metrics = createTrustMetrics(options.metrics);
@@ -55,9 +57,7 @@ export async function openServiceTrust(options: ServiceTrustOptions): Promise<Se
   };
   const tokens = await openTokens({ self, config, metrics, log, follow });
   const admission = await openAdmissionOf({ self, config, metrics, log, follow });
-  const tls =
-    config.tls &&
-    follow(await followTls(config.tls, { log, onOutcome: (outcome) => metrics.loaded('certificate', outcome) }));
+  const tls = await openTls({ self, config, metrics, log, follow });
   exposeCertificate(options.metrics, () => tls?.expiresAtS());
   log.info({ mode: config.mode, signs: tokens !== undefined, tls: tls !== undefined }, 'trust between services');
   return assemble({ self, admission, apiCallers: config.apiCallers, tokens, tls });
@@ -103,6 +103,7 @@ type Opening = Pick<ServiceTrustOptions, 'self' | 'config' | 'log'> & {
 async function openTokens({ self, config, metrics, log, follow }: Opening): Promise<ServiceTokens | undefined> {
   const { key, tokenLifeMs: lifeMs } = config;
   if (key === undefined) return undefined;
+  const { createServiceTokens } = await import('./service-tokens.ts');
   const parse = (text: string, from: string): KeyRing => {
     const ring = parseKeyRing(text, from);
     if (ring.service !== self)
@@ -128,6 +129,7 @@ async function openTokens({ self, config, metrics, log, follow }: Opening): Prom
 async function openAdmissionOf({ self, config, metrics, log, follow }: Opening): Promise<Admission> {
   const { mode, trustFile } = config;
   if (mode === 'off' || trustFile === undefined) return openAdmission;
+  const { createTokenVerifier } = await import('./token-verifier.ts');
   const bundles = follow(
     await followFiles({
       paths: [trustFile],
@@ -139,4 +141,10 @@ async function openAdmissionOf({ self, config, metrics, log, follow }: Opening):
   );
   const verifier = createTokenVerifier({ self, bundle: bundles.now, refresh: bundles.refresh });
   return createAdmission({ mode, self, verifier, bundle: bundles.now, metrics, log: boundedLog(log) });
+}
+
+async function openTls({ config, metrics, log, follow }: Opening): Promise<GrpcTls | undefined> {
+  if (config.tls === undefined) return undefined;
+  const { followTls } = await import('./tls.ts');
+  return follow(await followTls(config.tls, { log, onOutcome: (outcome) => metrics.loaded('certificate', outcome) }));
 }

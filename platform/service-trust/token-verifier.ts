@@ -1,5 +1,5 @@
 import { compactVerify, decodeJwt, decodeProtectedHeader, errors } from 'jose';
-import { claimsFault, type TokenFault } from './claims.ts';
+import { claimsFault, defaultSkewMs, mostTokenLifeMs, type TokenFault } from './claims.ts';
 import { serviceTokenAlgorithm, serviceTokenType } from './service-tokens.ts';
 import type { TrustBundle } from './trust-bundle.ts';
 
@@ -23,10 +23,6 @@ export type TokenVerifierOptions = {
   mostLifeMs?: number;
   nowMs?: () => number;
 };
-
-export const defaultSkewMs = 5_000;
-/** The longest life of a token that anybody accepts; what is signed for longer is refused, however good the key. */
-export const mostTokenLifeMs = 300_000;
 
 /** Ours have about 350 characters. */
 const mostTokenCharacters = 2_048;

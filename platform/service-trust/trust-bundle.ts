@@ -1,5 +1,4 @@
 import type { CryptoKey } from 'jose';
-import { importJWK } from 'jose';
 import { z } from 'zod';
 import { keyId, serviceName } from './names.ts';
 
@@ -78,6 +77,8 @@ export function parseJsonFile<S extends z.ZodType>(
 }
 
 export async function openTrustBundle({ callers }: TrustFile): Promise<TrustBundle> {
+  // A program that asks nobody who he is does not load it.
+  const { importJWK } = await import('jose');
   const keys = new Map<string, CryptoKey>();
   for (const [caller, { keys: published }] of Object.entries(callers)) {
     for (const { kid, kty, crv, x } of published) {

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { pause } from '@strangler/platform/backoff.ts';
 import type { Log } from '@strangler/platform/log.ts';
-import { createClient } from 'redis';
 import { z } from 'zod';
 import type { Redis } from '../module.ts';
 
@@ -38,7 +37,7 @@ export function createWakeUps({
   const channel = `${redisPrefix}notifications:wake`;
   const self = randomUUID();
   let listener: (who: number | 'all') => void = () => {};
-  let subscriber: ReturnType<typeof subscribingClient> | undefined;
+  let subscriber: Awaited<ReturnType<typeof subscribingClient>> | undefined;
 
   const heard = (message: string) => {
     const hint = hintSchema.safeParse(parseJson(message));
@@ -68,7 +67,7 @@ export function createWakeUps({
     async start() {
       if (redisUrl === undefined) return;
       // A connection of its own: one that subscribes can do nothing else.
-      const client = subscribingClient(redisUrl);
+      const client = await subscribingClient(redisUrl);
       subscriber = client;
       client.on('error', (error: unknown) => log.debug({ err: error }, 'the subscription for wake-ups is away'));
       // Subscriptions are renewed by the client before it is ready again.
@@ -91,7 +90,9 @@ export function createWakeUps({
   };
 }
 
-function subscribingClient(url: string) {
+async function subscribingClient(url: string) {
+  // Several hundred modules, for nothing where there is no Redis.
+  const { createClient } = await import('redis');
   return createClient({
     url,
     socket: {

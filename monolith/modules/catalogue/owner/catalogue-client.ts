@@ -2,7 +2,6 @@ import type { HttpInstances } from '@strangler/platform/http/instances.ts';
 import { Problem, problems } from '@strangler/platform/http/problem.ts';
 import { beginCall } from '@strangler/platform/http/traced-fetch.ts';
 import { Counter, type Registry } from 'prom-client';
-import { Agent, request } from 'undici';
 
 export type CatalogueRequest = {
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -77,9 +76,13 @@ export function createCatalogueClient({
     bodyTimeout: ANSWER_TIMEOUT_MS,
     maxResponseSize: MOST_ANSWER_BYTES,
   };
-  const reads = new Agent({ ...timeouts, connections: 32 });
-  // A connection for each write: one that is closed by the other side just as it is used again leaves the outcome unknown.
-  const writes = new Agent({ ...timeouts, pipelining: 0 });
+  // A hundred modules, which a shop without this service does not load.
+  const opened = import('undici').then(({ Agent, request }) => ({
+    request,
+    reads: new Agent({ ...timeouts, connections: 32 }),
+    // A connection for each write: one that is closed by the other side just as it is used again leaves the outcome unknown.
+    writes: new Agent({ ...timeouts, pipelining: 0 }),
+  }));
   const calls = new Counter({
     name: 'shop_catalogue_service_calls_total',
     help: 'Requests sent to the catalogue service, by what became of them',
@@ -88,6 +91,7 @@ export function createCatalogueClient({
   });
 
   const once = async (origin: string, { method, path, headers = {}, body }: CatalogueRequest) => {
+    const { request, reads, writes } = await opened;
     const call = beginCall({ peer: 'catalog', route: templateOf(path) }, method);
     const answer = await request(`${origin}${path}`, {
       method,
@@ -127,6 +131,7 @@ export function createCatalogueClient({
       throw new CatalogueAway(away ?? new Error('no instance of the catalogue service is known'));
     },
     close: async () => {
+      const { reads, writes } = await opened;
       await Promise.all([reads.close(), writes.close()]);
     },
   };

@@ -6,12 +6,12 @@ import { createBalancedGrpcClient } from '@strangler/platform/grpc/balanced-clie
 import type { GrpcClientTrust } from '@strangler/platform/grpc/client.ts';
 import { GrpcCallError } from '@strangler/platform/grpc/errors.ts';
 import { discoveredGrpcInstances, fixedGrpcInstances } from '@strangler/platform/grpc/instances.ts';
-import { Problem } from '@strangler/platform/http/problem.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { StaleEpochAnswer } from '@strangler/platform/ownership/through-seam.ts';
 import type { MachineToken } from '../../../auth/machine-token.ts';
 import type { PaymentStatus } from '../payment-state.ts';
 import type { PaymentShown } from '../representation.ts';
+import { PaymentsAway } from './payments-away.ts';
 
 export type ChargeThere = {
   orderId: number;
@@ -36,15 +36,6 @@ export type PaymentsClient = {
   cancel(orderId: number, epoch: number): Promise<PaymentShown | undefined>;
   close(): Promise<void>;
 };
-
-/** The service did not answer, or cannot just now: 503. What was asked for may have been done. */
-export class PaymentsAway extends Problem {
-  constructor(cause: GrpcCallError) {
-    const detail = 'The payments cannot be reached just now. Send the same again: nothing is charged twice.';
-    super({ status: 503, detail, headers: { 'retry-after': '1' }, cause });
-    this.name = 'PaymentsAway';
-  }
-}
 
 /** Longer than the service waits for the provider, and for its fence. */
 const CHARGE_TIMEOUT_MS = 15_000;

@@ -10,7 +10,8 @@ import type { PaymentStatus } from '../payment-state.ts';
 import type { LocalPayments, OrderOfPayment, Payments } from '../payments.ts';
 import type { PaymentShown } from '../representation.ts';
 import type { NewPayment, PaymentErrands } from './payment-errands.ts';
-import { PaymentsAway, type PaymentsClient } from './payments-client.ts';
+import { PaymentsAway } from './payments-away.ts';
+import type { PaymentsClient } from './payments-client.ts';
 
 export type PaymentsOfOwnerParts = {
   models: Models;
