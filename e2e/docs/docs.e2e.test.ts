@@ -16,6 +16,8 @@ import { openShell } from './shell.ts';
 const instance = 'test-docs';
 /** Ports of the proxies that the pages start by hand. */
 const ownPorts = [8090, 8091];
+/** Most pages take seconds; the first one starts servers and processes, on a machine that may be busy with other things. */
+const pageWithinMs = 480_000;
 
 const when = (step: PageStep): 'now' | 'at-the-end' | 'never' => {
   if (step.kind === 'file') return 'now';
@@ -69,7 +71,7 @@ describe('the commands in the docs print what the docs say', () => {
           path,
           steps.filter((step) => when(step) === 'now'),
         ),
-      180_000,
+      pageWithinMs,
     );
   }
   for (const { path, steps } of pages) {
