@@ -5,7 +5,6 @@ import { stackHome } from './home/paths.ts';
 import { stackSettings } from './home/settings.ts';
 import { instanceNames, readRecord } from './instance/records.ts';
 import { runCommand } from './process/run.ts';
-import { downStack, statusStack, upStack } from './servers.ts';
 import { serviceCommand } from './source/docker.ts';
 
 const program = new Command('stack')
@@ -28,6 +27,8 @@ Exit codes: 0 done, 1 failed (status: not everything answers), 2 wrong usage, 13
   .showHelpAfterError()
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
 
+/** Drivers of all four servers come with it: wrong usage, help and logs need none. */
+const servers = () => import('./servers.ts');
 const tell = (line: string): void => void process.stderr.write(`${line}\n`);
 const print = (value: unknown): void => void process.stdout.write(`${JSON.stringify(value, undefined, 2)}\n`);
 
@@ -37,6 +38,7 @@ program
   .option('--json', 'print the addresses as JSON')
   .action(async ({ json }: { json?: true }) => {
     const started = performance.now();
+    const { upStack } = await servers();
     const addresses = await upStack({ log: tell, signal: interruption() });
     if (json) print(addresses);
     else {
@@ -51,6 +53,7 @@ program
   .option('--json', 'print the outcome as JSON')
   .action(async ({ json }: { json?: true }) => {
     const { instance } = stackSettings();
+    const { downStack } = await servers();
     await downStack(instance, { log: tell });
     if (json) print({ instance, up: false });
     else console.log(`instance ${instance} is down`);
@@ -62,6 +65,7 @@ program
   .option('--json', 'print the state as JSON')
   .action(async ({ json }: { json?: true }) => {
     const { instance } = stackSettings();
+    const { statusStack } = await servers();
     const status = await statusStack(instance);
     if (json) print({ instance, ...status });
     else {
@@ -119,6 +123,7 @@ program
   .action(async ({ all, json }: { all?: true; json?: true }) => {
     const home = stackHome();
     const instances = all ? instanceNames(home) : [stackSettings().instance];
+    const { downStack } = await servers();
     for (const instance of instances) await downStack(instance, { purge: true, log: tell });
     if (all)
       for (const folder of [home.packages, home.templates, home.apt, home.downloads])

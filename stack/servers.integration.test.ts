@@ -1,4 +1,5 @@
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -6,6 +7,7 @@ import {
   readFileSync,
   readlinkSync,
   rmSync,
+  statSync,
   symlinkSync,
   truncateSync,
   writeFileSync,
@@ -35,8 +37,8 @@ import {
 } from './servers.ts';
 import { fromPackages } from './source/installation.ts';
 
-// A home of its own, so that nothing here can touch an instance that somebody uses; what is unpacked and downloaded
-// is shared with it, so that nothing is fetched twice.
+// A home of its own, so that nothing here can touch an instance that somebody uses; what is unpacked, downloaded and
+// initialised is shared with it, so that nothing is fetched or made twice.
 const shared = stackHome();
 const folder = mkdtempSync(join(tmpdir(), 'stack-'));
 const env = {
@@ -59,11 +61,12 @@ const lent = (...own: ServerName[]): Partial<Record<ServerName, string>> => {
 };
 
 beforeAll(() => {
-  mkdirSync(home.packages, { recursive: true });
-  if (!existsSync(shared.packages)) return;
-  for (const entry of readdirSync(shared.packages, { withFileTypes: true })) {
-    if (entry.isDirectory() && !entry.name.includes('.part-')) {
-      symlinkSync(join(shared.packages, entry.name), join(home.packages, entry.name));
+  for (const kind of ['packages', 'templates'] as const) {
+    mkdirSync(home[kind], { recursive: true });
+    for (const entry of existsSync(shared[kind]) ? readdirSync(shared[kind], { withFileTypes: true }) : []) {
+      if (entry.isDirectory() && !entry.name.includes('.part-')) {
+        symlinkSync(join(shared[kind], entry.name), join(home[kind], entry.name));
+      }
     }
   }
 });
@@ -117,11 +120,22 @@ describe('an instance', () => {
     expect(rows).toEqual([{ z: '+00:00', c: 'utf8mb4', b: 1, f: 'ROW', d: 1, s: 1 }]);
   });
 
+  const query = async (sql: string) => {
+    const { addresses } = await statusStack(instance, env);
+    const connection = await createConnection({ uri: addresses?.mysqlUrl ?? '' });
+    try {
+      return (await connection.query(sql))[0];
+    } finally {
+      connection.destroy();
+    }
+  };
+
   test.each(['mysql', 'rabbitmq', 'redis', 'consul'] as const)(
     'has a %s that can be killed and comes back on its port',
     async (name) => {
       const port = readRecord(home, instance, name)?.ports.main;
       const before = pidsOf(name);
+      if (name === 'mysql') await query('CREATE DATABASE kept');
       await killServer(instance, name, { env });
       expect(pidsOf(name)).toEqual([]);
       expect((await statusStack(instance, env)).servers.find((server) => server.name === name)?.state).toBe('down');
@@ -134,18 +148,7 @@ describe('an instance', () => {
   );
 
   test('keeps what was committed over a crash and a stop', async () => {
-    const { addresses } = await statusStack(instance, env);
-    const query = async (sql: string) => {
-      const connection = await createConnection({ uri: addresses?.mysqlUrl ?? '' });
-      try {
-        return (await connection.query(sql))[0];
-      } finally {
-        connection.destroy();
-      }
-    };
-    await query('CREATE DATABASE kept');
-    await killServer(instance, 'mysql', { env });
-    await startServer(instance, 'mysql', { env });
+    // The crash is the one that it came back from above.
     expect(await query("SHOW DATABASES LIKE 'kept'")).toHaveLength(1);
     await stopServer(instance, 'mysql', { env });
     await startServer(instance, 'mysql', { env });
@@ -238,11 +241,18 @@ const unpackedHere = findUnpacked(shared, packageSets.redis) !== undefined;
     ...stackHome({ STACK_HOME: join(folder, 'packages-test') }),
     downloads: join(folder, 'packages-test', 'downloads'),
   };
+  /** A quarter of all that this file takes is fetching and parsing the lists, which the test run has often done minutes ago. */
+  const copyYoungLists = (): void => {
+    const fetched = statSync(join(shared.apt, 'native', 'updated'), { throwIfNoEntry: false });
+    if (fetched === undefined || Date.now() - fetched.mtimeMs > 30 * 60_000) return;
+    cpSync(join(shared.apt, 'native'), join(own.apt, 'native'), { recursive: true, preserveTimestamps: true });
+  };
   const said: string[] = [];
   const options = { home: own, say: (line: string) => said.push(line) };
 
   beforeAll(() => {
     mkdirSync(own.apt, { recursive: true });
+    copyYoungLists();
     mkdirSync(own.downloads, { recursive: true });
   });
 

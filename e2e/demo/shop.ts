@@ -25,6 +25,8 @@ export type ShopOptions = {
   notificationsInstances?: number;
   paymentsInstances?: number;
   ordersInstances?: number;
+  /** 2 unless told. */
+  workersPerProxy?: number;
   /** Default: migrations/slices. */
   slicesFolder?: string;
   /** Put over the environment of a process, by its name or kind. */
@@ -47,6 +49,7 @@ export const openShop = async (options: ShopOptions): Promise<Shop> => {
       notificationsInstances: options.notificationsInstances ?? 0,
       paymentsInstances: options.paymentsInstances ?? 0,
       ordersInstances: options.ordersInstances ?? 0,
+      ...(options.workersPerProxy === undefined ? {} : { workersPerProxy: options.workersPerProxy }),
       ...(options.slicesFolder === undefined ? {} : { slicesFolder: options.slicesFolder }),
       ...(options.env === undefined ? {} : { env: options.env }),
     });

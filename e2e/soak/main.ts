@@ -26,7 +26,7 @@ The long form of the fault tests: faults by the dozen under traffic. The same se
   --scenario cutover  the ownership of the catalogue's writes moved there and back under clients that log what they do, through
                       the proxies and past them, while the coordinator, processes and servers die; then every write looked
                       for on both sides: [--cutovers 50], [--peace] nothing dies, and no request may fail,
-                      [--rate 60] requests a second, [--size 500] products
+                      [--rate 60] requests a second, [--size 500] products, [--workers 2] of each proxy
   --scenario shadow   shoppers and writers whose every request is compared with what a healthy catalogue answers: nothing may
                       be told of it: [--minutes 10], [--rate 60] requests a second, [--size 500] products
   --scenario fuzz     sequences of requests made from the catalogue's OpenAPI description, sent to shop and catalogue from the same
@@ -64,6 +64,7 @@ const parse = () => {
         idle: { type: 'string', default: '10000' },
         cutovers: { type: 'string', default: '50' },
         peace: { type: 'boolean', default: false },
+        workers: { type: 'string', default: '2' },
         writers: { type: 'string', default: '6' },
         slice: { type: 'string', default: 'catalog' },
         buyers: { type: 'string', default: '1000' },
@@ -120,6 +121,7 @@ const cutoverScenario = async (common: Common) => {
     instance: process.env.STACK_INSTANCE ?? 'soak-cutover',
     requestsPerSecond: wholeNumber(values.rate, 'rate', 2_000),
     products: wholeNumber(values.size ?? '500', 'size'),
+    workersPerProxy: wholeNumber(values.workers, 'workers', 64),
   });
   // Where things die, requests fail; that is no fault of anything.
   const failures = values.peace ? report.failures.map(({ action, failure }) => `${action}: ${failure}`) : [];

@@ -51,7 +51,7 @@ export const soakFlags = async (options: SoakOptions): Promise<SoakReport> => {
   const keeper = createTally();
   const happened: string[] = [];
   try {
-    const shoppers = await inviteShoppers(shop, { accounts: 20, anonymous: 20, random, dispatcher: connections });
+    const shoppers = await inviteShoppers(shop, { accounts: 8, anonymous: 32, random, dispatcher: connections });
     const [first, second] = shop.catalogInstances.map(killed) as [Fault, Fault];
     const [firstStalled, secondStalled] = shop.catalogInstances.map(stalled) as [Fault, Fault];
     const choices: (() => Fault)[] = [

@@ -7,7 +7,11 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => co
 const failed: string[] = [];
 for (const phase of checkPhases) {
   if (phase.kind !== 'check' || controller.signal.aborted) continue;
-  const code = await runProgram(phase.program, phase.args, { env: {}, timeoutMs: 300_000, signal: controller.signal });
+  const options = { env: {}, timeoutMs: 300_000, signal: controller.signal };
+  const code = await runProgram(phase.program, phase.args, options).catch((error: Error) => {
+    console.error(error.message);
+    return null;
+  });
   if (code !== 0) failed.push(phase.name);
 }
 if (failed.length > 0 || controller.signal.aborted) {

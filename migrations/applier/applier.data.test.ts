@@ -71,7 +71,7 @@ describe('whatever happens to appliers', () => {
     const random = seeded(seed);
     const [applier] = pipe.appliers as [PipeProcess];
     const writers = startWriters(pipe, { seed, restMs: 10 });
-    for (let n = 0; n < 8; n += 1) {
+    for (let n = 0; n < 5; n += 1) {
       const before = writers.commits();
       const some = 2 + Math.floor(random() * 12);
       await eventually(() => writers.commits() >= before + some);

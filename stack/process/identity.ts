@@ -97,8 +97,12 @@ function statOf(pid: number): ProcessStat | undefined {
   return line === undefined ? undefined : parseStat(line.toString('utf8'));
 }
 
+let boot: string | undefined;
+
+/** No process lives to see another one. */
 function bootId(): string {
-  return readOrNothing('/proc/sys/kernel/random/boot_id')?.toString('utf8').trim() ?? 'unknown';
+  boot ??= readOrNothing('/proc/sys/kernel/random/boot_id')?.toString('utf8').trim() ?? 'unknown';
+  return boot;
 }
 
 function readOrNothing(file: string): Buffer | undefined {

@@ -105,9 +105,15 @@ export async function stopProcesses(
 ): Promise<'none' | 'stopped' | 'killed'> {
   const first = (): ProcessIdentity[] => left().filter((identity) => !options.later?.(identity));
   if (left().length === 0) return 'none';
-  for (const identity of first()) signalProcess(identity, options.signal);
   const deadline = Date.now() + options.graceMs;
-  while (Date.now() < deadline && first().length > 0) await sleep(50);
+  let known = first();
+  for (const identity of known) signalProcess(identity, options.signal);
+  // Looking for processes reads something of each one on the machine; looking after known ones does not.
+  while (Date.now() < deadline && known.length > 0) {
+    await sleep(50);
+    known = known.filter(isAlive);
+    if (known.length === 0) known = first();
+  }
   const late = first().length > 0;
   for (let round = 0; ; round++) {
     const remaining = left();

@@ -8,10 +8,9 @@ import { createLog } from '@strangler/platform/log.ts';
 import { repositoryRoot } from '../home/paths.ts';
 import { runCommand } from '../process/run.ts';
 import { pinnedNode } from './process-handle.ts';
+import type { StartStage } from './start-stages.ts';
 
-/** Stages that a system can be brought to when it starts; from there on its operator moves the slice. */
-export const startStages = ['monolith', 'sync', 'shadow'] as const;
-export type StartStage = (typeof startStages)[number];
+export { type StartStage, startStages } from './start-stages.ts';
 
 /** The slice of the example system. */
 const slice = 'catalog';

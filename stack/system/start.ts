@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { stackHome } from '../home/paths.ts';
 import { stackSettings } from '../home/settings.ts';
-import { bringToStage, type StartStage, startStages } from './stage.ts';
-import { findSystem, operatorEnvironment, type SystemAddresses, startSystem } from './system.ts';
+import { type StartStage, startStages } from './start-stages.ts';
+import { findSystem, operatorEnvironment, type SystemAddresses } from './system-file.ts';
 
 const usage = `Usage: npm start -- [--size <products>] [--stage monolith|sync|shadow] [--fresh] [--json | --env]
 
@@ -101,6 +101,7 @@ async function main(): Promise<number> {
   if (running?.complete && !fresh) {
     tell(`it runs already (instance ${instance})`);
     if (stageAt >= 0) {
+      const { bringToStage } = await import('./stage.ts');
       const logFile = join(stackHome().instance(instance), 'system', 'stage.log');
       await bringToStage(stage, { operator: operatorEnvironment(running.addresses), say: tell, logFile });
     }
@@ -117,6 +118,8 @@ async function main(): Promise<number> {
       controller.abort(new Error(`ended by ${signal}`));
     });
   }
+  // Only who starts one loads what that takes: pages of the documentation ask a running one for its addresses again and again.
+  const { startSystem } = await import('./system.ts');
   const system = await startSystem({
     instance,
     fresh,

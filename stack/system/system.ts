@@ -2,10 +2,10 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ProcessIdentity, StackAddresses } from '../addresses.ts';
-import { repositoryRoot, stackHome, writeWhole } from '../home/paths.ts';
+import type { StackAddresses } from '../addresses.ts';
+import { repositoryRoot, stackHome } from '../home/paths.ts';
 import { recordedPorts } from '../instance/records.ts';
-import { identify, isAlive } from '../process/identity.ts';
+import { identify } from '../process/identity.ts';
 import { withLock } from '../process/lock.ts';
 import { pickPorts, portIsFree } from '../process/ports.ts';
 import { upStack } from '../servers.ts';
@@ -17,25 +17,30 @@ import {
   type ProcessKind,
   portNames,
   processDefinitions,
-  type SystemAccounts,
-  type SystemDatabases,
   type SystemPlan,
   type SystemSecrets,
 } from './definitions.ts';
 import { makeKeys } from './keys.ts';
 import { forgetState, prepareData } from './prepare.ts';
-import {
-  isRunning,
-  type ProcessHandle,
-  type ProcessRecord,
-  type RunningProcess,
-  startProcess,
-  stopRecorded,
-} from './process-handle.ts';
+import { type ProcessHandle, type RunningProcess, startProcess, stopRecorded } from './process-handle.ts';
 import { giveRedisAccounts } from './redis-accounts.ts';
-import { bringToStage, type OperatorEnvironment, type StartStage } from './stage.ts';
+import { bringToStage, type StartStage } from './stage.ts';
+import {
+  operatorEnvironment,
+  readSystemFile,
+  removeSystemFile,
+  type SystemAddresses,
+  writeSystemFile,
+} from './system-file.ts';
 
 export type { ProcessHandle } from './process-handle.ts';
+export {
+  findSystem,
+  isSystemInUse,
+  operatorEnvironment,
+  type SystemAddresses,
+  type SystemFile,
+} from './system-file.ts';
 
 export type SystemOptions = {
   /** Names the folder that it is kept in, and the servers when none are given. */
@@ -86,36 +91,6 @@ export type SystemOptions = {
   signal?: AbortSignal;
 };
 
-export type SystemAddresses = {
-  stack: StackAddresses;
-  databases: SystemDatabases;
-  /** The virtual host in which the system's exchanges and queues are, by the administrator. */
-  rabbitmqUrl: string;
-  /** RabbitMQ and Redis as each process reaches them. */
-  accounts: SystemAccounts;
-  flagStore: string;
-  slicesFolder: string;
-  /** Where the services' keys are made, for `strangler keys`. */
-  keysFolder: string;
-  proxyUrls: string[];
-  proxyAdminUrls: string[];
-  monolithUrl: string;
-  paymentProviderUrl: string;
-  catalogUrls: string[];
-  inventoryUrls: string[];
-  notificationsUrls: string[];
-  /** Where the mails are looked at; empty where there is no mailbox. */
-  mailboxUrl: string;
-  paymentsUrls: string[];
-  ordersUrls: string[];
-  relayUrls: string[];
-  applierUrls: string[];
-  /** For the proxies' admin ports. */
-  operatorToken: string;
-  /** For the dashboard; null where the system was started without. */
-  adminToken: string | null;
-};
-
 /** Services that a system has only where it is told to. */
 const optionalServices = ['inventory', 'notifications', 'payments', 'orders'] as const;
 
@@ -127,15 +102,6 @@ export type System = SystemAddresses & {
   process(name: string): ProcessHandle;
   /** Stops the processes, those in front first. The servers stay as they are. */
   stop(): Promise<void>;
-};
-
-/** .stack/run/INSTANCE/system.json */
-export type SystemFile = {
-  instance: string;
-  /** The process that has started it; it may have ended since. */
-  startedBy?: ProcessIdentity;
-  addresses: SystemAddresses;
-  processes: ProcessRecord[];
 };
 
 /** Starts the system and resolves when every process says that it is ready. On failure nothing of it is left. */
@@ -260,50 +226,6 @@ export async function stopSystem(instance: string): Promise<string[]> {
   return ended;
 }
 
-/** The system that runs under this name: undefined when none was started or all of it has ended. */
-export function findSystem(instance: string): (SystemFile & { complete: boolean }) | undefined {
-  const file = readSystemFile(instance);
-  if (file === undefined || !file.processes.some(isRunning)) return undefined;
-  return { ...file, complete: file.processes.every(isRunning) };
-}
-
-/** Whether the process that has started this system lives. */
-export function isSystemInUse(instance: string): boolean {
-  const startedBy = readSystemFile(instance)?.startedBy;
-  return startedBy !== undefined && isAlive(startedBy);
-}
-
-/** What `strangler` needs to work on a system's slices. */
-export function operatorEnvironment(
-  addresses: Pick<
-    SystemAddresses,
-    | 'databases'
-    | 'accounts'
-    | 'flagStore'
-    | 'slicesFolder'
-    | 'inventoryUrls'
-    | 'notificationsUrls'
-    | 'paymentsUrls'
-    | 'ordersUrls'
-  >,
-): OperatorEnvironment {
-  const { databases, accounts, flagStore, slicesFolder } = addresses;
-  const { inventoryUrls, notificationsUrls, paymentsUrls, ordersUrls } = addresses;
-  const { mover } = databases;
-  return {
-    STRANGLER_SOURCE: databases.mover.shopUrl,
-    STRANGLER_TARGET: databases.mover.catalogUrl,
-    ...(inventoryUrls.length > 0 ? { STRANGLER_TARGET_INVENTORY: mover.inventoryUrl } : {}),
-    ...(notificationsUrls.length > 0 ? { STRANGLER_TARGET_NOTIFICATIONS: mover.notificationsUrl } : {}),
-    ...(paymentsUrls.length > 0 ? { STRANGLER_TARGET_PAYMENTS: mover.paymentsUrl } : {}),
-    ...(ordersUrls.length > 0 ? { STRANGLER_TARGET_ORDERS: mover.ordersUrl } : {}),
-    STRANGLER_SLICES: slicesFolder,
-    STRANGLER_FLAGS: flagStore,
-    RABBITMQ_URL: accounts.rabbitmq.strangler,
-    REDIS_URL: accounts.redis.strangler,
-  };
-}
-
 /**
  * Whoever takes requests from outside goes first, then those that it asks, then those that carry what these have
  * written: all that a process can still cause while it ends finds the next one running.
@@ -422,21 +344,3 @@ function adminTokensFile(folder: string): string {
 
 const adminTokenIn = (file: string | undefined): string | null =>
   file === undefined ? null : (JSON.parse(readFileSync(file, 'utf8')) as { token: string }[])[0]!.token;
-
-const systemFilePath = (instance: string): string => join(stackHome().instance(instance), 'system.json');
-
-function readSystemFile(instance: string): SystemFile | undefined {
-  try {
-    return JSON.parse(readFileSync(systemFilePath(instance), 'utf8')) as SystemFile;
-  } catch {
-    return undefined;
-  }
-}
-
-function writeSystemFile(instance: string, file: SystemFile): void {
-  writeWhole(systemFilePath(instance), `${JSON.stringify(file, undefined, 2)}\n`);
-}
-
-function removeSystemFile(instance: string): void {
-  rmSync(systemFilePath(instance), { force: true });
-}

@@ -57,6 +57,8 @@ export type RigOptions = {
   seed: number;
   /** Where the catalogue stands when the first client comes; `reads` unless told. */
   begin?: 'reads' | 'monolith';
+  /** 2 unless told. */
+  workersPerProxy?: number;
   /** Default: migrations/slices. */
   slicesFolder?: string;
   /** Leave everything running afterwards. */
@@ -105,6 +107,7 @@ export const openRig = async (options: RigOptions): Promise<Rig> => {
   const shop = await openShop({
     ...{ instance, products, keep, progress, signal },
     ...(begin === 'monolith' ? { stage: begin } : {}),
+    ...(options.workersPerProxy === undefined ? {} : { workersPerProxy: options.workersPerProxy }),
     ...(options.slicesFolder === undefined ? {} : { slicesFolder: options.slicesFolder }),
   });
   const closers: (() => Promise<unknown> | unknown)[] = [() => shop.close()];

@@ -20,6 +20,7 @@ export type SoakCutoverOptions = {
   faults: number;
   requestsPerSecond: number;
   products: number;
+  workersPerProxy: number;
   progress: Progress;
   signal: AbortSignal;
 };
@@ -55,9 +56,9 @@ const peaceMs = { least: 100, most: 600 };
  * databases hold.
  */
 export const soakCutover = async (options: SoakCutoverOptions): Promise<SoakCutoverReport> => {
-  const { instance, seed, products, requestsPerSecond, progress, signal } = options;
+  const { instance, seed, products, workersPerProxy, requestsPerSecond, progress, signal } = options;
   const rig = await openRig({
-    ...{ instance, seed, products, requestsPerSecond, progress, signal },
+    ...{ instance, seed, products, workersPerProxy, requestsPerSecond, progress, signal },
     ...{ checkedProducts: 40, merchants: 24, reviewers: 6, readShare: 0.3, strays: true },
   });
   try {

@@ -194,7 +194,7 @@ export async function startCutoverGround(label: string): Promise<CutoverGround> 
       proxy,
       pools,
       events,
-      startWriters: (workers = workerCount, pauseMs = 2) =>
+      startWriters: (workers = workerCount, pauseMs = 5) =>
         startWriters({ slice: slice.slice, store, pools, workers, pauseMs }),
       cutOver: (to, options = {}) => onceAppliersAreThere(() => runCutover(work, { ...unhurried, to, ...options })),
       with: (more) => ({ ...work, ...more }),

@@ -59,7 +59,7 @@ describe('a value comes out of the pipe as it went in', () => {
   test.each(cases)('$type', async (entry) => {
     const { name, value } = entry;
     const codec = codecOf(columnOf(await db.table(name), 'v'), db.server.dialect);
-    const some = fc.array(fc.option(value, { freq: 20 }), { minLength: 12, maxLength: 30 });
+    const some = fc.array(fc.option(value, { freq: 20 }), { minLength: 16, maxLength: 30 });
     await fc.assert(
       fc.asyncProperty(some, async (values) => {
         for (const table of [name, `${name}_decoded`, `${name}_computed`]) await applier.query(`DELETE FROM ${table}`);
@@ -79,8 +79,11 @@ describe('a value comes out of the pipe as it went in', () => {
         );
         expect(images.map(({ id, v }) => ({ id, v }))).toEqual(read.map((row) => ({ ...(row as object) })));
 
+        await applier.execute(
+          `INSERT INTO ${name}_decoded VALUES ${images.map(() => `(?, ${codec.decodeSql('?')})`).join(', ')}`,
+          images.flatMap(({ id, v }) => [id!, v!]),
+        );
         for (const { id, v } of images) {
-          await applier.execute(`INSERT INTO ${name}_decoded VALUES (?, ${codec.decodeSql('?')})`, [id!, v!]);
           await applier.execute(
             `INSERT INTO ${name}_computed SELECT ?, ${codec.valueSql('s.v')} FROM (SELECT ? AS v) s`,
             [id!, v!],
@@ -98,7 +101,7 @@ describe('a value comes out of the pipe as it went in', () => {
           expect(sums[1]!.Checksum).toBe(sums[0]!.Checksum);
         }
       }),
-      { numRuns: 3 },
+      { numRuns: 2 },
     );
   });
 });

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { pause } from '@strangler/platform/backoff.ts';
 import { createLog } from '@strangler/platform/log.ts';
 import { installOutbox, outboxTable } from '@strangler/platform/outbox/schema.ts';
 import { programEnvironment } from '@strangler/platform/testing/program-environment.ts';
@@ -108,6 +109,8 @@ const startWriter = ({ source }: Pipe) => {
       await source.pool.query('UPDATE items SET price = price + 1 WHERE id = ?', [id]);
       await source.pool.query('INSERT INTO items (id, name, price) VALUES (?, ?, 1)', [next, `new ${next}`]);
       if (next % 3 === 0) await source.pool.query('DELETE FROM items WHERE id = ?', [next]);
+      // Each is carried to the target by others on the same machine.
+      await pause(10);
     }
   })();
   return async () => {
