@@ -6,10 +6,10 @@ import type { StoryReport } from './scenarios/story.ts';
 
 test('a slice goes to its service, back, forward and to its end under traffic while one of each kind dies: nothing is lost', async () => {
   const { NODE_OPTIONS: _, ...env } = process.env;
-  const words = ['--json', '--rate', '30', '--size', '60', '--seconds', '1'];
+  const words = ['--json', '--rate', '20', '--size', '60', '--seconds', '1'];
   const { stdout } = await promisify(execFile)(process.execPath, [join(import.meta.dirname, 'main.ts'), ...words], {
     env: { ...env, STACK_INSTANCE: 'test-story' },
-    timeout: 400_000,
+    timeout: 900_000,
     maxBuffer: 10_000_000,
   }).catch((error: Error & { stdout: string; stderr: string }) => {
     const last = error.stderr.trim().split('\n').at(-1);
@@ -33,4 +33,4 @@ test('a slice goes to its service, back, forward and to its end under traffic wh
     'the coordinator killed',
     'rabbitmq killed',
   ]);
-}, 450_000);
+}, 950_000);

@@ -52,7 +52,8 @@ export const runOnceOpen = async (words: readonly string[], command: CommandOpti
     } catch (error) {
       const isShut = error instanceof StranglerError && error.status === exitCodes.refused;
       if (!isShut || performance.now() > deadline) throw error;
-      await pause(500, command.signal);
+      // Each try is a process, and takes a core for a second from what the gate waits for.
+      await pause(1_500, command.signal);
     }
   }
 };

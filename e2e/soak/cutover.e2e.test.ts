@@ -17,7 +17,7 @@ const soak = async (...words: string[]): Promise<SoakCutoverReport> => {
 };
 
 test('writes move there and back while processes die, and every one is where it must be', async () => {
-  const report = await soak('--cutovers', '4', '--faults', '2', '--seed', '1', '--rate', '30', '--workers', '1');
+  const report = await soak('--cutovers', '4', '--faults', '2', '--seed', '1', '--rate', '20', '--workers', '1');
   expect(report.violations).toEqual([]);
   expect(report).toMatchObject({
     ok: true,
