@@ -40,7 +40,7 @@ describe('a proxy under a hold', () => {
       label: 'hold',
       monolith: monolith.listener,
       service: service.listener,
-      slice: 'slice: catalog\nservice: catalog\nroutes: [ GET /api/products, POST /api/products ]\n',
+      slices: { catalog: 'slice: catalog\nservice: catalog\nroutes: [ GET /api/products, POST /api/products ]\n' },
       environment: { SERVICE_ID: id, WORKERS: '2', DRAIN_GRACE: '2000' },
     });
   });

@@ -10,7 +10,7 @@ import { createLog } from '@strangler/platform/log.ts';
 import { testServers } from '@strangler/platform/testing/servers.ts';
 import { type ProxyProgram, startProxyProgram } from './proxy-program.ts';
 
-/** Complete proxies before a monolith and a catalogue, with the flags of both in a corner of Consul that is theirs alone. */
+/** Complete proxies before a monolith and a catalogue, with their flags in a corner of Consul that is theirs alone. */
 export type FlaggedProxies = {
   /** For files; removed in the end. */
   folder: string;
@@ -20,7 +20,8 @@ export type FlaggedProxies = {
   store: FlagStore;
   /** For STRANGLER_FLAGS; `host`: that of another way to Consul. */
   flagsAt(host?: string): string;
-  writeSlice(text: string): Promise<void>;
+  /** The slice file of this slice; proxies read it when they start. */
+  writeSlice(slice: string, text: string): Promise<void>;
   start(environment?: Record<string, string>): Promise<ProxyProgram>;
   /** Calls this in the end, before proxies that were started earlier are killed. */
   atEnd(step: () => unknown): void;
@@ -32,8 +33,8 @@ export type FlaggedProxiesOptions = {
   label: string;
   monolith: RequestListener;
   service: RequestListener;
-  /** The catalogue's slice file. */
-  slice: string;
+  /** Slice files by slice; each names the service `catalog`. */
+  slices: Record<string, string>;
   /** Of every proxy. */
   environment: Record<string, string>;
 };
@@ -43,7 +44,7 @@ export const openFlaggedProxies = async ({
   label,
   monolith,
   service,
-  slice,
+  slices,
   environment,
 }: FlaggedProxiesOptions): Promise<FlaggedProxies> => {
   const steps: (() => unknown)[] = [];
@@ -54,9 +55,11 @@ export const openFlaggedProxies = async ({
   try {
     const folder = await mkdtemp(join(tmpdir(), `${label}-`));
     atEnd(() => rm(folder, { recursive: true }));
-    await mkdir(join(folder, 'slices/catalog'), { recursive: true });
-    const writeSlice = (text: string) => writeFile(join(folder, 'slices/catalog/slice.yaml'), text);
-    await writeSlice(slice);
+    const writeSlice: FlaggedProxies['writeSlice'] = async (name, text) => {
+      await mkdir(join(folder, 'slices', name), { recursive: true });
+      await writeFile(join(folder, 'slices', name, 'slice.yaml'), text);
+    };
+    for (const [name, text] of Object.entries(slices)) await writeSlice(name, text);
 
     const { consulUrl } = testServers();
     const root = `test/${label}-${crypto.randomUUID()}`;
