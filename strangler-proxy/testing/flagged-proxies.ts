@@ -20,8 +20,6 @@ export type FlaggedProxies = {
   store: FlagStore;
   /** For STRANGLER_FLAGS; `host`: that of another way to Consul. */
   flagsAt(host?: string): string;
-  /** The slice file of this slice; proxies read it when they start. */
-  writeSlice(slice: string, text: string): Promise<void>;
   start(environment?: Record<string, string>): Promise<ProxyProgram>;
   /** Calls this in the end, before proxies that were started earlier are killed. */
   atEnd(step: () => unknown): void;
@@ -55,11 +53,10 @@ export const openFlaggedProxies = async ({
   try {
     const folder = await mkdtemp(join(tmpdir(), `${label}-`));
     atEnd(() => rm(folder, { recursive: true }));
-    const writeSlice: FlaggedProxies['writeSlice'] = async (name, text) => {
+    for (const [name, text] of Object.entries(slices)) {
       await mkdir(join(folder, 'slices', name), { recursive: true });
       await writeFile(join(folder, 'slices', name, 'slice.yaml'), text);
-    };
-    for (const [name, text] of Object.entries(slices)) await writeSlice(name, text);
+    }
 
     const { consulUrl } = testServers();
     const root = `test/${label}-${crypto.randomUUID()}`;
@@ -81,7 +78,7 @@ export const openFlaggedProxies = async ({
     }
     const [monolithUrl = '', serviceUrl = ''] = urls;
     return {
-      ...{ folder, consul, root, flagsAt, writeSlice, atEnd, end },
+      ...{ folder, consul, root, flagsAt, atEnd, end },
       store: createConsulFlagStore({ consul, root }),
       async start(more = {}) {
         const program = await startProxyProgram({
