@@ -3,15 +3,17 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { createConsul } from '@strangler/platform/consul/client.ts';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { type ConsulClient, createConsul } from '@strangler/platform/consul/client.ts';
 import { register } from '@strangler/platform/consul/register.ts';
+import type { FlagDocument } from '@strangler/platform/contracts/flag-document.ts';
 import { proxyServiceName } from '@strangler/platform/contracts/proxy-status.ts';
 import { changeFlag } from '@strangler/platform/flags/change-flag.ts';
 import { createConsulFlagStore } from '@strangler/platform/flags/consul-store.ts';
+import type { FlagStore } from '@strangler/platform/flags/store.ts';
 import { createLog } from '@strangler/platform/log.ts';
 import { eventually, testServers } from '@strangler/platform/testing/servers.ts';
-import { startTcpProxy } from '@strangler/platform/testing/tcp-proxy.ts';
+import { startTcpProxy, type TcpProxy } from '@strangler/platform/testing/tcp-proxy.ts';
 import WebSocket, { WebSocketServer } from 'ws';
 import { type ProxyProgram, startProxyProgram } from './testing/proxy-program.ts';
 
@@ -38,72 +40,89 @@ const startSide = async (name: string): Promise<{ url: string; port: number; ser
 };
 
 describe('the proxy as a program', () => {
+  const root = `test/proxy-${crypto.randomUUID()}`;
+  const service = `catalog-${crypto.randomUUID().slice(0, 8)}`;
+  const cleanUp: (() => unknown)[] = [];
+  const atEnd = (step: () => unknown) => void cleanUp.push(step);
   let folder: string;
-  let root: string;
-  let service: string;
-  let cleanUp: (() => unknown)[];
   let monolith: Awaited<ReturnType<typeof startSide>>;
   let catalog: Awaited<ReturnType<typeof startSide>>;
-  const consul = () => createConsul({ url: testServers().consulUrl, log });
+  let consul: ConsulClient;
+  let store: FlagStore;
+  /** Between all proxies and Consul. */
+  let line: TcpProxy;
+  let pair: ProxyProgram[] = [];
 
-  beforeEach(async () => {
+  const writeSlice = async (name: string, text: string) => {
+    await mkdir(join(folder, name, 'catalog'), { recursive: true });
+    await writeFile(join(folder, name, 'catalog/slice.yaml'), text);
+  };
+  beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'proxy-'));
-    root = `test/proxy-${crypto.randomUUID()}`;
-    service = `catalog-${crypto.randomUUID().slice(0, 8)}`;
-    monolith = await startSide('monolith');
-    catalog = await startSide('service');
-    cleanUp = [];
-    await mkdir(join(folder, 'slices/catalog'), { recursive: true });
-    await writeFile(
-      join(folder, 'slices/catalog/slice.yaml'),
+    atEnd(() => rm(folder, { recursive: true }));
+    for (const name of ['monolith', 'service'] as const) {
+      const side = await startSide(name);
+      atEnd(() => {
+        side.server.closeAllConnections();
+        side.server.close();
+      });
+      if (name === 'monolith') monolith = side;
+      else catalog = side;
+    }
+    await writeSlice(
+      'slices',
       `slice: catalog\nservice: ${service}\nroutes: [ GET /api/products, GET /api/slow, POST /api/products ]\n`,
     );
-  });
-  afterEach(async () => {
-    for (const step of cleanUp.reverse()) await step();
-    for (const { server } of [monolith, catalog]) {
-      server.closeAllConnections();
-      server.close();
-    }
-    await rm(folder, { recursive: true });
-  });
-
-  const start = async (more: Record<string, string> = {}): Promise<ProxyProgram> => {
-    const { host } = new URL(testServers().consulUrl);
-    const program = await startProxyProgram({
-      MONOLITH_URL: monolith.url,
-      STRANGLER_SLICES: join(folder, 'slices'),
-      STRANGLER_FLAGS: `consul://${host}/${root}`,
-      SERVICE_ID: `proxy-${crypto.randomUUID()}`,
-      WORKERS: '2',
-      ...more,
+    consul = createConsul({ url: testServers().consulUrl, log });
+    store = createConsulFlagStore({ consul, root });
+    atEnd(async () => {
+      for (const key of (await consul.kv.list(root)).keys()) await consul.kv.delete(key);
+      consul.close();
     });
-    cleanUp.push(() => program.stop('SIGKILL'));
-    return program;
-  };
-  const openStore = () => {
-    const client = consul();
-    cleanUp.push(async () => {
-      for (const key of (await client.kv.list(root)).keys()) await client.kv.delete(key);
-      client.close();
-    });
-    return createConsulFlagStore({ consul: client, root });
-  };
-  const setReads = (store: ReturnType<typeof openStore>, percent: number) =>
-    changeFlag(store, 'catalog', (flag) => ({ ...flag, reads: { percent, cohorts: [] } }), { by: 'test', reason: '' });
-  const registerCatalog = async (): Promise<void> => {
-    const client = consul();
-    const registered = await register(client, {
+    line = await startTcpProxy(testServers().consulUrl);
+    atEnd(() => line.close());
+    const registered = await register(consul, {
       name: service,
       id: `${service}-1`,
       address: '127.0.0.1',
       port: catalog.port,
     });
-    cleanUp.push(async () => {
-      await registered.deregister();
-      client.close();
+    atEnd(() => registered.deregister());
+  });
+  beforeEach(async () => {
+    const { change } = await changeFlag(
+      store,
+      'catalog',
+      (flag) => ({ ...flag, reads: { percent: 0, cohorts: [] }, writes: { owner: 'monolith' }, epoch: flag.epoch + 1 }),
+      { by: 'test', reason: '' },
+    );
+    pair = pair.filter(({ child }) => child.exitCode === null && child.signalCode === null);
+    for (const program of pair) await eventually(() => obeyedBy(program, change.id));
+  });
+  afterAll(async () => {
+    for (const step of cleanUp.reverse()) await step();
+  });
+
+  const start = async (more: Record<string, string> = {}): Promise<ProxyProgram> => {
+    const program = await startProxyProgram({
+      MONOLITH_URL: monolith.url,
+      STRANGLER_SLICES: join(folder, 'slices'),
+      STRANGLER_FLAGS: `consul://${new URL(line.url).host}/${root}`,
+      SERVICE_ID: `proxy-${crypto.randomUUID()}`,
+      DATA_DIRECTORY: join(folder, `data-${crypto.randomUUID()}`),
+      WORKERS: '2',
+      ...more,
     });
+    atEnd(() => program.stop('SIGKILL'));
+    return program;
   };
+  /** Proxies that tests share, and may end: the next finds as many as it asks for. */
+  const running = async (count: 1 | 2 = 1): Promise<[ProxyProgram, ...ProxyProgram[]]> => {
+    pair.push(...(await Promise.all(Array.from({ length: Math.max(0, count - pair.length) }, () => start()))));
+    return pair as [ProxyProgram, ...ProxyProgram[]];
+  };
+  const setReads = (percent: number) =>
+    changeFlag(store, 'catalog', (flag) => ({ ...flag, reads: { percent, cohorts: [] } }), { by: 'test', reason: '' });
   const ask = async (program: ProxyProgram, path = '/api/products'): Promise<string> =>
     (await fetch(`${program.url}${path}`)).text();
   const obeyedBy = async (program: ProxyProgram, changeId: string): Promise<void> => {
@@ -112,38 +131,13 @@ describe('the proxy as a program', () => {
     for (const { flags } of workers) expect(flags).toMatchObject([{ slice: 'catalog', changeId }]);
   };
 
-  test('without slices is in front of a foreign server and needs nothing else', async () => {
-    const program = await startProxyProgram({ MONOLITH_URL: monolith.url });
-    cleanUp.push(() => program.stop('SIGKILL'));
-    expect(await ask(program, '/anything')).toBe('monolith');
-    expect(await program.stop()).toBe(0);
-  });
-
-  test('a flip is obeyed by every worker of every proxy, without a restart', async () => {
-    const store = openStore();
-    await registerCatalog();
-    const proxies = await Promise.all([start(), start()]);
-    for (const program of proxies) expect(await ask(program)).toBe('monolith');
-    const { change } = await setReads(store, 100);
-    await eventually(() => Promise.all(proxies.map((program) => obeyedBy(program, change.id))));
-    for (const program of proxies)
-      for (let turn = 0; turn < 4; turn += 1) await eventually(async () => expect(await ask(program)).toBe('service'));
-    const back = await setReads(store, 0);
-    await eventually(() => Promise.all(proxies.map((program) => obeyedBy(program, back.change.id))));
-    for (const program of proxies) expect(await ask(program)).toBe('monolith');
-    expect(await proxies[0]!.metrics()).toMatch(/strangler_requests_total\{.*slice="catalog".*side="service"/);
-  });
+  const obeyed = async (programs: readonly ProxyProgram[], { change }: FlagDocument): Promise<void> => {
+    for (const program of programs) await eventually(() => obeyedBy(program, change.id));
+  };
 
   test('keeps its flags while Consul is away, starts with them, and obeys again when Consul is back', async () => {
-    const store = openStore();
-    const line = await startTcpProxy(testServers().consulUrl);
-    cleanUp.push(() => line.close());
-    const environment = {
-      STRANGLER_FLAGS: `consul://${new URL(line.url).host}/${root}`,
-      DATA_DIRECTORY: join(folder, 'data'),
-      SERVICES: `${service}=${catalog.url}`,
-    };
-    await setReads(store, 100);
+    const environment = { DATA_DIRECTORY: join(folder, 'data'), SERVICES: `${service}=${catalog.url}` };
+    await setReads(100);
     const first = await start(environment);
     expect(await ask(first)).toBe('service');
 
@@ -156,18 +150,28 @@ describe('the proxy as a program', () => {
     expect((await second.status()).workers.map((worker) => worker.flagSource)).toEqual(['disk', 'disk']);
     expect(await second.metrics()).toMatch(/strangler_flag_store_reachable\{.*\} 0/);
 
-    await setReads(store, 0);
+    await setReads(0);
     await line.pass();
     await eventually(async () => expect(await ask(second)).toBe('monolith'));
+    pair.push(second);
+  });
+
+  test('a flip is obeyed by every worker of every proxy, without a restart', async () => {
+    const proxies = await running(2);
+    for (const program of proxies) expect(await ask(program)).toBe('monolith');
+    await obeyed(proxies, await setReads(100));
+    for (const program of proxies)
+      for (let turn = 0; turn < 4; turn += 1) await eventually(async () => expect(await ask(program)).toBe('service'));
+    await obeyed(proxies, await setReads(0));
+    for (const program of proxies) expect(await ask(program)).toBe('monolith');
+    expect(await proxies[0].metrics()).toMatch(/strangler_requests_total\{.*slice="catalog".*side="service"/);
   });
 
   test('a document that does not parse changes nothing and is told', async () => {
-    const store = openStore();
-    await setReads(store, 100);
-    const program = await start({ SERVICES: `${service}=${catalog.url}` });
-    const client = consul();
-    cleanUp.push(() => client.close());
-    await client.kv.put(`${root}/slices/catalog`, '{"stage":"somewhere"}');
+    const [program] = await running();
+    await obeyed([program], await setReads(100));
+    const good = (await consul.kv.get(`${root}/slices/catalog`))!;
+    await consul.kv.put(`${root}/slices/catalog`, '{"stage":"somewhere"}');
     await eventually(async () =>
       expect(await program.metrics()).toMatch(/strangler_flag_events_total\{.*event="refused".*\} 2/),
     );
@@ -175,11 +179,11 @@ describe('the proxy as a program', () => {
     expect(program.log.some(({ msg, why }) => String(msg).includes('refused') && String(why).includes('stage'))).toBe(
       true,
     );
+    await consul.kv.put(`${root}/slices/catalog`, good.value);
   });
 
   test('a write is answered 503 while ownership is being moved, and reaches nobody', async () => {
-    const store = openStore();
-    await changeFlag(
+    const held = await changeFlag(
       store,
       'catalog',
       (flag) => ({
@@ -189,7 +193,8 @@ describe('the proxy as a program', () => {
       }),
       { by: 'test', reason: '' },
     );
-    const program = await start({ SERVICES: `${service}=${catalog.url}` });
+    const [program] = await running();
+    await obeyed([program], held);
     const asked: string[] = [];
     for (const { server } of [monolith, catalog]) server.on('request', (req) => asked.push(`${req.method}`));
     const answer = await fetch(`${program.url}/api/products`, { method: 'POST', body: '{}' });
@@ -199,12 +204,12 @@ describe('the proxy as a program', () => {
     expect(await ask(program)).toBe('service');
   });
 
-  test('WebSockets pass, the first request on a worker among them, and are ended when it stops', async () => {
+  test('without slices needs nothing else; WebSockets pass, the first request on a worker among them, and are ended when it stops', async () => {
     const sockets = new WebSocketServer({ server: monolith.server });
     sockets.on('connection', (socket) => socket.on('message', (data) => socket.send(`echo ${data}`)));
-    cleanUp.push(() => sockets.close());
+    atEnd(() => sockets.close());
     const program = await startProxyProgram({ MONOLITH_URL: monolith.url, DRAIN_GRACE: '2000' });
-    cleanUp.push(() => program.stop('SIGKILL'));
+    atEnd(() => program.stop('SIGKILL'));
     const socket = new WebSocket(`${program.url.replace('http', 'ws')}/stream`);
     const answer = new Promise((resolve, reject) => {
       socket.on('error', reject);
@@ -212,13 +217,14 @@ describe('the proxy as a program', () => {
       socket.on('open', () => socket.send('hello'));
     });
     expect(await answer).toBe('echo hello');
+    expect(await ask(program, '/anything')).toBe('monolith');
     const closed = new Promise((resolve) => socket.on('close', resolve));
     expect(await program.stop()).toBe(0);
     await closed;
   });
 
   test('a worker killed with -9 is replaced', async () => {
-    const program = await start();
+    const [program] = await running();
     const before = (await program.status()).workers.map((worker) => worker.pid);
     process.kill(before[0]!, 'SIGKILL');
     await eventually(async () => {
@@ -230,11 +236,9 @@ describe('the proxy as a program', () => {
   });
 
   test('asked to stop it leaves Consul, finishes what is in flight, and ends with 0', async () => {
-    const program = await start();
-    const client = consul();
-    cleanUp.push(() => client.close());
+    const [program] = await running();
     const registered = async (): Promise<boolean> => {
-      const all: unknown = await client.connection.call('proxies', 'read', (api, wire) =>
+      const all: unknown = await consul.connection.call('proxies', 'read', (api, wire) =>
         api.health.service({ service: proxyServiceName, ...wire }),
       );
       return (all as { Service: { Meta: { admin: string } } }[]).some(
@@ -256,7 +260,7 @@ describe('the proxy as a program', () => {
   });
 
   test('killed with -9 it leaves no worker behind', async () => {
-    const program = await start();
+    const [program] = await running();
     const workers = (await program.status()).workers.map((worker) => worker.pid);
     await program.stop('SIGKILL');
     await eventually(() => {
@@ -265,8 +269,10 @@ describe('the proxy as a program', () => {
   });
 
   test('with a slice file that has faults it says all of them and does not start', async () => {
-    await writeFile(join(folder, 'slices/catalog/slice.yaml'), 'slice: catalog\nroutes: [ FETCH /x ]\n');
-    await expect(start()).rejects.toThrow(/ended with 1: [\s\S]*slice\.yaml:1 service[\s\S]*slice\.yaml:2 routes\.0/);
+    await writeSlice('bad', 'slice: catalog\nroutes: [ FETCH /x ]\n');
+    await expect(start({ STRANGLER_SLICES: join(folder, 'bad') })).rejects.toThrow(
+      /ended with 1: [\s\S]*slice\.yaml:1 service[\s\S]*slice\.yaml:2 routes\.0/,
+    );
   });
 
   test('with a port that is taken it says which and does not start', async () => {

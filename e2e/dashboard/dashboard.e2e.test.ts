@@ -52,7 +52,7 @@ describe('the dashboard in Chromium', () => {
       label: 'dashboard-e2e',
       monolith: (req, res) => (isMonolithAway ? req.socket.destroy() : res.end('{"from":"monolith"}')),
       service: (_req, res) => res.end('{"from":"service"}'),
-      slice,
+      slices: { catalog: slice },
       environment: { WORKERS: '1', ADMIN_TOKENS_FILE: file },
     });
     const { redisUrl, consulUrl } = testServers();

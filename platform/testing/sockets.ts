@@ -56,13 +56,13 @@ export type RawRequest = {
   isHead?: boolean;
   /** Ends our side of the connection (FIN) when all is sent. Default false. */
   halfClose?: boolean;
-  /** Default 5 s. What was received by then is returned, `ended: 'timeout'`. */
+  /** Default 30 s. What was received by then is returned, `ended: 'timeout'`. */
   timeoutMs?: number;
 };
 
 /** Speaks to a server in exact bytes and returns what it answered in exact bytes. Rejects when it cannot connect. */
 export async function rawHttp(request: RawRequest): Promise<RawAnswer> {
-  const { port, host = '127.0.0.1', bytes, pauseMs = 0, until = 'complete', answers = 1, timeoutMs = 5_000 } = request;
+  const { port, host = '127.0.0.1', bytes, pauseMs = 0, until = 'complete', answers = 1, timeoutMs = 30_000 } = request;
   const steps: readonly RawStep[] = typeof bytes === 'string' || Buffer.isBuffer(bytes) ? [bytes] : bytes;
   const socket = net.connect({ port, host, noDelay: true, allowHalfOpen: true });
   const received: Buffer[] = [];

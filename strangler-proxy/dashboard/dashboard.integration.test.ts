@@ -36,7 +36,7 @@ beforeAll(async () => {
     label: 'dashboard',
     monolith: (_req, res) => res.end('{"from":"monolith"}'),
     service: (_req, res) => res.end('{"from":"service"}'),
-    slice,
+    slices: { catalog: slice },
     environment: { WORKERS: '1', REDIS_URL: testServers().redisUrl },
   });
   [proxy, open] = await Promise.all([

@@ -10,7 +10,7 @@ import { createLog } from '@strangler/platform/log.ts';
 import { testServers } from '@strangler/platform/testing/servers.ts';
 import { type ProxyProgram, startProxyProgram } from './proxy-program.ts';
 
-/** Complete proxies before a monolith and a catalogue, with the flags of both in a corner of Consul that is theirs alone. */
+/** Complete proxies before a monolith and a catalogue, with their flags in a corner of Consul that is theirs alone. */
 export type FlaggedProxies = {
   /** For files; removed in the end. */
   folder: string;
@@ -20,7 +20,6 @@ export type FlaggedProxies = {
   store: FlagStore;
   /** For STRANGLER_FLAGS; `host`: that of another way to Consul. */
   flagsAt(host?: string): string;
-  writeSlice(text: string): Promise<void>;
   start(environment?: Record<string, string>): Promise<ProxyProgram>;
   /** Calls this in the end, before proxies that were started earlier are killed. */
   atEnd(step: () => unknown): void;
@@ -32,8 +31,8 @@ export type FlaggedProxiesOptions = {
   label: string;
   monolith: RequestListener;
   service: RequestListener;
-  /** The catalogue's slice file. */
-  slice: string;
+  /** Slice files by slice; each names the service `catalog`. */
+  slices: Record<string, string>;
   /** Of every proxy. */
   environment: Record<string, string>;
 };
@@ -43,7 +42,7 @@ export const openFlaggedProxies = async ({
   label,
   monolith,
   service,
-  slice,
+  slices,
   environment,
 }: FlaggedProxiesOptions): Promise<FlaggedProxies> => {
   const steps: (() => unknown)[] = [];
@@ -54,9 +53,10 @@ export const openFlaggedProxies = async ({
   try {
     const folder = await mkdtemp(join(tmpdir(), `${label}-`));
     atEnd(() => rm(folder, { recursive: true }));
-    await mkdir(join(folder, 'slices/catalog'), { recursive: true });
-    const writeSlice = (text: string) => writeFile(join(folder, 'slices/catalog/slice.yaml'), text);
-    await writeSlice(slice);
+    for (const [name, text] of Object.entries(slices)) {
+      await mkdir(join(folder, 'slices', name), { recursive: true });
+      await writeFile(join(folder, 'slices', name, 'slice.yaml'), text);
+    }
 
     const { consulUrl } = testServers();
     const root = `test/${label}-${crypto.randomUUID()}`;
@@ -78,7 +78,7 @@ export const openFlaggedProxies = async ({
     }
     const [monolithUrl = '', serviceUrl = ''] = urls;
     return {
-      ...{ folder, consul, root, flagsAt, writeSlice, atEnd, end },
+      ...{ folder, consul, root, flagsAt, atEnd, end },
       store: createConsulFlagStore({ consul, root }),
       async start(more = {}) {
         const program = await startProxyProgram({

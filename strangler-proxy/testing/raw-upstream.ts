@@ -22,6 +22,8 @@ export type RawUpstream = {
   /** All connections that ever came. */
   connections(): number;
   openConnections(): number;
+  /** Takes a connection that another server has accepted as one of its own. */
+  take(socket: Socket): void;
   /** Cuts every open connection and listens no more. */
   close(): Promise<void>;
   sockets: Set<Socket>;
@@ -82,6 +84,7 @@ export async function startRawUpstream(
     connections: () => connections,
     openConnections: () => sockets.size,
     sockets,
+    take: (socket) => void server.emit('connection', socket),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

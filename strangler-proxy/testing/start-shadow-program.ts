@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { dryRunProbePath } from '@strangler/platform/contracts/dry-run.ts';
 import { type FlagDocument, initialFlagDocument } from '@strangler/platform/contracts/flag-document.ts';
 import { shadowHeader } from '@strangler/platform/contracts/headers.ts';
+import { eventually } from '@strangler/platform/testing/eventually.ts';
 import { type ProxyProgram, startProxyProgram } from './proxy-program.ts';
 
 /** A real server that the test can make answer whatever it likes. */
@@ -60,85 +61,121 @@ export const startLittleServer = async ({ makesDryRuns = false } = {}): Promise<
   };
 };
 
-export type ShadowProgram = ProxyProgram & {
+/** A slice of the program, with a path, a monolith and a service that are its own. */
+export type ShadowSlice = {
+  /** Of all of its routes; `/:id` follows for one thing. */
+  path: string;
+  url: string;
+  /** What the monolith is asked for under `path`. */
   monolith: LittleServer;
   service: LittleServer;
   /** Puts the slice at a stage, with so many percent of its reads at the service. */
   flag(edit: Partial<FlagDocument>): Promise<void>;
+  /** As that of the program, of this slice alone. */
+  figure(name: string, labels?: Record<string, string>): Promise<number>;
+};
+
+export type ShadowProgram = ProxyProgram & {
+  slice(name: string): ShadowSlice;
   /** A figure of the metrics, summed over all series that have these labels; 0 where there is none. */
   figure(name: string, labels?: Record<string, string>): Promise<number>;
   end(): Promise<void>;
 };
 
-export type ShadowWishes = {
+export type SliceWishes = {
   /** The slice file's `shadow`, as YAML. */
   shadow?: string;
   /** More lines of the slice file. */
   more?: string;
   makesDryRuns?: boolean;
-  env?: Record<string, string>;
 };
 
-/** The complete proxy program, with one slice `catalog` at stage `shadow`, between two little servers. */
-export const startShadowProgram = async (wishes: ShadowWishes = {}): Promise<ShadowProgram> => {
-  const folder = await mkdtemp(join(tmpdir(), 'shadow-'));
-  const [monolith, service] = [
-    await startLittleServer(),
-    await startLittleServer({ makesDryRuns: wishes.makesDryRuns ?? false }),
-  ];
-  await mkdir(join(folder, 'slices/catalog'), { recursive: true });
-  await writeFile(
-    join(folder, 'slices/catalog/slice.yaml'),
-    `slice: catalog
-service: catalog
-routes: [ GET /api/products, GET /api/products/:id, POST /api/products, PATCH /api/products/:id ]
+const sliceFile = (slice: string, { shadow = '{ sample: 1, calibrate: 0 }', more = '' }: SliceWishes): string => {
+  const path = pathOf(slice);
+  return `slice: ${slice}
+service: ${slice}
+routes: [ GET ${path}, GET ${path}/:id, POST ${path}, PATCH ${path}/:id ]
 stickyBy: [ header.x-user ]
-shadow: ${wishes.shadow ?? '{ sample: 1, calibrate: 0 }'}
-${wishes.more ?? ''}
-`,
-  );
-  const flags = join(folder, 'flags.json');
+shadow: ${shadow}
+${more}
+`;
+};
+const pathOf = (slice: string): string => `/api/${slice}`;
+
+/**
+ * The complete proxy program, with these slices at stage `shadow`, each between two little servers: as many tests as there
+ * are slices can share it.
+ */
+export const startShadowProgram = async (
+  slices: Record<string, SliceWishes>,
+  env: Record<string, string> = {},
+): Promise<ShadowProgram> => {
+  const folder = await mkdtemp(join(tmpdir(), 'shadow-'));
   const change = { id: 'c0', by: 'test', at: '2026-01-01T00:00:00.000Z', reason: '' };
-  let document: FlagDocument = { ...initialFlagDocument('catalog', change), stage: 'shadow' };
-  const write = () => writeFile(flags, JSON.stringify({ catalog: document }));
+  const sides = new Map<string, Pick<ShadowSlice, 'monolith' | 'service'>>();
+  const documents: Record<string, FlagDocument> = {};
+  for (const [name, wishes] of Object.entries(slices)) {
+    await mkdir(join(folder, 'slices', name), { recursive: true });
+    await writeFile(join(folder, 'slices', name, 'slice.yaml'), sliceFile(name, wishes));
+    documents[name] = { ...initialFlagDocument(name, change), stage: 'shadow' };
+    const service = await startLittleServer({ makesDryRuns: wishes.makesDryRuns ?? false });
+    sides.set(name, { monolith: await startLittleServer(), service });
+  }
+  // One door for all of their monoliths, for a program has but one; what is nobody's goes to the first.
+  const [first] = sides.values();
+  const door = createServer((req, res) => {
+    const { monolith } = sides.get(req.url?.split(/[/?]/)[2] ?? '') ?? first!;
+    monolith.server.emit('request', req, res);
+  }).listen(0, '127.0.0.1');
+  await new Promise((listening) => door.once('listening', listening));
+
+  const flags = join(folder, 'flags.json');
+  const write = () => writeFile(flags, JSON.stringify(documents));
   await write();
   const program = await startProxyProgram({
-    MONOLITH_URL: monolith.url,
-    SERVICES: `catalog=${service.url}`,
+    MONOLITH_URL: `http://127.0.0.1:${(door.address() as AddressInfo).port}`,
+    SERVICES: [...sides].map(([name, { service }]) => `${name}=${service.url}`).join(';'),
     STRANGLER_SLICES: join(folder, 'slices'),
     STRANGLER_FLAGS: `file://${flags}`,
     ACCESS_LOG: 'none',
     // However busy the machine is, what the test sends is compared.
     SHADOW_BUSY: '100',
     DRAIN_GRACE: '1000',
-    ...wishes.env,
+    ...env,
   });
+  const figure: ShadowProgram['figure'] = async (name, labels = {}) => {
+    const wanted = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
+    let sum = 0;
+    for (const line of (await program.metrics()).split('\n')) {
+      if (!line.startsWith(`${name}{`) && !line.startsWith(`${name} `)) continue;
+      if (wanted.every((text) => line.includes(text))) sum += Number(line.slice(line.lastIndexOf(' ') + 1));
+    }
+    return sum;
+  };
   return {
     ...program,
-    monolith,
-    service,
-    async flag(edit) {
-      const id = crypto.randomUUID();
-      document = { ...document, ...edit, change: { ...change, id, at: new Date().toISOString() } };
-      await write();
-      for (;;) {
-        const { workers } = await program.status();
-        if (workers.every(({ flags }) => flags.some((one) => one.changeId === id))) return;
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
-    },
-    async figure(name, labels = {}) {
-      const wanted = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
-      let sum = 0;
-      for (const line of (await program.metrics()).split('\n')) {
-        if (!line.startsWith(`${name}{`) && !line.startsWith(`${name} `)) continue;
-        if (wanted.every((text) => line.includes(text))) sum += Number(line.slice(line.lastIndexOf(' ') + 1));
-      }
-      return sum;
+    figure,
+    slice(name) {
+      const path = pathOf(name);
+      return {
+        ...{ path, url: `${program.url}${path}`, ...sides.get(name)! },
+        figure: (figureName, labels = {}) => figure(figureName, { slice: name, ...labels }),
+        async flag(edit) {
+          const id = crypto.randomUUID();
+          documents[name] = { ...documents[name]!, ...edit, change: { ...change, id, at: new Date().toISOString() } };
+          await write();
+          await eventually(async () => {
+            const { workers } = await program.status();
+            return workers.every(({ flags }) => flags.some((one) => one.changeId === id));
+          });
+        },
+      };
     },
     async end() {
       await program.stop('SIGKILL');
-      await Promise.all([monolith.die(), service.die()]);
+      door.close();
+      door.closeAllConnections();
+      await Promise.all([...sides.values()].flatMap(({ monolith, service }) => [monolith.die(), service.die()]));
       await rm(folder, { recursive: true });
     },
   };

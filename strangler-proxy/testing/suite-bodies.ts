@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
@@ -189,14 +188,30 @@ export function describeBodies(start: StartProxy): void {
       }
     }
 
+    /** Whether what comes, however it is cut, is what was generated. */
+    const isGenerated = () => {
+      let [bytes, otherBytes] = [0, 0];
+      let expected = Buffer.alloc(0);
+      return {
+        add(chunk: Buffer) {
+          for (let at = 0; at < chunk.length; ) {
+            if (bytes % mebibyte === 0) expected = Buffer.alloc(mebibyte, (bytes / mebibyte) & 0xff);
+            const from = bytes % mebibyte;
+            const length = Math.min(chunk.length - at, mebibyte - from);
+            if (chunk.compare(expected, from, from + length, at, at + length) !== 0) otherBytes += length;
+            at += length;
+            bytes += length;
+          }
+        },
+        found: () => ({ bytes, otherBytes }),
+      };
+    };
+
     test('256 MiB go up and come down unchanged, in constant memory', async () => {
-      const up = createHash('sha256');
-      const down = createHash('sha256');
-      let arrived = '';
+      const up = isGenerated();
+      const down = isGenerated();
       handler = async (req, res) => {
-        const hash = createHash('sha256');
-        await pipeline(req, hash);
-        arrived = hash.digest('hex');
+        for await (const chunk of req) up.add(chunk as Buffer);
         res.writeHead(200);
         await pipeline(Readable.from(generated(256)), res);
       };
@@ -209,25 +224,20 @@ export function describeBodies(start: StartProxy): void {
       const answered = new Promise<http.IncomingMessage>((resolve, reject) =>
         req.on('response', resolve).on('error', reject),
       );
-      await pipeline(Readable.from(generated(256, (chunk) => void up.update(chunk))), req);
+      await pipeline(Readable.from(generated(256)), req);
       const answer = await answered;
       expect(answer.statusCode).toBe(200);
-      expect(arrived).toBe(up.digest('hex'));
-      let length = 0;
-      for await (const chunk of answer) {
-        length += (chunk as Buffer).length;
-        down.update(chunk as Buffer);
-      }
+      for await (const chunk of answer) down.add(chunk as Buffer);
       clearInterval(watch);
-      const expected = createHash('sha256');
-      for (const chunk of generated(256)) expected.update(chunk);
-      expect(length).toBe(256 * mebibyte);
-      expect(down.digest('hex')).toBe(expected.digest('hex'));
+      for (const seen of [up, down]) expect(seen.found()).toEqual({ bytes: 256 * mebibyte, otherBytes: 0 });
       // Client, proxy and upstream are in this one process.
       expect(rssMost - rssBefore).toBeLessThan(200 * mebibyte);
-    }, 60_000);
+    });
 
     test('an upstream that does not read stops the client, and a client that does not read stops the upstream', async () => {
+      // The sources themselves would keep sixteen mebibytes ready, beside those in the kernel's buffers: where it lets a receiver's
+      // grow to 32 MiB, as some machines do, there can be 40 and more.
+      const onlyWhatIsTaken = { highWaterMark: 1 };
       let produced = 0;
       let release = () => {};
       const released = new Promise<void>((resolve) => {
@@ -244,6 +254,7 @@ export function describeBodies(start: StartProxy): void {
           generated(512, () => {
             produced += 1;
           }),
+          onlyWhatIsTaken,
         );
         source.pipe(res);
         res.on('close', () => source.destroy());
@@ -254,15 +265,16 @@ export function describeBodies(start: StartProxy): void {
         put.on('response', resolve).on('error', reject),
       );
       Readable.from(
-        generated(64, () => {
+        generated(128, () => {
           offered += 1;
         }),
+        onlyWhatIsTaken,
       ).pipe(put);
       await steady(() => offered);
-      expect(offered).toBeLessThan(48);
+      expect(offered).toBeLessThan(96);
       release();
       (await putAnswered).resume();
-      expect(offered).toBe(64);
+      expect(offered).toBe(128);
 
       const get = http.get({ port: proxy.port, host: '127.0.0.1' });
       const answer = await new Promise<http.IncomingMessage>((resolve, reject) =>
