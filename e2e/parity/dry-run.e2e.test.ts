@@ -37,7 +37,7 @@ beforeAll(async () => {
   const plans = tables.map(({ target }) => planFence({ slice: 'catalog', table: target }));
   const initially = { state: 'open', epoch: 1, owner: 'monolith' } as const;
   await installFence(server, { slice: 'catalog', database: database.name, initially, plans });
-}, 120_000);
+}, 300_000);
 afterAll(async () => {
   for (const pool of [own, server]) await pool?.end();
   await two?.stop();
@@ -119,7 +119,7 @@ describe('with the real fence closed before its tables', () => {
       // The monolith has done it: the next one begins with the same data again, as far as it is concerned.
       await restoreShop();
     }
-  }, 60_000);
+  }, 180_000);
 
   test('a process that is killed in the middle of a dry run leaves nothing', async () => {
     const before = await everything();
@@ -156,7 +156,7 @@ describe('with the real fence closed before its tables', () => {
     const [prepared] = await server.query<RowDataPacket[]>('XA RECOVER').catch(() => [[]] as never);
     expect(prepared).toEqual([]);
     expect(await everything()).toEqual(before);
-  }, 60_000);
+  }, 180_000);
 });
 
 function unwrapped({

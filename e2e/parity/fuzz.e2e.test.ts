@@ -12,7 +12,7 @@ expect.extend(parityMatchers);
 let two: FuzzPair;
 beforeAll(async () => {
   two = await startFuzzPair('fuzz');
-}, 120_000);
+}, 300_000);
 afterAll(() => two?.stop());
 beforeEach(() => two.running.reset());
 
@@ -20,7 +20,7 @@ test('monolith and catalogue answer, store and tell alike what they are sent at 
   const report = await fuzz({ running: two.running, seed: 11, runs: 12, stepsPerRun: 25, withinMs: 6_000 });
   expect(report.found?.text).toBeUndefined();
   expect(report.steps).toBeGreaterThan(10);
-}, 60_000);
+}, 300_000);
 
 // All of them: npm run soak -- --scenario fuzz
 test.each(['weak-etag', 'time-not-kept'])(

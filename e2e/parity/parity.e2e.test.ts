@@ -17,7 +17,7 @@ beforeAll(async () => {
   pair = await startParityPair('parity');
   monolith = sideAt('monolith', pair.monolith.url);
   catalog = sideAt('catalog', pair.catalog.url);
-}, 180_000);
+}, 300_000);
 afterAll(async () => {
   monolith?.close();
   catalog?.close();

@@ -41,7 +41,7 @@ beforeAll(async () => {
   });
   monolith = sideAt('monolith', pair.monolith.url);
   throughProxy = sideAt('proxy', proxy.url);
-}, 180_000);
+}, 300_000);
 
 afterAll(async () => {
   monolith?.close();

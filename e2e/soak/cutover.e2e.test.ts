@@ -9,7 +9,7 @@ const soak = async (...words: string[]): Promise<SoakCutoverReport> => {
   const { stdout } = await promisify(execFile)(
     process.execPath,
     [join(import.meta.dirname, 'main.ts'), '--scenario', 'cutover', '--json', '--size', '100', ...words],
-    { env: { ...env, STACK_INSTANCE: 'test-soak-cutover' }, timeout: 240_000, maxBuffer: 10_000_000 },
+    { env: { ...env, STACK_INSTANCE: 'test-soak-cutover' }, timeout: 600_000, maxBuffer: 10_000_000 },
   ).catch((error: Error & { stdout: string; stderr: string }) => {
     throw new Error(`the soak failed:\n${error.stdout}\n${error.stderr}`, { cause: error });
   });
@@ -27,4 +27,4 @@ test('writes move there and back while processes die, and every one is where it 
     findings: { bothOwners: 0, notLinearisable: 0 },
   });
   expect(report.faults).toHaveLength(2);
-}, 300_000);
+}, 650_000);

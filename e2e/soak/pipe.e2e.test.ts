@@ -9,7 +9,7 @@ test('every change gets through, once and in order, while relays, appliers and c
   const words = ['--scenario', 'pipe', '--json', '--faults', '4', '--seed', '1', '--size', '2000', '--writers', '4'];
   const { stdout } = await promisify(execFile)(process.execPath, [join(import.meta.dirname, 'main.ts'), ...words], {
     env,
-    timeout: 240_000,
+    timeout: 600_000,
     maxBuffer: 10_000_000,
   }).catch((error: Error & { stdout: string; stderr: string }) => {
     throw new Error(`the soak failed:\n${error.stdout}\n${error.stderr}`, { cause: error });
@@ -23,4 +23,4 @@ test('every change gets through, once and in order, while relays, appliers and c
     'relay 1 frozen',
     'relay to broker lost',
   ]);
-}, 300_000);
+}, 650_000);

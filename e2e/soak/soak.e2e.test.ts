@@ -9,7 +9,7 @@ test('no request fails while instances, Redis and Consul die or freeze and reads
   const { stdout } = await promisify(execFile)(
     process.execPath,
     [join(import.meta.dirname, 'main.ts'), '--json', '--faults', '4', '--seed', '2', '--rate', '20', '--size', '100'],
-    { env: { ...env, STACK_INSTANCE: 'test-soak' }, timeout: 240_000, maxBuffer: 10_000_000 },
+    { env: { ...env, STACK_INSTANCE: 'test-soak' }, timeout: 600_000, maxBuffer: 10_000_000 },
   ).catch((error: Error & { stdout: string; stderr: string }) => {
     throw new Error(`the soak failed:\n${error.stdout}\n${error.stderr}`, { cause: error });
   });
@@ -22,4 +22,4 @@ test('no request fails while instances, Redis and Consul die or freeze and reads
     'redis killed',
     'consul frozen',
   ]);
-}, 300_000);
+}, 650_000);

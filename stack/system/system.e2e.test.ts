@@ -36,12 +36,12 @@ beforeAll(async () => {
     env: everyProcess({ TRACING_URL: collector.url, LOG_LEVEL: 'debug', ACCESS_LOG: 'all' }),
     log: (line) => said.push(line),
   });
-}, 300_000);
+}, 600_000);
 afterAll(async () => {
   await system?.stop();
   await downStack(instance, { purge: true });
   await collector?.close();
-}, 180_000);
+}, 400_000);
 
 describeTrace(() => ({ system, collector }));
 describeMetrics(() => ({ system }));
@@ -161,7 +161,7 @@ describe('the example system', () => {
     } finally {
       await Promise.all([shop.end(), catalog.end()]);
     }
-  }, 40_000);
+  }, 120_000);
 
   test('leaves a slice alone that is at the stage, or further', async () => {
     const commands: string[] = [];
@@ -213,7 +213,7 @@ describe('the example system', () => {
     for (const origin of [...system.proxyUrls, system.addresses.stack.consulUrl]) {
       await expect(fetch(origin)).rejects.toThrow();
     }
-  }, 180_000);
+  }, 400_000);
 
   test.each([[['--size', 'many']], [['--stage', 'writes']], [['--nonsense']]])(
     'refuses npm start with %j',
