@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { outboxTable } from '@strangler/platform/outbox/schema.ts';
-import type { Connection } from 'mysql2/promise';
-import { installTargetTables } from '../apply/own-tables.ts';
+import { eventually } from '@strangler/platform/testing/servers.ts';
+import { type Connection, createConnection } from 'mysql2/promise';
+import { installTargetTables, positionsTable } from '../apply/own-tables.ts';
 import { readPosition } from '../apply/positions.ts';
 import { type CapturedDatabase, capturedDatabase, slice } from '../capture/capture-fixture.ts';
 import { rowsOf } from '../schema/queryable.ts';
@@ -47,6 +48,30 @@ test('no floor stands while a transaction from before it may still commit, and n
   await slow.commit();
   await marking;
   expect(await floor()).toBe(before);
+});
+
+test('a deadlock with whoever marks the same rows is not taken for a transaction that does not end', async () => {
+  await db.pool.query(`DELETE FROM ${positionsTable}`);
+  await writer.query('INSERT INTO item VALUES (11, 1)');
+  const first = await highest();
+  // Of the same key, so that it is read after the first.
+  await writer.query('UPDATE item SET n = 2 WHERE id = 11');
+  const second = await highest();
+  const admin = await createConnection({ uri: db.adminUrl });
+  const marker = await db.writer();
+  await marker.beginTransaction();
+  // Of more weight than a read, which therefore is the one that is ended.
+  await marker.query(`UPDATE ${outboxTable} SET published = 1 WHERE id = ?`, [second]);
+  const marking = mark();
+  await eventually(async () => {
+    const sql = "SELECT 1 FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'";
+    expect(await rowsOf(admin, sql)).not.toEqual([]);
+  });
+  await admin.end();
+  await marker.query(`UPDATE ${outboxTable} SET published = 1 WHERE id = ?`, [first]);
+  await marker.commit();
+  await marking;
+  expect(await floor()).toBe(second);
 });
 
 test('a floor that stands is left where it is', async () => {

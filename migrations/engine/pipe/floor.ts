@@ -1,3 +1,4 @@
+import { type Backoff, nextBackoffMs, pause } from '@strangler/platform/backoff.ts';
 import { partCount } from '@strangler/platform/contracts/row-message.ts';
 import { conflictOf } from '@strangler/platform/mysql/transaction.ts';
 import { outboxTable, pendingIndex } from '@strangler/platform/outbox/schema.ts';
@@ -52,24 +53,42 @@ export async function markFloor(request: FloorRequest): Promise<void> {
 
 const parts = Array.from({ length: partCount }, (_, part) => part);
 
-/** A locking read waits for whoever has inserted what it comes to; READ COMMITTED, so that it locks nothing beside that. */
+const backoff: Backoff = { baseMs: 20, capMs: 500 };
+
+/**
+ * A locking read waits for whoever has inserted what it comes to; READ COMMITTED, so that it locks nothing beside that. Relays mark the
+ * same rows in another order: a read that InnoDB ends for that has waited for nobody, and begins anew.
+ */
 async function awaitChanges({ source, slice, tables, waitSeconds = 30 }: FloorRequest, upTo: string): Promise<void> {
+  const untilMs = performance.now() + waitSeconds * 1_000;
   const connection = await source.getConnection();
   try {
-    await connection.query(`SET SESSION innodb_lock_wait_timeout = ${Math.ceil(waitSeconds)}`);
     await connection.query('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED');
-    // What is not committed cannot have been published yet.
-    await connection.query(
-      `SELECT COUNT(*) FROM ${outboxTable} FORCE INDEX (${pendingIndex})
-       WHERE published = 0 AND part IN (${parts.join(', ')}) AND id <= ? AND subject IN (?) LOCK IN SHARE MODE`,
-      [upTo, tables],
-    );
-  } catch (error) {
-    if (conflictOf(error) === undefined) throw error;
-    throw new FloorBusyError(
-      `${slice}: expected the transactions that had changed its tables by now to end within ${waitSeconds} s, found one that has not; end it, or let it end, and run this again`,
-      { cause: error },
-    );
+    let delayMs: number | undefined;
+    for (;;) {
+      const leftMs = untilMs - performance.now();
+      await connection.query(`SET SESSION innodb_lock_wait_timeout = ${Math.max(1, Math.ceil(leftMs / 1_000))}`);
+      try {
+        // What is not committed cannot have been published yet.
+        await connection.query(
+          `SELECT COUNT(*) FROM ${outboxTable} FORCE INDEX (${pendingIndex})
+           WHERE published = 0 AND part IN (${parts.join(', ')}) AND id <= ? AND subject IN (?) LOCK IN SHARE MODE`,
+          [upTo, tables],
+        );
+        return;
+      } catch (error) {
+        const conflict = conflictOf(error);
+        if (conflict === undefined) throw error;
+        if (conflict === 'lock-wait' || performance.now() >= untilMs) {
+          throw new FloorBusyError(
+            `${slice}: expected the transactions that had changed its tables by now to end within ${waitSeconds} s, found one that has not; end it, or let it end, and run this again`,
+            { cause: error },
+          );
+        }
+        delayMs = nextBackoffMs(delayMs, backoff);
+        await pause(delayMs);
+      }
+    }
   } finally {
     connection.destroy();
   }
