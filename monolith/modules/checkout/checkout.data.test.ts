@@ -67,6 +67,32 @@ describe('checkout', () => {
     await commerce.balance(a);
   });
 
+  test('reserves under an id of its own each time that the orders, on their way to another, have it run again', async () => {
+    const ids: string[] = [];
+    const checkout = new Checkout({
+      ...{ ...partsOf(shop), sequelize: shop.deps.sequelize, answerOnce: undefined as never },
+      inventory: {
+        sell: async ({ id }: { id: string }) => {
+          ids.push(id);
+          if (ids.length < 3) throw new Error('the fence is closed');
+          return 7;
+        },
+      } as never,
+      orders: {
+        place: undefined as never,
+        whileHere: (write) =>
+          write()
+            .catch(() => write())
+            .catch(() => write()),
+      },
+      payments: { placing: <T>(place: () => Promise<T>) => place(), charge: async () => 'settled' } as never,
+    });
+    const run = { accountId: 1, key: 'k', runner: 'r'.repeat(32), orderId: null };
+    const request = { accountId: 1, cardToken: 'tok_visa', expectedTotalCents: undefined };
+    expect(await checkout.run(run, request)).toEqual({ orderId: 7, payment: 'settled' });
+    expect(new Set(ids).size).toBe(3);
+  });
+
   test('50 buyers of the last 10: exactly 10 get one, and stock never falls below zero', async () => {
     const productId = await commerce.product({ stock: 10 });
     const buyers = await Promise.all(Array.from({ length: 50 }, () => buyerOf({ [productId]: 1 })));

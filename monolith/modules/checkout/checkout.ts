@@ -48,15 +48,21 @@ export class Checkout {
    * places nothing again. Throws a 409 problem where the cart cannot be sold as it is.
    */
   async run(run: Run, request: CheckoutRequest): Promise<CheckedOut> {
-    const orderId = run.orderId ?? (await this.#orders.whileHere(() => this.#sell(run, request)));
+    let tries = 0;
+    // Orders and payments that are being moved have all of it run again, and what a try has reserved is known by an id that is its own.
+    const nextSaleId = () => {
+      tries += 1;
+      return `${run.runner}.${tries}`;
+    };
+    const orderId = run.orderId ?? (await this.#orders.whileHere(() => this.#sell(run, request, nextSaleId)));
     return { orderId, payment: await this.#payments.charge({ orderId, cardToken: request.cardToken }) };
   }
 
-  #sell(run: Run, request: CheckoutRequest): Promise<number> {
+  #sell(run: Run, request: CheckoutRequest, nextSaleId: () => string): Promise<number> {
     const { accountId } = request;
     const lines = async () => (await this.#carts.linesForSale(accountId)).filter(({ sold }) => sold);
     return this.#payments.placing(() =>
-      this.#inventory.sell({ id: run.runner, accountId, lines }, (take) =>
+      this.#inventory.sell({ id: nextSaleId(), accountId, lines }, (take) =>
         inTransaction(this.#sequelize, (transaction) => this.#place(run, request, take, transaction)),
       ),
     );
