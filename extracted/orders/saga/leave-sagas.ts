@@ -28,19 +28,13 @@ export function createLeaving(parts: LeavingParts): { runOnce(): Promise<number>
     registers: [parts.metrics],
   });
 
-  const giveBack = ({ sagaId, leaseToken }: Lease): Promise<void> =>
-    store.inTransaction(async (transaction) => {
-      const locked = await store.lock({ id: sagaId }, transaction);
-      if (locked?.leaseToken === leaseToken) await store.write(locked, [], transaction, 'nobody');
-    });
-
   /** One step; false where there is nothing to be done now. */
   const step = async ({ sagaId, leaseToken }: Lease): Promise<boolean> => {
     const saga = await store.read({ id: sagaId });
     if (saga === undefined || saga.leaseToken !== leaseToken) return false;
     // They came back meanwhile: whoever drives sagas must not have to wait for the lease's end.
     if (!isAway()) {
-      await giveBack({ sagaId, leaseToken });
+      await store.giveUp({ sagaId, leaseToken });
       return false;
     }
     const next = planToLeave(saga.state, clock.now().getTime(), timings);
@@ -61,13 +55,14 @@ export function createLeaving(parts: LeavingParts): { runOnce(): Promise<number>
         return true;
       });
     }
+    if (next.kind === 'wait') {
+      await store.giveUp({ sagaId, leaseToken });
+      return false;
+    }
     await store.inTransaction(async (transaction) => {
       const locked = await store.lock({ id: sagaId }, transaction);
-      if (locked?.leaseToken !== leaseToken) return;
-      if (next.kind === 'wait') await store.write(locked, [], transaction, 'nobody');
-      else await store.leave(locked, transaction);
+      if (locked?.leaseToken === leaseToken) await store.leave(locked, transaction);
     });
-    if (next.kind === 'wait') return false;
     const isShort = next.kind === 'left' && saga.state.stock !== 'sold';
     left.inc({ outcome: isShort ? 'short' : next.kind });
     if (isShort) {

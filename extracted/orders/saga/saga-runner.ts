@@ -125,15 +125,8 @@ export function createSagaRunner(parts: SagaRunnerParts): SagaRunner {
       const card = isNeeded && performance.now() < cardUntilMs ? cardToken : undefined;
       if (!(await step(lease, saga, card))) break;
     }
-    await giveUp(lease);
+    await store.giveUp(lease);
   };
-
-  /** Leaves the saga to whoever comes first when its time has come. */
-  const giveUp = (lease: Lease): Promise<unknown> =>
-    store.inTransaction(async (transaction) => {
-      const saga = await store.lock({ id: lease.sagaId }, transaction);
-      if (saga?.leaseToken === lease.leaseToken) await store.write(saga, [], transaction, 'nobody');
-    });
 
   /** Leaves it for a little later, past the fence, which sagas are not behind. Where even that fails, the lease ends by itself. */
   const putBy = ({ sagaId, leaseToken }: Lease): Promise<unknown> => {

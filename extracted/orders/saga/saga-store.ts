@@ -42,6 +42,8 @@ export type SagaStore = {
   lock(key: SagaKey, transaction: Executor): Promise<Saga | undefined>;
   /** Begins anew with a saga that the transaction has locked. */
   restart(saga: Saga, state: SagaState, transaction: Executor): Promise<void>;
+  /** Leaves a saga to whoever comes first when its time has come, where nobody else has leased it since. */
+  giveUp(lease: Lease): Promise<void>;
   /** Nobody here looks after it any more. */
   leave(saga: Saga, transaction: Executor): Promise<void>;
   /** Writes what has become known of a saga that the transaction has locked. */
@@ -79,7 +81,7 @@ export function createSagaStore({
     return new Date(by === 'driver' ? atMs + leaseMs : atMs);
   };
 
-  return {
+  const store: SagaStore = {
     async inTransaction(work) {
       for (let attempt = 1; ; attempt += 1) {
         try {
@@ -106,6 +108,11 @@ export function createSagaStore({
         ...[JSON.stringify(state), now, now, id],
       ]);
     },
+    giveUp: ({ sagaId, leaseToken }) =>
+      store.inTransaction(async (transaction) => {
+        const saga = await store.lock({ id: sagaId }, transaction);
+        if (saga?.leaseToken === leaseToken) await store.write(saga, [], transaction, 'nobody');
+      }),
     async leave({ id }, transaction) {
       await change(transaction, 'UPDATE sagas SET due_at = NULL, updated_at = ? WHERE id = ?', [clock.now(), id]);
     },
@@ -126,6 +133,7 @@ export function createSagaStore({
       return { ...saga, state, dueAt };
     },
   };
+  return store;
 }
 
 /** That nobody has anything to say yet is no step: it may be heard for an hour. */
