@@ -3,7 +3,7 @@ import type { MappedTable } from '../apply/row-shape.ts';
 import { readFence } from '../fence/fence-state.ts';
 import { canaryTable } from '../pipe/canary.ts';
 import type { ShadowFigures, VerifiedTable } from '../stages/gates.ts';
-import { measurePipe, verifyAll, waitForLag } from '../stages/measure.ts';
+import { measureSettledPipe, verifyAll } from '../stages/measure.ts';
 import { isEqual, readVerifications } from '../verify/verify-record.ts';
 import { type CutoverFigures, judgeCutover, judgeCutoverPipe, type StandingSlice, standing } from './cutover-gates.ts';
 import { type CutoverPipes, CutoverRefused, type CutoverVerdict, type CutoverWork, fencePool } from './cutover-work.ts';
@@ -77,9 +77,8 @@ export async function passGates(
   const owners = judgeCutover(await measureCutover(work, pipes, document));
   pass(owners);
   const onPipe = { ...work, databases: pipes.pipe };
-  await waitForLag(onPipe);
   const measured = async (): Promise<ShadowFigures> => {
-    const figures = await measurePipe(onPipe, tables.all);
+    const figures = await measureSettledPipe(onPipe, tables.all);
     const drift = figures.drift.filter(({ table }) => table !== canaryTable);
     return { ...figures, slice: pipes.slice, drift };
   };

@@ -6,7 +6,7 @@ import { backfillSlice } from './backfill-slice.ts';
 import { changeStage, forcedPast, passGates } from './change-stage.ts';
 import { enterSync } from './enter-sync.ts';
 import { judgeShadow, judgeSync, standingGates, type Verdict } from './gates.ts';
-import { measurePipe, measureSync, verifyAll, waitForLag } from './measure.ts';
+import { measureSettledPipe, measureSync, verifyAll } from './measure.ts';
 import { StageInterrupted, StageRefused, type StageWork } from './stage-work.ts';
 
 export type AdvanceOptions = {
@@ -84,14 +84,13 @@ async function advanceToSync(work: StageWork, from: FlagDocument, options: Advan
 
 /** Measures and judges the pipe; rows are compared once nothing else stands in the way. */
 async function judgePipe(work: StageWork, tables: readonly MappedTable[], force: boolean): Promise<Verdict[]> {
-  await waitForLag(work);
-  const figures = await measurePipe(work, tables);
+  const figures = await measureSettledPipe(work, tables);
   const others = judgeShadow(figures, work.bounds).filter(({ gate }) => gate !== 'verify');
   if (standingGates(others, force).length > 0) return judgeShadow(figures, work.bounds);
   const verified = await verifyAll(work, tables);
   refuseInterrupted(work);
   // What was measured before the comparison may have changed while it went on.
-  return judgeShadow({ ...(await measurePipe(work, tables)), verified }, work.bounds);
+  return judgeShadow({ ...(await measureSettledPipe(work, tables)), verified }, work.bounds);
 }
 
 function refuseInterrupted({ signal, databases }: StageWork): void {

@@ -11,7 +11,7 @@ import type { PipeDatabases } from '../pipe/open-databases.ts';
 import { type Queryable, rowsOf } from '../schema/queryable.ts';
 import { forcedPast, passGates } from './change-stage.ts';
 import { type Copier, judgeCopies, judgeFlow, standingGates } from './gates.ts';
-import { measurePipe, verifyAll, waitForLag } from './measure.ts';
+import { measureSettledPipe, verifyAll } from './measure.ts';
 import { retireTables } from './retire-tables.ts';
 import { StageInterrupted, StageRefused, type StageWork } from './stage-work.ts';
 
@@ -55,12 +55,11 @@ export async function complete(
 async function passCompleteGates(work: CutoverWork, force: boolean): Promise<string[]> {
   const back = onPipe(work, work.reverse);
   const tables = await work.reverse.tables();
-  await waitForLag(back);
-  const figures = await measurePipe(back, tables);
+  const figures = await measureSettledPipe(back, tables);
   const others = judgeFlow(figures, work.bounds).filter(({ gate }) => gate !== 'verify');
   const verified = standingGates(others, force).length > 0 ? null : await verifyAll(back, tables);
   const verdicts = [
-    ...judgeFlow({ ...(await measurePipe(back, tables)), verified }, work.bounds),
+    ...judgeFlow({ ...(await measureSettledPipe(back, tables)), verified }, work.bounds),
     judgeCopies(work.forward.sliceName, await readCopiers(work)),
   ];
   passGates(back, 'complete', verdicts, force);

@@ -10,7 +10,7 @@ import { planCapture } from '../capture/capture-plan.ts';
 import { findDrift } from '../capture/drift.ts';
 import { readBrokerFigures } from '../pipe/broker-figures.ts';
 import { isCanary } from '../pipe/canary.ts';
-import { readLag } from '../pipe/lag.ts';
+import { type PipeLag, readLag } from '../pipe/lag.ts';
 import { type Finding, refuse } from '../preflight/finding.ts';
 import { quoteName } from '../schema/identifiers.ts';
 import { rowsOf } from '../schema/queryable.ts';
@@ -113,18 +113,31 @@ export async function measurePipe(
 /** How long the lag may take to come below its bound before the gate is said to be shut. */
 export const defaultLagPatienceMs = 30_000;
 
-/** Waits until the lag is below `maxLagMs`, `patienceMs` at most. */
+/**
+ * As `measurePipe`, once the lag has come below its bound, or has had its time to. Whatever is measured after something long (the
+ * comparison of all rows) is measured so: a burst of writes in that moment says nothing of the pipe.
+ */
+export async function measureSettledPipe(
+  work: Pick<StageWork, 'databases' | 'rabbit' | 'bounds' | 'signal' | 'tell'>,
+  tables: readonly MappedTable[],
+): Promise<ShadowFigures> {
+  const lag = await waitForLag(work);
+  return { ...(await measurePipe(work, tables)), lag };
+}
+
+/** Waits until the lag is below `maxLagMs`, `patienceMs` at most. @returns the lag that was found last */
 export async function waitForLag(
   { databases, bounds, signal, tell }: Pick<StageWork, 'databases' | 'bounds' | 'signal' | 'tell'>,
   patienceMs = defaultLagPatienceMs,
-): Promise<void> {
+): Promise<PipeLag> {
   const { slice, source, target } = databases;
   const startedMs = performance.now();
   let told = false;
   let delayMs: number | undefined;
   for (;;) {
-    const { lagMs } = await readLag(source.read, target.read, slice.slice);
-    if (lagMs <= bounds.maxLagMs || performance.now() - startedMs > patienceMs || signal.aborted) return;
+    const lag = await readLag(source.read, target.read, slice.slice);
+    const { lagMs } = lag;
+    if (lagMs <= bounds.maxLagMs || performance.now() - startedMs > patienceMs || signal.aborted) return lag;
     if (!told)
       tell({
         kind: 'step',

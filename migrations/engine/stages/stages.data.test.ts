@@ -145,10 +145,10 @@ describe('a slice on its way from monolith to shadow and back', () => {
     const heard = await hearApplied(pipe);
     const shadow = await run(pipe, 'advance SLICE --reason second');
     await stop();
+    expect(shadow).toMatchObject({ status: exitCodes.done, out: expect.stringMatching(/stage sync → shadow$/) });
     // Whoever keeps something of the rows of before learns that they were copied.
     const copied = () => heard.filter(({ extent }) => extent === 'table').map(({ target }) => target);
     await eventually(async () => expect(copied()).toEqual(['goods']));
-    expect(shadow).toMatchObject({ status: exitCodes.done, out: expect.stringMatching(/stage sync → shadow$/) });
     await pipe.empty();
     expect(await goods(pipe.target.pool)).toEqual(await asGoods(pipe.source.pool));
     expect((await goods(pipe.target.pool)).length).toBeGreaterThan(seedRows);
