@@ -72,6 +72,12 @@ export async function startPipeProcess(options: {
     return await exited;
   }
 
+  /** What does not run any more says why, where what asked it would say that nobody answers. */
+  async function ask(path: string): Promise<Response> {
+    if (over) throw new Error(`${name} has ended (${await exited}): ${output.slice(-4_000)}`);
+    return await fetch(`${url}${path}`);
+  }
+
   await start();
   return {
     name,
@@ -84,12 +90,12 @@ export async function startPipeProcess(options: {
     stop: () => end('SIGTERM'),
     start,
     async ready() {
-      const answer = await fetch(`${url}/health/ready`);
+      const answer = await ask('/health/ready');
       const { checks } = (await answer.json()) as { checks: Record<string, string> };
       return { ready: answer.status === 200, checks };
     },
     async metric(metric, labels = {}) {
-      const text = await (await fetch(`${url}/metrics`)).text();
+      const text = await (await ask('/metrics')).text();
       const wanted = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
       let sum = 0;
       for (const line of text.split('\n')) {

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { connect } from '../rabbit.ts';
 import { eventually } from '../testing/servers.ts';
@@ -103,6 +104,48 @@ test('a message left for later where there is no queue for that is a dead letter
   const { name } = await consumerOf({ order: 'none' }, async () => ({ outcome: 'later', afterMs: 1 }));
   await publishAll(fixture, keyed('a'));
   await eventually(async () => (await createDeadLetters(fixture.rabbit).count(name)) === 1);
+});
+
+const endings: [string, (name: string, consumer: Consumer) => Promise<unknown>][] = [
+  [
+    'one of its queues is taken away',
+    async (name, consumer) => {
+      const channel = await fixture.rabbit.channel();
+      await channel.deleteQueue(`${name}.p00`);
+      await channel.close();
+      await eventually(() => !consumer.consuming());
+    },
+  ],
+  ['it is stopped', (_, consumer) => consumer.stop(0)],
+];
+
+test.each(endings)('when %s, what is in hand and ends in any moment of that breaks nothing', async (_, happen) => {
+  fixture = rabbitFixture('ending');
+  const unhandled: unknown[] = [];
+  const note = (reason: unknown) => void unhandled.push(reason);
+  process.on('unhandledRejection', note);
+  try {
+    const inHand: (() => void)[] = [];
+    const handle = () => new Promise<Outcome>((resolve) => inHand.push(() => resolve('done')));
+    const { name, consumer } = await consumerOf({ order: 'by key' }, handle, { concurrency: 1_000, prefetch: 1_000 });
+    const elsewhere = Array.from({ length: 1_000 }, (_, n) => `k${n}`).filter((key) => partOf('thing', key) !== 0);
+    await publishAll(fixture, keyed(...elsewhere));
+    await eventually(() => inHand.length === elsewhere.length);
+    let over = false;
+    const happened = happen(name, consumer).then(() => {
+      over = true;
+    });
+    while (!over) {
+      inHand.pop()?.();
+      await nextTurn();
+    }
+    await happened;
+    await nextTurn();
+    expect(unhandled).toEqual([]);
+    for (const end of inHand) end();
+  } finally {
+    process.off('unhandledRejection', note);
+  }
 });
 
 test('poison goes to the dead letters at once, with its reason, and blocks nobody', async () => {

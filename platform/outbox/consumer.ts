@@ -1,4 +1,4 @@
-import type { ConfirmChannel, ConsumeMessage } from 'amqplib';
+import { type ConfirmChannel, type ConsumeMessage, IllegalOperationError } from 'amqplib';
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { pause } from '../backoff.ts';
 import { runInRequest } from '../http/request-context.ts';
@@ -244,9 +244,15 @@ export function consume(options: ConsumerOptions): Consumer {
       runInRequest(contextOfDelivery(delivery), () => log.debug(line, 'message'));
     }
 
-    /** On a channel that has ended it is in vain, and the message comes again. */
+    /** On a channel that has ended, or is being closed, it is in vain, and the message comes again. */
     function acknowledge({ message }: Item): void {
-      if (!ended.aborted) channel.ack(message);
+      if (ended.aborted) return;
+      try {
+        channel.ack(message);
+      } catch (error) {
+        // From the moment in which it is asked to close it takes nothing; `close` comes with the broker's answer.
+        if (!(error instanceof IllegalOperationError)) throw error;
+      }
     }
 
     return (message) => {
