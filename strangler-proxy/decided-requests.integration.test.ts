@@ -80,6 +80,17 @@ describe('retries', () => {
     expect(alone.finished[0]?.outcome).toEqual({ kind: 'no-instance', why: 'no-instances', status: 503 });
   });
 
+  test('an instance whose check fails is asked only what nobody else can answer', async () => {
+    const [monolith, late] = [await answering('monolith'), await answering('late')];
+    const ask = async (decision: Decision, bytes: string): Promise<string> => {
+      const wishes = { monolith: [monolith.origin], critical: [late.origin], decide: () => decision };
+      return (await rawHttp({ port: (await proxyWith(wishes)).port, bytes })).body;
+    };
+    expect(await ask(toService, get)).toBe('monolith');
+    expect(await ask({ ...toService, monolithMayServe: false }, get)).toBe('late');
+    expect(await ask({ ...toService, access: 'write', reason: 'write-owner', epoch: 7 }, post)).toBe('late');
+  });
+
   test('a write is never sent to the other side, and sent twice only where it cannot have been received', async () => {
     const [monolith, two] = [await answering('monolith'), await answering('two')];
     const decide = (): Decision => ({ ...toService, access: 'write', reason: 'write-owner', epoch: 7 });

@@ -16,7 +16,10 @@ export type ServiceRegistration = {
     httpPath?: string;
     /** 1000 ms unless told, which is the shortest Consul takes. */
     intervalMs?: number;
-    /** How long the check may take, 1000 ms unless told. */
+    /**
+     * How long the check may take, 5000 ms unless told: one that answers late is slow, and no less at work than the requests
+     * that make it so. Longer than a readiness check itself, which names what hangs.
+     */
     timeoutMs?: number;
     /** Consul drops an instance that was critical for so long: 60 000 ms unless told, which is the least it takes. */
     deregisterAfterMs?: number;
@@ -113,7 +116,7 @@ async function tell(
   consul: ConsulClient,
   { name, id, address, port, tags = [], meta = {}, check = {} }: ServiceRegistration,
 ): Promise<void> {
-  const { httpPath = '/health/ready', intervalMs = 1000, timeoutMs = 1000, deregisterAfterMs = 60_000 } = check;
+  const { httpPath = '/health/ready', intervalMs = 1000, timeoutMs = 5000, deregisterAfterMs = 60_000 } = check;
   const host = address.includes(':') ? `[${address}]` : address;
   await consul.connection.call(
     `register ${id}`,

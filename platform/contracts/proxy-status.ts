@@ -18,7 +18,7 @@ const obeyedFlag = z.object({
 const instance = z.object({
   id: z.string(),
   origin: z.string(),
-  state: z.enum(['healthy', 'ejected', 'probing', 'draining']),
+  state: z.enum(['healthy', 'ejected', 'probing', 'critical', 'draining']),
   outstanding: z.number(),
   failures: z.number(),
   ejectedUntil: z.string().nullable(),

@@ -14,7 +14,7 @@ test('addresses are those of the instances that tell a port, each once', () => {
   expect(portless).toEqual(['c', 'd']);
 });
 
-test('while none is well the last known ones are tried on: a check that was answered late is no dead instance', () => {
+test('while there is none the last known ones are tried on', () => {
   expect(addressesOf([], ['127.0.0.1:4001'], () => {})).toEqual(['127.0.0.1:4001']);
   expect(addressesOf([instance('c')], ['127.0.0.1:4001'], () => {})).toEqual([]);
 });

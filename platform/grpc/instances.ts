@@ -1,4 +1,5 @@
 import type { ConsulClient } from '../consul/client.ts';
+import { usableInstances } from '../consul/usable-instances.ts';
 import { type ServiceInstance, watchService } from '../consul/watch.ts';
 import type { Log } from '../log.ts';
 
@@ -18,14 +19,14 @@ export function fixedGrpcInstances(addresses: readonly string[]): GrpcInstances 
   return { now: () => addresses, first: Promise.resolve(), stop: async () => {} };
 }
 
-/** Where passing instances answer gRPC, without one twice; what was known `before` where Consul says that none is well. */
+/** Where usable instances answer gRPC, without one twice; what was known `before` where Consul says that there are none. */
 export function addressesOf(
   instances: readonly ServiceInstance[],
   before: readonly string[],
   onPortless: (instance: ServiceInstance) => void,
 ): readonly string[] {
   if (instances.length === 0) return before;
-  const found = instances.flatMap((instance) => {
+  const found = usableInstances(instances).flatMap((instance) => {
     const port = Number(instance.meta.grpc_port);
     if (Number.isInteger(port) && port > 0 && port < 65_536) return [`${instance.address}:${port}`];
     onPortless(instance);
@@ -35,9 +36,8 @@ export function addressesOf(
 }
 
 /**
- * The passing instances that Consul knows under this name and that have told their gRPC port in the meta `grpc_port`. What it
- * said last is kept while it is away, and while it says that none is well: whoever calls finds out sooner than a check whether one
- * that was slow to answer its check still works.
+ * The usable instances that Consul knows under this name and that have told their gRPC port in the meta `grpc_port`. What it
+ * said last is kept while it is away, and while it says that there is none.
  */
 export function discoveredGrpcInstances({
   consul,
@@ -49,17 +49,21 @@ export function discoveredGrpcInstances({
   log: Log;
 }): GrpcInstances {
   let known: readonly string[] = [];
-  const watch = watchService(consul, service, {
-    onChange: (instances) => {
-      known = addressesOf(instances, known, ({ id, meta }) =>
-        log.warn(
-          { service, id, found: meta.grpc_port },
-          'an instance is left out: expected a port in its meta grpc_port',
-        ),
-      );
+  const watch = watchService(
+    consul,
+    { service, include: 'all' },
+    {
+      onChange: (instances) => {
+        known = addressesOf(instances, known, ({ id, meta }) =>
+          log.warn(
+            { service, id, found: meta.grpc_port },
+            'an instance is left out: expected a port in its meta grpc_port',
+          ),
+        );
+      },
+      onError: (error) => log.warn({ err: error, service }, 'Consul does not tell where a service is'),
     },
-    onError: (error) => log.warn({ err: error, service }, 'Consul does not tell where a service is'),
-  });
+  );
   const waited = new AbortController();
   const timer = setTimeout(() => waited.abort(), firstWaitMs);
   const late = new Promise<void>((resolve) => waited.signal.addEventListener('abort', () => resolve(), { once: true }));

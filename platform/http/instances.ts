@@ -1,4 +1,5 @@
 import type { ConsulClient } from '../consul/client.ts';
+import { usableInstances } from '../consul/usable-instances.ts';
 import { watchService } from '../consul/watch.ts';
 import type { Log } from '../log.ts';
 
@@ -17,7 +18,7 @@ export function fixedHttpInstance(url: string): HttpInstances {
   return { inTurn: async () => [origin], stop: async () => {} };
 }
 
-/** The passing instances that Consul knows under this name. What it said last is kept while it is away. */
+/** The usable instances that Consul knows under this name. What it said last is kept while it is away. */
 export function discoveredHttpInstances({
   consul,
   service,
@@ -29,12 +30,16 @@ export function discoveredHttpInstances({
 }): HttpInstances {
   let known: string[] = [];
   let turn = 0;
-  const watch = watchService(consul, service, {
-    onChange: (instances) => {
-      known = instances.map(({ address, port }) => `http://${address}:${port}`);
+  const watch = watchService(
+    consul,
+    { service, include: 'all' },
+    {
+      onChange: (instances) => {
+        known = usableInstances(instances).map(({ address, port }) => `http://${address}:${port}`);
+      },
+      onError: (error) => log.warn({ err: error, service }, 'Consul does not tell where a service is'),
     },
-    onError: (error) => log.warn({ err: error, service }, 'Consul does not tell where a service is'),
-  });
+  );
   const { promise: waited, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, FIRST_WAIT_MS);
   void watch.first.then(() => {

@@ -7,7 +7,7 @@ import type { UpstreamEvent, UpstreamStatus } from '../upstream/upstream.ts';
 export const createUpstreamAccount = (registry: Registry, log: Log): ((event: UpstreamEvent) => void) => {
   const events = new Counter({
     name: 'strangler_upstream_events_total',
-    help: 'What happened in an upstream: instances that joined, left, were ejected or came back, its circuit, refusals by reason.',
+    help: 'What happened in an upstream: instances that joined, left, were ejected or came back, its circuit, refusals by reason, requests lent to one whose checks fail.',
     labelNames: ['upstream', 'event', 'why'],
     registers: [registry],
   });
@@ -17,8 +17,8 @@ export const createUpstreamAccount = (registry: Registry, log: Log): ((event: Up
     const { kind, ...facts } = event;
     if (kind === 'released-twice') log.error(facts, 'a lease was released twice');
     else if (kind === 'ejected' || kind === 'opened') log.warn(facts, `upstream: ${kind}`);
-    // Refusals come by the thousand when an upstream is down; they are counted, and each request logs its own.
-    else if (kind !== 'refused') log.info(facts, `upstream: ${kind}`);
+    // These come by the thousand when an upstream is down; they are counted, and each request logs its own.
+    else if (kind !== 'refused' && kind !== 'lent-critical') log.info(facts, `upstream: ${kind}`);
   };
 };
 

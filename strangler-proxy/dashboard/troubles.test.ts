@@ -5,7 +5,7 @@ import type { AskedProxy } from '@strangler/platform/proxy-status/ask-proxies.ts
 import fc from 'fast-check';
 import { type TroubleInputs, troublesOf } from './troubles.ts';
 
-type InstanceState = 'healthy' | 'ejected' | 'probing' | 'draining';
+type InstanceState = 'healthy' | 'ejected' | 'probing' | 'critical' | 'draining';
 const upstream = (name: string, states: InstanceState[], circuit: 'closed' | 'open' | 'half-open' = 'closed') => ({
   ...{ name, circuit, inFlight: 0, maxConcurrent: 10 },
   instances: states.map((state, at) => ({
@@ -69,7 +69,7 @@ describe('a service', () => {
   });
 
   test('is told of exactly when some worker reaches none of its instances, with how many do not', () => {
-    const states = fc.constantFrom<InstanceState>('healthy', 'ejected', 'probing', 'draining');
+    const states = fc.constantFrom<InstanceState>('healthy', 'ejected', 'probing', 'critical', 'draining');
     fc.assert(
       fc.property(fc.array(fc.array(states, { maxLength: 3 }), { minLength: 1, maxLength: 5 }), (workers) => {
         const asked = [proxy(...workers.map((one) => [up, upstream('catalog', one)]))];

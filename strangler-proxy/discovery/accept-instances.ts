@@ -2,7 +2,7 @@ import { type AllowedNetworks, plainAddress } from './allowed-networks.ts';
 import type { DiscoveredInstance } from './discovery.ts';
 
 /** An instance as a catalogue announces it. */
-export type AnnouncedInstance = { id: string; address: string; port: number };
+export type AnnouncedInstance = { id: string; address: string; port: number; passing: boolean };
 
 export type RefusedInstance = AnnouncedInstance & { why: 'outside-allowed-networks' | 'bad-address' };
 
@@ -18,14 +18,14 @@ export function acceptInstances(
   const accepted: DiscoveredInstance[] = [];
   const refused: RefusedInstance[] = [];
   for (const instance of announced) {
-    const { id, address, port } = instance;
+    const { id, address, port, passing } = instance;
     const version = plainAddress(address);
     if (id === '' || version === 0 || !Number.isInteger(port) || port < 1 || port > 65_535) {
       refused.push({ ...instance, why: 'bad-address' });
     } else if (!networks.allows(address)) {
       refused.push({ ...instance, why: 'outside-allowed-networks' });
     } else {
-      accepted.push({ id, origin: `http://${version === 6 ? `[${address}]` : address}:${port}` });
+      accepted.push({ id, origin: `http://${version === 6 ? `[${address}]` : address}:${port}`, passing });
     }
   }
   return { accepted, refused };

@@ -53,17 +53,20 @@ test('no network allows nothing', () => {
 
 describe('announced instances', () => {
   const networks = allowNetworks();
-  const announce = (address: string, port = 3101) => acceptInstances([{ id: 'c1', address, port }], networks);
+  const announce = (address: string, port = 3101) =>
+    acceptInstances([{ id: 'c1', address, port, passing: true }], networks);
 
   test('in an allowed network become origins, IPv6 ones in brackets', () => {
-    expect(announce('127.0.0.1').accepted).toEqual([{ id: 'c1', origin: 'http://127.0.0.1:3101' }]);
-    expect(announce('::1').accepted).toEqual([{ id: 'c1', origin: 'http://[::1]:3101' }]);
+    expect(announce('127.0.0.1').accepted).toEqual([{ id: 'c1', origin: 'http://127.0.0.1:3101', passing: true }]);
+    expect(announce('::1').accepted).toEqual([{ id: 'c1', origin: 'http://[::1]:3101', passing: true }]);
   });
 
   test('outside of them are refused, and the operator is told what to do', () => {
     const { accepted, refused } = announce('169.254.169.254', 80);
     expect(accepted).toEqual([]);
-    expect(refused).toEqual([{ id: 'c1', address: '169.254.169.254', port: 80, why: 'outside-allowed-networks' }]);
+    expect(refused).toMatchObject([
+      { id: 'c1', address: '169.254.169.254', port: 80, why: 'outside-allowed-networks' },
+    ]);
     expect(explainRefusal(refused[0]!)).toMatch(
       /169\.254\.169\.254 lies outside the allowed networks; add its network/,
     );

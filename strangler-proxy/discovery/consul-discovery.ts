@@ -16,7 +16,7 @@ export type ConsulDiscoveryOptions = {
 };
 
 /**
- * The passing instances in Consul, watched with blocking queries. While Consul is away what was last known stays in use; a
+ * The instances in Consul, watched with blocking queries. While Consul is away what was last known stays in use; a
  * process that starts meanwhile begins with what an earlier one kept on disk. An empty list from a Consul that answers
  * is believed: the instances are gone.
  */
@@ -79,23 +79,33 @@ function startWatch(
 
   // An agent that cannot be reached says so at once; behind a broken network it says nothing for long.
   const impatience = setTimeout(() => void startFromDisk(), patienceMs);
-  const watch = watchService(consul, service, {
-    onChange(announced) {
-      if (closed) return;
-      take(announced, 'consul');
-      void lastKnown.write(service, announced);
+  const watch = watchService(
+    consul,
+    { service, include: 'all' },
+    {
+      onChange(found) {
+        if (closed) return;
+        const announced = found.map(({ id, address, port, status }) => ({
+          id,
+          address,
+          port,
+          passing: status === 'passing',
+        }));
+        take(announced, 'consul');
+        void lastKnown.write(service, announced);
+      },
+      onHealthy() {
+        clearTimeout(impatience);
+        staleSinceMs = null;
+      },
+      onError(error, retryInMs) {
+        if (staleSinceMs === null) log.warn({ err: error }, 'Consul is away; the instances known last stay in use');
+        else log.debug({ err: error, retryInMs }, 'Consul is still away');
+        staleSinceMs ??= Date.now();
+        if (source === 'nowhere') void startFromDisk();
+      },
     },
-    onHealthy() {
-      clearTimeout(impatience);
-      staleSinceMs = null;
-    },
-    onError(error, retryInMs) {
-      if (staleSinceMs === null) log.warn({ err: error }, 'Consul is away; the instances known last stay in use');
-      else log.debug({ err: error, retryInMs }, 'Consul is still away');
-      staleSinceMs ??= Date.now();
-      if (source === 'nowhere') void startFromDisk();
-    },
-  });
+  );
 
   return {
     close() {

@@ -1,16 +1,18 @@
-/** One instance of a service that is there to be used. */
+/** One instance of a service that is there. */
 export type DiscoveredInstance = {
   /** Unique among all instances: the Consul service id, or the origin itself. */
   id: string;
   /** `http://127.0.0.1:3101`, without a trailing slash. */
   origin: string;
+  /** Whether its checks pass. One whose checks do not may be at work all the same, only too slow to answer them. */
+  passing: boolean;
 };
 
 /** Finds the instances of services, and tells when they change. */
 export type Discovery = {
   /**
-   * Calls `onInstances` with all healthy instances as soon as they are known, and again with each change; an empty
-   * list says that there are none. Not called after `close()`. What is known stays in use while its source is away.
+   * Calls `onInstances` with all instances as soon as they are known, and again with each change; an empty list says
+   * that there are none. Not called after `close()`. What is known stays in use while its source is away.
    */
   watch(service: string, onInstances: (instances: DiscoveredInstance[]) => void): Watch;
   /** One entry a watched service. */

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { fileName, openLastKnown } from './last-known.ts';
 
 const log = createLog({ name: 'last-known-test', level: 'silent' });
-const instance = (port: number) => ({ id: `catalog-${port}`, address: '127.0.0.1', port });
+const instance = (port: number) => ({ id: `catalog-${port}`, address: '127.0.0.1', port, passing: true });
 let directory: string;
 
 beforeEach(async () => {
@@ -30,6 +30,13 @@ test('of writes that overtake each other the last one stays', async () => {
   const kept = openLastKnown(directory, log);
   await Promise.all([1, 2, 3, 4, 5].map((port) => kept.write('catalog', [instance(port)])));
   expect((await kept.read('catalog'))?.instances).toEqual([instance(5)]);
+});
+
+test('a file that does not say which instances passed their checks tells of passing ones', async () => {
+  const { passing: _, ...unsaid } = instance(3101);
+  const document = { service: 'catalog', learntAt: '2026-01-01T00:00:00.000Z', instances: [unsaid] };
+  await writeFile(join(directory, 'catalog.json'), JSON.stringify(document));
+  expect((await openLastKnown(directory, log).read('catalog'))?.instances).toEqual([instance(3101)]);
 });
 
 test('a reader never sees half of a file while it is being written again and again', async () => {

@@ -7,7 +7,10 @@ import type { AnnouncedInstance } from './accept-instances.ts';
 const documentSchema = z.object({
   service: z.string(),
   learntAt: z.iso.datetime(),
-  instances: z.array(z.object({ id: z.string(), address: z.string(), port: z.number() })),
+  instances: z.array(
+    // Files of earlier versions hold passing instances only, and do not say so.
+    z.object({ id: z.string(), address: z.string(), port: z.number(), passing: z.boolean().default(true) }),
+  ),
 });
 
 /** What was last known of a service's instances, and when it was learnt. */
@@ -42,7 +45,7 @@ export function openLastKnown(directory: string, log: Log): LastKnown {
   }
 
   function write(service: string, instances: readonly AnnouncedInstance[]): Promise<void> {
-    const kept = instances.map(({ id, address, port }) => ({ id, address, port }));
+    const kept = instances.map(({ id, address, port, passing }) => ({ id, address, port, passing }));
     const document = { service, learntAt: new Date().toISOString(), instances: kept };
     const running = pending.get(service);
     if (running !== undefined) {

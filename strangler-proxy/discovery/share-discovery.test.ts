@@ -22,7 +22,7 @@ test('several watch a service with one watch at the source, each hears of all in
   const listen = (name: string) =>
     shared.watch('catalog', (instances) => void heard.push(`${name} ${instances.map(({ id }) => id).join()}`));
   const first = listen('first');
-  said[0]!([{ id: 'a', origin: 'http://127.0.0.1:1' }]);
+  said[0]!([{ id: 'a', origin: 'http://127.0.0.1:1', passing: true }]);
   const second = listen('second');
   expect([open, heard]).toEqual([1, ['first a', 'second a']]);
   first.close();

@@ -19,10 +19,10 @@ describe('the text of static instances', () => {
   ])('%p is read', (text) => {
     expect(Object.fromEntries(parseStaticInstances(text))).toEqual({
       catalog: [
-        { id: 'http://127.0.0.1:3101', origin: 'http://127.0.0.1:3101' },
-        { id: 'http://127.0.0.1:3102', origin: 'http://127.0.0.1:3102' },
+        { id: 'http://127.0.0.1:3101', origin: 'http://127.0.0.1:3101', passing: true },
+        { id: 'http://127.0.0.1:3102', origin: 'http://127.0.0.1:3102', passing: true },
       ],
-      orders: [{ id: 'https://orders.internal', origin: 'https://orders.internal' }],
+      orders: [{ id: 'https://orders.internal', origin: 'https://orders.internal', passing: true }],
     });
   });
 

@@ -55,7 +55,7 @@ export function parseStaticInstances(text: string): Map<string, DiscoveredInstan
       } else if (instances.some(({ id }) => id === origin)) {
         problems.push(`${service}: ${origin} stands there twice`);
       } else {
-        instances.push({ id: origin, origin });
+        instances.push({ id: origin, origin, passing: true });
       }
     }
     services.set(service, instances);

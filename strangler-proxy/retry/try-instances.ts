@@ -33,7 +33,8 @@ export async function tryInstances({ upstreams, decision, hasBody, attempts, try
 
   for (;;) {
     const upstream = side === 'monolith' ? upstreams.monolith() : upstreams.service(service ?? '');
-    const lease = upstream?.acquire(tried, access === 'write' ? 'once' : 'repeatable') ?? noSuchService;
+    const resort = monolithMayTakeOver ? 'passing' : 'any';
+    const lease = upstream?.acquire(tried, access === 'write' ? 'once' : 'repeatable', resort) ?? noSuchService;
     if (lease.kind === 'refused') {
       if (side === 'service' && monolithMayTakeOver) {
         side = 'monolith';

@@ -43,6 +43,8 @@ export type StartProxy = (wishes: ProxyWishes) => Promise<StartedProxy>;
 /** Things that only a proxy within the test's own process can be asked for. */
 export type InProcessWishes = ProxyWishes & {
   service?: readonly string[];
+  /** Of the service too, and their checks fail. */
+  critical?: readonly string[];
   decide?: Decide;
   /** Default: no policies. */
   gateway?: Pick<Gateway, 'enter'>;
@@ -100,7 +102,7 @@ export async function startTransparentProxy(wishes: InProcessWishes): Promise<In
   const finished: Finished[] = [];
   const outcomes: InProcessProxy['outcomes'] = [];
   const account = { finished: (request: Finished) => void finished.push(request) };
-  const upstreams = listedInstances(wishes.monolith, wishes.service ?? [], outcomes);
+  const upstreams = listedInstances(wishes.monolith, wishes.service ?? [], outcomes, wishes.critical);
   const decide = wishes.decide ?? allToMonolith;
   const limits: Limits = {
     ...defaultLimits,
@@ -195,12 +197,20 @@ export function listedInstances(
   monolith: readonly string[],
   service: readonly string[],
   outcomes: InProcessProxy['outcomes'],
+  critical: readonly string[] = [],
 ): Upstreams {
-  const upstream = (name: string, side: Instance['side'], origins: readonly string[]): Upstream => {
-    const instances = origins.map((origin): Instance => ({ id: origin, side, service: name, origin }));
+  const upstream = (
+    name: string,
+    side: Instance['side'],
+    { passing, critical = [] }: { passing: readonly string[]; critical?: readonly string[] },
+  ): Upstream => {
+    const instanceAt = (origin: string): Instance => ({ id: origin, side, service: name, origin });
+    const passingOnes = passing.map(instanceAt);
+    const criticalOnes = critical.map(instanceAt);
     return {
       name,
-      acquire(exclude) {
+      acquire(exclude, _repeatability, resort) {
+        const instances = passingOnes.length === 0 && resort === 'any' ? criticalOnes : passingOnes;
         const instance = instances.find(({ id }) => exclude?.has(id) !== true);
         if (instance === undefined) {
           return { kind: 'refused', why: instances.length === 0 ? 'no-instances' : 'all-tried' };
@@ -215,8 +225,8 @@ export function listedInstances(
       close() {},
     };
   };
-  const services = new Map([['catalog', upstream('catalog', 'service', service)]]);
-  const shop = upstream('monolith', 'monolith', monolith);
+  const services = new Map([['catalog', upstream('catalog', 'service', { passing: service, critical })]]);
+  const shop = upstream('monolith', 'monolith', { passing: monolith });
   return { monolith: () => shop, service: (name) => services.get(name) };
 }
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { type ConsulClient, createConsul } from '@strangler/platform/consul/client.ts';
-import { type Registered, register } from '@strangler/platform/consul/register.ts';
+import { type Registered, register, type ServiceRegistration } from '@strangler/platform/consul/register.ts';
 import { createLog } from '@strangler/platform/log.ts';
 import { eventually, testServers } from '@strangler/platform/testing/servers.ts';
 import { startTcpProxy, type TcpProxy } from '@strangler/platform/testing/tcp-proxy.ts';
@@ -64,11 +64,16 @@ afterEach(async () => {
   await rm(directory, { recursive: true, force: true });
 });
 
-async function deploy(name: string): Promise<{ instance: InstanceProcess; registration: Registered; id: string }> {
+async function deploy(
+  name: string,
+  check: ServiceRegistration['check'] = {},
+): Promise<{ instance: InstanceProcess; registration: Registered; id: string }> {
   const instance = await startInstance(name);
   instances.push(instance);
   const id = `${service}-${name}`;
-  const registration = await register(direct, { name: service, id, address: '127.0.0.1', port: instance.port });
+  const registration = await register(direct, {
+    ...{ name: service, id, address: '127.0.0.1', port: instance.port, check },
+  });
   registrations.push(registration);
   return { instance, registration, id };
 }
@@ -105,7 +110,7 @@ test('an instance is used as soon as Consul finds it healthy, and no more once i
 test('an instance that is killed is left out before Consul has said so, and is used again when it is back', async () => {
   const a = await deploy('a');
   await deploy('b');
-  await eventually(() => expect(Object.keys(statesOf())).toHaveLength(2));
+  await eventually(() => expect(Object.values(statesOf())).toEqual(['healthy', 'healthy']));
 
   // Nothing that Consul says gets through for now.
   await network.stall();
@@ -128,7 +133,7 @@ test('an instance that is killed is left out before Consul has said so, and is u
 test('Consul going away disturbs no request, and instances that die meanwhile are still left out', async () => {
   const a = await deploy('a');
   await deploy('b');
-  await eventually(() => expect(Object.keys(statesOf())).toHaveLength(2));
+  await eventually(() => expect(Object.values(statesOf())).toEqual(['healthy', 'healthy']));
 
   await network.refuse();
   const answers = new Set<string>();
@@ -140,8 +145,20 @@ test('Consul going away disturbs no request, and instances that die meanwhile ar
   expect(statesOf()[a.id]).not.toBe('healthy');
 
   await network.pass();
-  await eventually(() => expect(statesOf()).toEqual({ [`${service}-b`]: 'healthy' }));
+  await eventually(() => expect(statesOf()).toEqual({ [a.id]: 'critical', [`${service}-b`]: 'healthy' }));
 }, 180_000);
+
+test('an instance that works and fails its check is asked for want of another, until one is well', async () => {
+  const sick = await deploy('sick', { httpPath: '/status/503' });
+  await eventually(() => expect(statesOf()).toEqual({ [sick.id]: 'critical' }));
+  expect(await send(catalog())).toEqual({ kind: 'refused', why: 'no-instances' });
+  const anyOne = async () => await send(catalog(), '/', undefined, 'any');
+  expect(await anyOne()).toMatchObject({ kind: 'answered', by: 'sick' });
+
+  await deploy('well');
+  await eventually(() => expect(statesOf()[`${service}-well`]).toBe('healthy'));
+  for (let i = 0; i < 5; i += 1) expect(await anyOne()).toMatchObject({ kind: 'answered', by: 'well' });
+});
 
 test('when the last instance is gone and Consul says so, requests are refused at once', async () => {
   const a = await deploy('a');

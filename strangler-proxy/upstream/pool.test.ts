@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { monolithPolicy, servicePolicy, type UpstreamPolicy } from './policy.ts';
-import { createPool, type Pool } from './pool.ts';
+import { createPool, type Pool, type PooledInstance } from './pool.ts';
 import type { Lease, Outcome, Refusal, UpstreamEvent } from './upstream.ts';
 
 const ok: Outcome = { kind: 'answered', status: 200, latencyMs: 5 };
@@ -30,8 +30,8 @@ function pool(policy: UpstreamPolicy, ids: string[] = ['a', 'b'], random = () =>
   return made;
 }
 
-function instance(id: string, port = 80): { id: string; origin: string } {
-  return { id, origin: `http://127.0.0.1:${port}` };
+function instance(id: string, { port = 80, passing = true } = {}): PooledInstance {
+  return { id, origin: `http://127.0.0.1:${port}`, passing };
 }
 
 function leased(result: Lease | Refusal): Lease {
@@ -171,7 +171,7 @@ describe('discovery', () => {
   test('that moves an instance to another origin drains the old one', () => {
     const made = pool(servicePolicy, ['a']);
     const before = leased(made.acquire());
-    made.setInstances([instance('a', 81)]);
+    made.setInstances([instance('a', { port: 81 })]);
     expect(before.instance.origin).toBe('http://127.0.0.1:80');
     expect(leased(made.acquire()).instance.origin).toBe('http://127.0.0.1:81');
   });
@@ -188,6 +188,44 @@ describe('discovery', () => {
   test('that knows no instance makes the pool refuse, saying so', () => {
     expect(pool(servicePolicy, []).acquire()).toEqual({ kind: 'refused', why: 'no-instances' });
     expect(pool(servicePolicy, ['a']).acquire(new Set(['a']))).toEqual({ kind: 'refused', why: 'all-tried' });
+  });
+});
+
+describe('instances whose checks fail', () => {
+  const critical = (id: string) => instance(id, { passing: false });
+  const anyInstance = (made: Pool) => made.acquire(undefined, 'once', 'any');
+
+  test('are lent where no other is left, and only to those who have nobody else to ask', () => {
+    const made = pool(servicePolicy, []);
+    made.setInstances([critical('a')]);
+    expect(made.acquire()).toEqual({ kind: 'refused', why: 'no-instances' });
+    expect(leased(anyInstance(made)).instance.id).toBe('a');
+    expect(kinds()).toEqual(['refused', 'lent-critical']);
+    expect(stateOf(made, 'a')).toBe('critical');
+    made.setInstances([critical('a'), instance('b')]);
+    for (let i = 0; i < 5; i += 1) expect(leased(anyInstance(made)).instance.id).toBe('b');
+  });
+
+  test('are left out for their failures like any other', () => {
+    const made = pool(servicePolicy, []);
+    made.setInstances([critical('a')]);
+    for (let i = 0; i < servicePolicy.ejection.consecutiveFailures; i += 1)
+      leased(anyInstance(made)).release(refusedConnection);
+    expect(stateOf(made, 'a')).toBe('ejected');
+    expect(anyInstance(made)).toEqual({ kind: 'refused', why: 'all-ejected' });
+  });
+
+  test('join when their checks pass, finish what they were sent before, and leave when they fail', () => {
+    const made = pool(servicePolicy, []);
+    made.setInstances([critical('a')]);
+    const before = leased(anyInstance(made));
+    made.setInstances([instance('a')]);
+    leased(made.acquire()).release(ok);
+    before.release(ok);
+    made.setInstances([critical('a')]);
+    made.setInstances([]);
+    expect(kinds()).toEqual(['lent-critical', 'joined', 'left']);
+    expect(made.status()).toMatchObject({ inFlight: 0, instances: [] });
   });
 });
 
@@ -270,10 +308,27 @@ const outcome: fc.Arbitrary<Outcome> = fc.oneof(
   fc.constantFrom<Outcome>(refusedConnection, aborted),
 );
 const step = fc.oneof(
-  { weight: 5, arbitrary: fc.record({ do: fc.constant('acquire' as const), exclude: fc.subarray(['a', 'b', 'c']) }) },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      do: fc.constant('acquire' as const),
+      exclude: fc.subarray(['a', 'b', 'c']),
+      resort: fc.constantFrom('passing' as const, 'any' as const),
+    }),
+  },
   { weight: 5, arbitrary: fc.record({ do: fc.constant('release' as const), at: fc.nat(50), outcome }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('release twice' as const), at: fc.nat(50) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('discover' as const), ids: fc.subarray(['a', 'b', 'c', 'd']) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('discover' as const),
+      ids: fc.subarray(['a', 'b', 'c', 'd']),
+      failing: fc.oneof(
+        { weight: 2, arbitrary: fc.constant<string[]>([]) },
+        { weight: 1, arbitrary: fc.subarray(['a', 'b', 'c', 'd']) },
+      ),
+    }),
+  },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.nat(2_500) }) },
 );
 
@@ -288,16 +343,17 @@ test('through any history the loans that are out are what is outstanding, by ins
         clockMs = 0;
         const made = pool({ ...base, maxConcurrent }, ['a', 'b'], () => dice.next().value);
         let discovered = ['a', 'b'];
+        let passing = discovered;
         let out: Lease[] = [];
         const ended: Lease[] = [];
         for (const now of steps) {
           if (now.do === 'acquire') {
             const ejected = made.status().instances.filter(({ state }) => state === 'ejected');
-            const result = made.acquire(new Set(now.exclude));
+            const result = made.acquire(new Set(now.exclude), 'repeatable', now.resort);
             if (result.kind === 'leased') {
               const { id } = result.instance;
               expect(now.exclude).not.toContain(id);
-              expect(discovered).toContain(id);
+              expect(passing.length === 0 && now.resort === 'any' ? discovered : passing).toContain(id);
               const was = ejected.find((one) => one.id === id);
               if (was && base.lastInstance === 'eject') expect(stateOf(made, id)).toBe('probing');
               out.push(result);
@@ -311,7 +367,8 @@ test('through any history the loans that are out are what is outstanding, by ins
             ended[now.at % ended.length]!.release(ok);
           } else if (now.do === 'discover') {
             discovered = now.ids;
-            made.setInstances(now.ids.map((id) => instance(id)));
+            passing = discovered.filter((id) => !now.failing.includes(id));
+            made.setInstances(discovered.map((id) => instance(id, { passing: passing.includes(id) })));
           } else if (now.do === 'wait') {
             clockMs += now.ms;
           }
@@ -327,7 +384,7 @@ test('through any history the loans that are out are what is outstanding, by ins
             base.lastInstance === 'keep' &&
             ended.length + out.length > 0 &&
             live.length === 1 &&
-            discovered.length === 1
+            passing.length === 1
           ) {
             // Whatever its state, the only one can be had unless a bound on all of them says no.
             const last = made.acquire();

@@ -12,6 +12,7 @@ import type {
   Outcome,
   Refusal,
   RefusalReason,
+  Resort,
   Upstream,
   UpstreamEvent,
 } from './upstream.ts';
@@ -19,8 +20,11 @@ import type {
 /** An upstream whose instances come and go. */
 export type Pool = Upstream & {
   /** The instances there are now. One that is missing is lent no more and finishes what it was sent. */
-  setInstances(instances: readonly { id: string; origin: string }[]): void;
+  setInstances(instances: readonly PooledInstance[]): void;
 };
+
+/** One whose checks do not pass is lent only where that is asked for, and no other is left. */
+export type PooledInstance = { id: string; origin: string; passing: boolean };
 
 export type PoolOptions = {
   name: string;
@@ -36,6 +40,7 @@ export type PoolOptions = {
 type Member = {
   readonly id: string;
   readonly instance: Instance;
+  readonly passing: boolean;
   readonly joinedMs: number;
   outstanding: number;
   failures: number;
@@ -48,6 +53,8 @@ const latencyWeight = 0.2;
 
 export function createPool({ name, side, policy, onEvent, nowMs, random }: PoolOptions): Pool {
   let members: Member[] = [];
+  /** Those whose checks fail. */
+  let critical: Member[] = [];
   const draining = new Set<Member>();
   let breaker = closedBreaker(nowMs(), policy.breaker);
   let bulkhead = emptyBulkhead(policy.maxConcurrent);
@@ -58,12 +65,18 @@ export function createPool({ name, side, policy, onEvent, nowMs, random }: PoolO
     return { kind: 'refused', why };
   }
 
-  function acquire(exclude?: ReadonlySet<string>, repeatability: Repeatability = 'repeatable'): Lease | Refusal {
+  function acquire(
+    exclude?: ReadonlySet<string>,
+    repeatability: Repeatability = 'repeatable',
+    resort: Resort = 'passing',
+  ): Lease | Refusal {
     const at = nowMs();
-    if (closed || members.length === 0) return refuse('no-instances');
+    // A check that fails says less than a request that is answered: an instance under full load is late with both.
+    const candidates = members.length === 0 && resort === 'any' ? critical : members;
+    if (closed || candidates.length === 0) return refuse('no-instances');
     if (!admits(breaker, at, policy.breaker)) return refuse('circuit-open');
     if (isFull(bulkhead)) return refuse('bulkhead-full');
-    const choice = chooseInstance(members, { exclude, repeatability, nowMs: at, policy, random });
+    const choice = chooseInstance(candidates, { exclude, repeatability, nowMs: at, policy, random });
     if (choice.kind === 'none') return refuse(choice.why);
     return lend(choice.candidate, at);
   }
@@ -72,6 +85,7 @@ export function createPool({ name, side, policy, onEvent, nowMs, random }: PoolO
     setBreaker(passBreaker(breaker, at));
     bulkhead = enterBulkhead(bulkhead);
     member.outstanding += 1;
+    if (!member.passing) onEvent({ kind: 'lent-critical', upstream: name, instance: member.id });
     member.health = advanceEjection(member.health, { kind: 'lent' }, at, policy.ejection);
 
     const healthGeneration = member.health.generation;
@@ -140,30 +154,37 @@ export function createPool({ name, side, policy, onEvent, nowMs, random }: PoolO
 
   function forget(member: Member): void {
     draining.delete(member);
-    onEvent({ kind: 'left', upstream: name, instance: member.id });
+    if (member.passing) onEvent({ kind: 'left', upstream: name, instance: member.id });
   }
 
-  function setInstances(instances: readonly { id: string; origin: string }[]): void {
+  function setInstances(instances: readonly PooledInstance[]): void {
     if (closed) return;
-    const wanted = new Map(instances.map((instance) => [instance.id, instance.origin]));
-    const staying = members.filter((member) => wanted.get(member.id) === member.instance.origin);
-    const leaving = members.filter((member) => !staying.includes(member));
+    const wanted = new Map(instances.map((instance) => [instance.id, instance]));
+    const before = [...members, ...critical];
+    const staying = before.filter(({ id, instance, passing }) => {
+      const now = wanted.get(id);
+      return now?.origin === instance.origin && now.passing === passing;
+    });
+    const leaving = before.filter((member) => !staying.includes(member));
     const present = new Set(staying.map((member) => member.id));
     const at = nowMs();
-    const joining = [...wanted].filter(([id]) => !present.has(id)).map(([id, origin]) => newMember(id, origin, at));
+    const joining = [...wanted.values()].filter(({ id }) => !present.has(id)).map((one) => newMember(one, at));
 
-    members = [...staying, ...joining];
-    for (const member of joining) onEvent({ kind: 'joined', upstream: name, instance: member.id });
+    const all = [...staying, ...joining];
+    members = all.filter(({ passing }) => passing);
+    critical = all.filter(({ passing }) => !passing);
+    for (const { id, passing } of joining) if (passing) onEvent({ kind: 'joined', upstream: name, instance: id });
     for (const member of leaving) {
       draining.add(member);
       if (member.outstanding === 0) forget(member);
     }
   }
 
-  function newMember(id: string, origin: string, at: number): Member {
+  function newMember({ id, origin, passing }: PooledInstance, at: number): Member {
     return {
       id,
       instance: { id, side, service: name, origin },
+      passing,
       joinedMs: at,
       outstanding: 0,
       failures: 0,
@@ -177,7 +198,11 @@ export function createPool({ name, side, policy, onEvent, nowMs, random }: PoolO
     return {
       id: member.id,
       origin: member.instance.origin,
-      state: draining.has(member) ? 'draining' : health.kind,
+      state: draining.has(member)
+        ? 'draining'
+        : health.kind === 'healthy' && !member.passing
+          ? 'critical'
+          : health.kind,
       outstanding: member.outstanding,
       failures: member.failures,
       ejectedUntil: health.kind === 'ejected' ? new Date(Date.now() + health.untilMs - nowMs()).toISOString() : null,
@@ -194,7 +219,7 @@ export function createPool({ name, side, policy, onEvent, nowMs, random }: PoolO
       circuit: breaker.kind,
       inFlight: bulkhead.inFlight,
       maxConcurrent: bulkhead.maxConcurrent,
-      instances: [...members, ...draining].map(statusOf),
+      instances: [...members, ...critical, ...draining].map(statusOf),
     }),
     close() {
       setInstances([]);

@@ -31,6 +31,9 @@ export type Refusal = { kind: 'refused'; why: RefusalReason };
 
 export type RefusalReason = 'no-instances' | 'all-tried' | 'all-ejected' | 'circuit-open' | 'bulkhead-full';
 
+/** Which instances will do: those whose checks pass, or any where there is none of those. */
+export type Resort = 'passing' | 'any';
+
 /** The instances of one service, or of the monolith. */
 export type Upstream = {
   readonly name: string;
@@ -38,8 +41,10 @@ export type Upstream = {
    * Picks the less loaded of two healthy instances, none of `exclude` (instance ids that this request has tried).
    * An ejected instance is tried with one request when its time has come; say `once` for a request that cannot be sent
    * again when that fails (a write), and it is spared this while there is a healthy instance. Default `repeatable`.
+   * With `any` as its `resort` (default `passing`) it may be an instance whose checks fail, where no check passes: for a
+   * request that nobody else can answer.
    */
-  acquire(exclude?: ReadonlySet<string>, repeatability?: Repeatability): Lease | Refusal;
+  acquire(exclude?: ReadonlySet<string>, repeatability?: Repeatability, resort?: Resort): Lease | Refusal;
   status(): UpstreamStatus;
   /** Lends nothing more; leases that are out end as usual. */
   close(): void;
@@ -63,8 +68,8 @@ export type UpstreamStatus = {
 export type InstanceStatus = {
   id: string;
   origin: string;
-  /** `draining`: gone from discovery, and still answering what it was sent. */
-  state: 'healthy' | 'ejected' | 'probing' | 'draining';
+  /** `critical`: its checks fail. `draining`: gone from discovery, and still answering what it was sent. */
+  state: 'healthy' | 'ejected' | 'probing' | 'critical' | 'draining';
   outstanding: number;
   /** Failed attempts since the instance joined. */
   failures: number;
@@ -80,6 +85,8 @@ export type UpstreamEvent =
   | { kind: 'ejected'; upstream: string; instance: string; forMs: number; cause: EjectionCause }
   | { kind: 'opened' | 'half-opened' | 'closed'; upstream: string }
   | { kind: 'refused'; upstream: string; why: RefusalReason }
+  /** A request was sent to an instance whose checks fail, for want of another. */
+  | { kind: 'lent-critical'; upstream: string; instance: string }
   /** A lease was released a second time: a defect in the caller. */
   | { kind: 'released-twice'; upstream: string; instance: string };
 

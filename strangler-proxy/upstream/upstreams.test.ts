@@ -13,7 +13,7 @@ function spokenDiscovery() {
     status: () => [],
   };
   const say = (service: string, ...origins: string[]) =>
-    listeners.get(service)?.(origins.map((origin) => ({ id: origin, origin })));
+    listeners.get(service)?.(origins.map((origin) => ({ id: origin, origin, passing: true })));
   return { discovery, say, watched: () => [...listeners.keys()] };
 }
 

@@ -31,7 +31,7 @@ export function createUpstreams(options: UpstreamsOptions): RunningUpstreams {
   const build = (name: string, side: PoolOptions['side'], policy: UpstreamPolicy): Pool =>
     createPool({ name, side, policy, onEvent, nowMs, random });
   const monolith = build('monolith', 'monolith', options.policies?.monolith ?? monolithPolicy);
-  monolith.setInstances(monolithOrigins.map((origin) => ({ id: origin, origin })));
+  monolith.setInstances(monolithOrigins.map((origin) => ({ id: origin, origin, passing: true })));
   const services = new Map<string, { pool: Pool; stop(): void }>();
 
   function start(service: string): void {

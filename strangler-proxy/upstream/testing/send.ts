@@ -1,5 +1,5 @@
 import http from 'node:http';
-import type { FailureCause, Outcome, Upstream } from '../upstream.ts';
+import type { FailureCause, Outcome, Resort, Upstream } from '../upstream.ts';
 
 export type Sent =
   | { kind: 'answered'; by: string; status: number }
@@ -7,8 +7,13 @@ export type Sent =
   | { kind: 'refused'; why: string };
 
 /** Sends one GET to an instance lent by the upstream, and tells the upstream how it went. */
-export async function send(upstream: Upstream, path = '/', exclude?: ReadonlySet<string>): Promise<Sent> {
-  const lease = upstream.acquire(exclude);
+export async function send(
+  upstream: Upstream,
+  path = '/',
+  exclude?: ReadonlySet<string>,
+  resort?: Resort,
+): Promise<Sent> {
+  const lease = upstream.acquire(exclude, 'repeatable', resort);
   if (lease.kind === 'refused') return { kind: 'refused', why: lease.why };
   const startedMs = performance.now();
   const { sent, outcome } = await get(lease.instance.origin + path, lease.instance.id, startedMs);
