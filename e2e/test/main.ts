@@ -9,21 +9,22 @@ import { countJest, exitCodeOf, formatCount, formatTable, type JestReport, type 
 import {
   allPhases,
   jestArguments,
-  lanesOf,
   listArguments,
   type Phase,
   phaseEnvironment,
   type Selection,
   select,
+  stepsOf,
   UsageError,
+  workersIn,
 } from './phases.ts';
 import { runProgram, TimeUpError } from './run-program.ts';
 import { createTestServers, type TestServers } from './test-servers.ts';
 
 const usage = `Usage: npm test -- [--only <phase>[,<phase>]] [<part of a test file's path> …]
 
-Runs everything, on real servers of its own, and takes them down again. Phases, in this order, the last beside those before
-it that need servers:
+Runs everything, on real servers of its own, and takes them down again. Phases, the last beside the
+integration tests:
   ${allPhases.map(({ name }) => name).join(', ')}`;
 
 /** Long enough for a slow machine with other things to do: what hangs is ended by its test's own limit. */
@@ -31,6 +32,7 @@ const PHASE_TIMEOUT_MS = 40 * 60_000;
 
 async function runPhase(
   phase: Phase,
+  step: readonly Phase[],
   paths: string[],
   servers: TestServers,
   folder: string,
@@ -51,7 +53,7 @@ async function runPhase(
     if (phase.kind === 'audit') return outcome(await audit(signal));
     const own = await servers.of(phase.needs);
     const outputFile = join(folder, `${phase.name}.json`);
-    const args = jestArguments(phase, paths, outputFile);
+    const args = jestArguments(phase, { paths, outputFile, workers: workersIn(step, phase) });
     let passed = 0;
     const code = await runProgram('jest', args, {
       env: phaseEnvironment(own),
@@ -103,19 +105,17 @@ async function runAll({ phases: asked, paths }: Selection, signal: AbortSignal):
   const servers = createTestServers({ say: (line) => console.log(line), signal });
   const needServers = phases.some(({ needs }) => needs !== 'nothing');
   const ended = new Map<Phase, Outcome>();
-  const runInTurn = async (lane: readonly Phase[]): Promise<void> => {
-    for (const phase of lane) {
-      if (signal.aborted) return;
-      ended.set(phase, await runPhase(phase, paths, servers, folder, signal));
-    }
+  const run = async (phase: Phase, step: readonly Phase[]): Promise<void> => {
+    ended.set(phase, await runPhase(phase, step, paths, servers, folder, signal));
   };
   try {
     if (needServers) await servers.clear();
-    const { first, lanes } = lanesOf(phases);
     // They are installed and started while the phases that need none run.
     for (const needs of new Set(phases.map((phase) => phase.needs))) servers.of(needs).catch(() => {});
-    await runInTurn(first);
-    await Promise.all(lanes.map(runInTurn));
+    for (const step of stepsOf(phases)) {
+      if (signal.aborted) break;
+      await Promise.all(step.map((phase) => run(phase, step)));
+    }
   } finally {
     if (needServers) await servers.clear();
     rmSync(folder, { recursive: true, force: true });

@@ -1,5 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
-import { allPhases, jestArguments, lanesOf, type Phase, phaseEnvironment, select, UsageError } from './phases.ts';
+import {
+  allPhases,
+  jestArguments,
+  type Phase,
+  phaseEnvironment,
+  select,
+  stepsOf,
+  UsageError,
+  workersIn,
+} from './phases.ts';
 
 const names = (args: string[]) => select(args).phases.map(({ name }) => name);
 
@@ -36,44 +45,45 @@ describe('what npm test is asked for', () => {
 });
 
 describe('what runs side by side', () => {
-  const run = (args: string[]) => {
-    const { first, lanes } = lanesOf(select(args).phases);
-    return [first, ...lanes].map((phases) => phases.map(({ name }) => name));
-  };
+  const steps = (args: string[]) => stepsOf(select(args).phases);
+  const named = (args: string[]) => steps(args).map((step) => step.map(({ name }) => name));
 
-  test('is the whole system, beside one phase with servers after the other, and nothing beside what needs none', () => {
-    expect(run([])).toEqual([
-      ['types', 'lint', 'boundaries', 'audit', 'unit'],
-      ['integration', 'data', 'data-mariadb'],
-      ['e2e'],
-    ]);
-    expect(run(['--only', 'unit,e2e'])).toEqual([['unit'], ['e2e']]);
-    expect(run(['--only', 'types'])).toEqual([['types']]);
+  test('is the whole system beside the integration tests, and nothing else', () => {
+    expect(named([]).filter((step) => step.length > 1)).toEqual([['integration', 'e2e']]);
+    expect(named([]).flat().toSorted()).toEqual(names([]).toSorted());
+    expect(named(['--only', 'unit,e2e'])).toEqual([['unit'], ['e2e']]);
+    expect(named(['--only', 'types'])).toEqual([['types']]);
+  });
+
+  test('is never more than two test files', () => {
+    for (const step of [...steps([]), ...steps(['--only', 'integration'])]) {
+      const files = step.map((phase) => (phase.kind === 'jest' ? workersIn(step, phase) : 1));
+      expect(files.reduce((sum, n) => sum + n, 0)).toBeLessThanOrEqual(2);
+    }
+    const [alone] = steps(['--only', 'integration']);
+    expect(alone?.map((phase) => phase.kind === 'jest' && workersIn(alone, phase))).toEqual([2]);
   });
 });
 
 describe('a phase of tests', () => {
+  const argumentsOf = (phase: Phase & { kind: 'jest' }, paths: readonly string[]) =>
+    jestArguments(phase, { paths, outputFile: '/out', workers: phase.workers });
   const unit = allPhases.find(({ name }) => name === 'unit') as Phase & { kind: 'jest' };
 
   test('names its paths behind an option of their own, and may then find none', () => {
-    expect(jestArguments(unit, [], '/out')).toEqual([
+    expect(argumentsOf(unit, [])).toEqual([
       '--selectProjects',
       'unit',
       '--maxWorkers=2',
       '--json',
       '--outputFile=/out',
     ]);
-    expect(jestArguments(unit, ['a', 'b'], '/out').slice(-4)).toEqual([
-      '--passWithNoTests',
-      '--testPathPatterns',
-      'a',
-      'b',
-    ]);
+    expect(argumentsOf(unit, ['a', 'b']).slice(-4)).toEqual(['--passWithNoTests', '--testPathPatterns', 'a', 'b']);
   });
 
   test('leaves out on MariaDB what does not depend on the engine, and nothing of the kit', () => {
     const mariadb = allPhases.find(({ name }) => name === 'data-mariadb') as Phase & { kind: 'jest' };
-    expect(jestArguments(mariadb, [], '/out')).toContain('--testPathIgnorePatterns');
+    expect(argumentsOf(mariadb, [])).toContain('--testPathIgnorePatterns');
     const without = new RegExp(mariadb.without ?? '');
     for (const path of ['monolith/modules/settings/a', 'extracted/orders/saga/a', 'extracted/payments/payments']) {
       expect(`/x/${path}.data.test.ts`).toMatch(without);

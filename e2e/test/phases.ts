@@ -14,10 +14,10 @@ export type Phase = {
   | {
       kind: 'jest';
       project: string;
-      /** Test files at a time. */
+      /** Test files at a time, where it runs alone. */
       workers: number;
-      /** Runs beside the other phases that need servers: its tests wait for processes more than they work. */
-      beside?: boolean;
+      /** The phase beside which it runs, where that runs too: each then has one test file at a time. */
+      beside?: string;
       /** Files that it leaves out where no path is named, as a regular expression over their paths. */
       without?: string;
     }
@@ -42,7 +42,6 @@ export const allPhases: Phase[] = [
   ...checkPhases,
   { name: 'audit', kind: 'audit', needs: 'nothing' },
   { name: 'unit', kind: 'jest', project: 'unit', needs: 'nothing', workers: 2 },
-  // These wait for servers much of the time.
   { name: 'integration', kind: 'jest', project: 'integration', needs: 'mysql', workers: 2 },
   {
     name: 'data',
@@ -84,7 +83,7 @@ export const allPhases: Phase[] = [
     project: 'e2e',
     needs: 'mysql',
     workers: 1,
-    beside: true,
+    beside: 'integration',
     without: 'e2e/demo/(flags|pipe|compare|inventory)',
   },
 ];
@@ -123,11 +122,14 @@ export function select(args: readonly string[], phases: readonly Phase[] = allPh
 }
 
 /** Jest's arguments for a phase. Paths come behind an option of their own: `--selectProjects` would swallow them. */
-export function jestArguments(phase: Phase & { kind: 'jest' }, paths: readonly string[], outputFile: string): string[] {
+export function jestArguments(
+  phase: Phase & { kind: 'jest' },
+  { paths, outputFile, workers }: { paths: readonly string[]; outputFile: string; workers: number },
+): string[] {
   return [
     '--selectProjects',
     phase.project,
-    `--maxWorkers=${phase.workers}`,
+    `--maxWorkers=${workers}`,
     '--json',
     `--outputFile=${outputFile}`,
     ...(paths.length > 0 ? [] : leftOut(phase)),
@@ -149,18 +151,22 @@ const leftOut = ({ without }: { without?: string }): string[] =>
 export const FLUSH_LOG_AT_COMMIT = '2';
 
 /**
- * What runs side by side: a list of phases that follow each other, beside another. Those that need no servers come before, alone:
- * they leave no processor idle.
+ * The phases step by step; those of a step run side by side. Never more than two test files at a time: each starts processes of its own,
+ * and what a busy machine makes late runs into the product's own bounds, not only into a test's.
  */
-export function lanesOf(phases: readonly Phase[]): { first: Phase[]; lanes: Phase[][] } {
-  const isBeside = (phase: Phase): boolean => phase.kind === 'jest' && phase.beside === true;
-  const served = phases.filter(({ needs }) => needs !== 'nothing');
-  const lanes = [served.filter((phase) => !isBeside(phase)), served.filter(isBeside)];
-  return {
-    first: phases.filter(({ needs }) => needs === 'nothing'),
-    lanes: lanes.filter((lane) => lane.length > 0),
-  };
+export function stepsOf(phases: readonly Phase[]): Phase[][] {
+  const steps = new Map<string, Phase[]>();
+  for (const phase of phases) {
+    const beside = phase.kind === 'jest' ? steps.get(phase.beside ?? '') : undefined;
+    if (beside === undefined) steps.set(phase.name, [phase]);
+    else beside.push(phase);
+  }
+  return [...steps.values()];
 }
+
+/** How many test files a phase may run at a time beside the others of its step. */
+export const workersIn = (step: readonly Phase[], { workers }: Phase & { kind: 'jest' }): number =>
+  step.length > 1 ? 1 : workers;
 
 /** The environment of a phase's tests: which servers are theirs. */
 export function phaseEnvironment(
