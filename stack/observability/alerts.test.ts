@@ -4,7 +4,7 @@ import { expect, test } from '@jest/globals';
 import { repositoryRoot } from '../home/paths.ts';
 import { addExposition, missing, nothingExposed } from './exposition.ts';
 import { readingsOf } from './promql.ts';
-import { alertRules, panelExpressions } from './rules.ts';
+import { alertFiles, alertRules, panelExpressions, rulesIn } from './rules.ts';
 
 test('every expression of alerts and dashboard is PromQL that reads a metric', () => {
   for (const { expr } of [...alertRules(), ...panelExpressions()])
@@ -30,18 +30,21 @@ test('a metric or a label that nobody has is told of by name, and a metric witho
   expect(missing({ metric: 'b', labels: [] }, exposed)).toMatch(/no process has a metric b/);
 });
 
-test('every alert has a name of its own and a runbook that is there, and every section of the runbook an alert', () => {
-  const rules = alertRules();
-  const page = readFileSync(join(repositoryRoot, 'docs/alerts.md'), 'utf8');
-  const sections = [...page.matchAll(/^### (\S+)$/gm)].map(([, name]) => name);
-  expect(sections.toSorted()).toEqual(rules.map(({ alert }) => alert).toSorted());
-  for (const { alert, annotations } of rules) expect(annotations.runbook).toBe(`docs/alerts.md#${alert.toLowerCase()}`);
-  for (const section of page.split(/^### /m).slice(1)) {
-    for (const part of ['**Means.**', '**Do.**', '**See.**'])
-      expect([section.split('\n', 1)[0], part, section.includes(part)]).toEqual([
-        section.split('\n', 1)[0],
-        part,
-        true,
-      ]);
-  }
-});
+test.each(alertFiles)(
+  'every alert has a name of its own and a runbook in $page, and every section there an alert',
+  (file) => {
+    const rules = rulesIn(file);
+    const page = readFileSync(join(repositoryRoot, file.page), 'utf8');
+    const sections = [...page.matchAll(/^### (\S+)$/gm)].map(([, name]) => name);
+    expect(sections.toSorted()).toEqual(rules.map(({ alert }) => alert).toSorted());
+    for (const { alert, annotations } of rules) expect(annotations.runbook).toBe(`${file.page}#${alert.toLowerCase()}`);
+    for (const section of page.split(/^### /m).slice(1)) {
+      for (const part of ['**Means.**', '**Do.**', '**See.**'])
+        expect([section.split('\n', 1)[0], part, section.includes(part)]).toEqual([
+          section.split('\n', 1)[0],
+          part,
+          true,
+        ]);
+    }
+  },
+);

@@ -20,13 +20,25 @@ const rulesSchema = z.object({
 
 export type AlertRule = z.infer<typeof rulesSchema>['groups'][number]['rules'][number];
 
-export const alertsFile: string = new URL('./alerts.yaml', import.meta.url).pathname;
+/** A file of rules, what `promtool test rules` is to find with them, and the page that says what each means. */
+export type AlertFile = { rules: string; tests: string; page: string };
 
-/** What `promtool test rules` is to find with them. */
-export const alertTestsFile: string = new URL('./alerts.tests.yaml', import.meta.url).pathname;
+const alertFile = (name: string, page: string): AlertFile => ({
+  rules: new URL(`./${name}.yaml`, import.meta.url).pathname,
+  tests: new URL(`./${name}.tests.yaml`, import.meta.url).pathname,
+  page,
+});
 
-export const alertRules = (): AlertRule[] =>
-  rulesSchema.parse(parse(readFileSync(alertsFile, 'utf8'))).groups.flatMap(({ rules }) => rules);
+/** The kit's, for any monolith, and those of the shop. */
+export const alertFiles: readonly AlertFile[] = [
+  alertFile('alerts', 'docs/alerts.md'),
+  alertFile('shop-alerts', 'docs/alerts-shop.md'),
+];
+
+export const rulesIn = ({ rules }: AlertFile): AlertRule[] =>
+  rulesSchema.parse(parse(readFileSync(rules, 'utf8'))).groups.flatMap((group) => group.rules);
+
+export const alertRules = (): AlertRule[] => alertFiles.flatMap(rulesIn);
 
 type Panel = { title: string; targets?: { expr: string }[] };
 

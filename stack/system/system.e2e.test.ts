@@ -33,6 +33,8 @@ beforeAll(async () => {
     fresh: true,
     inventoryInstances: 1,
     notificationsInstances: 1,
+    paymentsInstances: 1,
+    ordersInstances: 1,
     env: everyProcess({ TRACING_URL: collector.url, LOG_LEVEL: 'debug', ACCESS_LOG: 'all' }),
     log: (line) => said.push(line),
   });

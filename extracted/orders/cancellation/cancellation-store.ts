@@ -1,7 +1,8 @@
+import { watchOldest } from '@strangler/platform/http/oldest-age.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { change, type Executor, select } from '@strangler/platform/mysql/statements.ts';
 import type { Pool } from 'mysql2/promise';
-import { Gauge, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
 import type { Clock } from '../clock.ts';
 import { type Answer, asked, type CancellationState, hear, isOver } from './cancellation-state.ts';
 
@@ -38,7 +39,16 @@ export function createCancellations({
   log: Log;
   metrics: Registry;
 }): Cancellations {
-  watchOpen({ pool, clock, log, metrics });
+  watchOldest({
+    name: 'orders_oldest_open_cancellation_age_seconds',
+    help: 'Age of the oldest cancellation that nobody directs and that somebody has still to answer',
+    async oldest() {
+      const sql = 'SELECT MIN(told_at) AS oldest FROM cancellations WHERE ended_at IS NULL';
+      const [row] = await select<{ oldest: Date | null }>(pool, sql);
+      return row?.oldest ?? null;
+    },
+    ...{ clock, log, metrics },
+  });
   const find = async (db: Executor, orderId: number, lock = ''): Promise<Cancellation | undefined> => {
     const [row] = await select<Cancellation>(db, `SELECT ${columns} FROM cancellations WHERE order_id = ?${lock}`, [
       orderId,
@@ -78,23 +88,4 @@ export function createCancellations({
         [limit],
       ),
   };
-}
-
-function watchOpen({ pool, clock, log, metrics }: { pool: Pool; clock: Clock; log: Log; metrics: Registry }): void {
-  new Gauge({
-    name: 'orders_oldest_open_cancellation_age_seconds',
-    help: 'Age of the oldest cancellation that nobody directs and that somebody has still to answer; 0 where there is none',
-    registers: [metrics],
-    async collect() {
-      try {
-        const sql = 'SELECT MIN(told_at) AS oldest FROM cancellations WHERE ended_at IS NULL';
-        const [row] = await select<{ oldest: Date | null }>(pool, sql);
-        const oldest = row?.oldest ?? null;
-        this.set(oldest === null ? 0 : Math.max(0, clock.now().getTime() - oldest.getTime()) / 1000);
-      } catch (error) {
-        // The other metrics are told all the same; this one keeps its last value.
-        log.warn({ err: error }, 'open cancellations could not be counted');
-      }
-    },
-  });
 }

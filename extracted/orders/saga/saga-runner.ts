@@ -1,9 +1,10 @@
 import { pause } from '@strangler/platform/backoff.ts';
+import { watchOldest } from '@strangler/platform/http/oldest-age.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { change, select } from '@strangler/platform/mysql/statements.ts';
 import { type RepeatedJob, repeat } from '@strangler/platform/repeated-job.ts';
 import type { Pool } from 'mysql2/promise';
-import { Counter, Gauge, type Registry } from 'prom-client';
+import { Counter, type Registry } from 'prom-client';
 import type { Clock } from '../clock.ts';
 import type { KillPoint } from '../faults/kill-point.ts';
 import { NoAnswer } from '../neighbours/no-answer.ts';
@@ -61,7 +62,15 @@ export function createSagaRunner(parts: SagaRunnerParts): SagaRunner {
     labelNames: ['command', 'outcome'],
     registers: [parts.metrics],
   });
-  watchOpen(pool, clock, parts.metrics, log);
+  watchOldest({
+    ...{ name: 'orders_oldest_saga_age_seconds', help: 'Age of the oldest saga that has not ended' },
+    async oldest() {
+      const sql = 'SELECT MIN(created_at) AS oldest FROM sagas WHERE due_at IS NOT NULL';
+      const [row] = await select<{ oldest: Date | null }>(pool, sql);
+      return row?.oldest ?? null;
+    },
+    ...{ clock, log, metrics: parts.metrics },
+  });
 
   /** Writes a step down. What follows from silence counts only under the newest lease. */
   const record = (lease: Lease, performed: Performed, own?: Command): Promise<Saga | undefined> =>
@@ -206,23 +215,4 @@ const ownCommands: ReadonlySet<Command> = new Set<Command>(['place order', 'pay 
 
 function isSilence(performed: Performed): boolean {
   return typeof performed === 'object' && ['no answer', 'no payment', 'card lost'].includes(performed.kind);
-}
-
-function watchOpen(pool: Pool, clock: Clock, metrics: Registry, log: Log): void {
-  new Gauge({
-    name: 'orders_oldest_saga_age_seconds',
-    help: 'Age of the oldest saga that has not ended; 0 where there is none',
-    registers: [metrics],
-    async collect() {
-      try {
-        const sql = 'SELECT MIN(created_at) AS oldest FROM sagas WHERE due_at IS NOT NULL';
-        const [row] = await select<{ oldest: Date | null }>(pool, sql);
-        const oldest = row?.oldest ?? null;
-        this.set(oldest === null ? 0 : Math.max(0, clock.now().getTime() - oldest.getTime()) / 1000);
-      } catch (error) {
-        // The other metrics are told all the same; this one keeps its last value.
-        log.warn({ err: error }, 'open sagas could not be counted');
-      }
-    },
-  });
 }

@@ -1,3 +1,4 @@
+import { watchOldest } from '@strangler/platform/http/oldest-age.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { change, select } from '@strangler/platform/mysql/statements.ts';
 import { withTransaction } from '@strangler/platform/mysql/transaction.ts';
@@ -48,6 +49,16 @@ export function createParkedWebhooks(parts: {
         log.warn({ err: error }, 'parked webhooks could not be counted');
       }
     },
+  });
+
+  watchOldest({
+    name: 'payments_oldest_parked_webhook_age_seconds',
+    help: 'Age of the oldest webhook about a payment that is not here yet',
+    async oldest() {
+      const [row] = await select<{ oldest: Date | null }>(pool, 'SELECT MIN(parked_at) AS oldest FROM parked_webhooks');
+      return row?.oldest ?? null;
+    },
+    ...{ clock, log, metrics },
   });
 
   const claim = (now: Date): Promise<Parked[]> =>

@@ -1,3 +1,4 @@
+import { watchOldest } from '@strangler/platform/http/oldest-age.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import type { OwnerFollower } from '@strangler/platform/ownership/owner-follower.ts';
 import { throughSeam } from '@strangler/platform/ownership/through-seam.ts';
@@ -51,7 +52,7 @@ export class StockErrands {
 
   constructor(parts: StockErrandsParts) {
     this.#parts = parts;
-    const { models, metrics } = parts;
+    const { models, metrics, clock, log } = parts;
     this.#lost = new Counter({
       name: 'shop_stock_lost_total',
       help: 'Tries to confirm an order whose stock was sold to others meanwhile, because its reservation had expired.',
@@ -67,6 +68,17 @@ export class StockErrands {
         const open = await models.StockErrand.count({ where: openOnes() }).catch(() => undefined);
         if (open !== undefined) this.set(open);
       },
+    });
+    watchOldest({
+      name: 'shop_oldest_stock_errand_age_seconds',
+      help: 'Age of the oldest order, or sale that did not come about, whose stock the inventory has not been told of',
+      async oldest() {
+        const oldest = await models.StockErrand.findOne({
+          ...{ attributes: ['created_at'], where: openOnes(), order: [['created_at', 'ASC']] },
+        });
+        return oldest?.created_at ?? null;
+      },
+      ...{ clock, log, metrics },
     });
   }
 

@@ -1,4 +1,5 @@
 import { pause } from '@strangler/platform/backoff.ts';
+import { watchOldest } from '@strangler/platform/http/oldest-age.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import type { OwnerFollower } from '@strangler/platform/ownership/owner-follower.ts';
 import { throughSeam } from '@strangler/platform/ownership/through-seam.ts';
@@ -48,7 +49,7 @@ export class PaymentErrands {
 
   constructor(parts: PaymentErrandsParts) {
     this.#parts = parts;
-    const { models, metrics } = parts;
+    const { models, metrics, clock, log } = parts;
     this.#abandoned = new Counter({
       name: 'shop_orders_never_charged_total',
       help: 'Orders that were given up because the payments had never heard of them.',
@@ -63,6 +64,17 @@ export class PaymentErrands {
         const open = await models.PaymentErrand.count({ where: { done_at: null } }).catch(() => undefined);
         if (open !== undefined) this.set(open);
       },
+    });
+    watchOldest({
+      name: 'shop_oldest_payment_errand_age_seconds',
+      help: 'Age of the oldest order whose payment is not known, or was not cancelled',
+      async oldest() {
+        const oldest = await models.PaymentErrand.findOne({
+          ...{ attributes: ['created_at'], where: { done_at: null }, order: [['created_at', 'ASC']] },
+        });
+        return oldest?.created_at ?? null;
+      },
+      ...{ clock, log, metrics },
     });
   }
 
