@@ -159,6 +159,8 @@ export function connect({
     }
     // Without a listener a refused declaration, say, would end the process; `close` follows and ends the channel.
     channel.on('error', (error) => log.warn({ err: error }, 'RabbitMQ closed a channel'));
+    // Every message that is being published listens for its own return.
+    channel.setMaxListeners(0);
     return channel;
   }
 

@@ -33,7 +33,6 @@ export function keepChannel({
         const channel = await source.confirmChannel();
         if (stopped.signal.aborted) return void channel.close().catch(() => {});
         current = channel;
-        channel.setMaxListeners(0);
         const closed = new Promise((resolve) => channel.once('close', resolve));
         try {
           await use(channel);
