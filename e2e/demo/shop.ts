@@ -37,6 +37,9 @@ export type ShopOptions = {
   signal: AbortSignal;
 };
 
+/** A slow machine takes longer for a demo than the quarter of an hour after which people have to sign in again. */
+const staySignedIn = { ACCESS_TOKEN_TTL: '4h' };
+
 /** Brings up servers and processes from nothing; on failure or interruption nothing is left running. */
 export const openShop = async (options: ShopOptions): Promise<Shop> => {
   const { instance, products, stage = 'shadow', keep, progress, signal } = options;
@@ -51,7 +54,7 @@ export const openShop = async (options: ShopOptions): Promise<Shop> => {
       ordersInstances: options.ordersInstances ?? 0,
       ...(options.workersPerProxy === undefined ? {} : { workersPerProxy: options.workersPerProxy }),
       ...(options.slicesFolder === undefined ? {} : { slicesFolder: options.slicesFolder }),
-      ...(options.env === undefined ? {} : { env: options.env }),
+      env: { ...options.env, monolith: { ...staySignedIn, ...options.env?.monolith } },
     });
   } catch (error) {
     await downStack(instance);

@@ -58,7 +58,7 @@ export const createSliceTour = ({
   visitors,
   random,
   onVisit,
-  mostInFlight,
+  mostInFlight = visitors.length,
   options: { requestsPerSecond, secondsPerStep, progress, signal },
 }: {
   slice: string;
@@ -67,7 +67,7 @@ export const createSliceTour = ({
   visitors: readonly Visitor[];
   random: () => number;
   onVisit?: (visit: Visit) => void;
-  /** Requests under way at most; as a crowd has it unless told. */
+  /** Requests under way at most; as many as there are people unless told, who do one thing after the other. */
   mostInFlight?: number;
   options: ScenarioOptions;
 }): SliceTour => {
@@ -116,8 +116,7 @@ export const createSliceTour = ({
         onVisit?.(visit);
       };
       const crowd = startCrowd({
-        ...{ shoppers: visitors, requestsPerSecond, onVisit: see, random },
-        ...(mostInFlight === undefined ? {} : { mostInFlight }),
+        ...{ shoppers: visitors, requestsPerSecond, onVisit: see, random, mostInFlight },
       });
       try {
         await work();

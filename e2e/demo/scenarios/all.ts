@@ -52,7 +52,7 @@ export const runAllSlicesScenario = (options: ScenarioOptions): Promise<AllSlice
   withShop(
     options,
     {
-      ...{ stage: 'monolith', env: patientWithNobody },
+      ...{ stage: 'monolith', env: patientWithNobody, workersPerProxy: 1 },
       ...{ inventoryInstances: 2, paymentsInstances: 2, notificationsInstances: 2, ordersInstances: 2 },
       overlays: Object.fromEntries(slices.map((name) => [name, canaryOfFew])),
       reads: ['monolith', 'orders', 'inventory', 'payments', 'notifications'],
