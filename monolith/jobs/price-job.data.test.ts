@@ -42,6 +42,18 @@ test('prices change by rule, in one statement a rule, and readers see it at once
   expect((await shop.client.get(poor, ifNoneMatch)).status).toBe(200);
 });
 
+test('a product that a rule has changed tells the very millisecond of it', async () => {
+  const path = await add('MOMENT', { stars: 1, count: 5 });
+  const told = async () => {
+    const from = shop.clock.now().getTime();
+    await runPriceJob({ writes: shop.deps.catalogue.writes });
+    const at = Date.parse((await shop.client.get(path)).body.updated_at);
+    return { at, isWithin: at >= from && at <= shop.clock.now().getTime() };
+  };
+  const moments = [await told(), await told(), await told()];
+  expect(moments.filter(({ isWithin }) => !isWithin)).toEqual([]);
+});
+
 test('an admin who has read the old price cannot overwrite the new one unaware', async () => {
   const path = await add('RACE', { stars: 1, count: 5 });
   const { headers } = await shop.client.get(path);

@@ -28,8 +28,3 @@ export const SEED_END_MS = Date.UTC(2026, 0, 1);
 export function seedPlan({ size, seed }: { size: number; seed: number }): SeedPlan {
   return { size, seed, accounts: Math.max(MIN_ACCOUNTS, Math.floor(size / 2)) };
 }
-
-/** A moment as a DATETIME(3), in UTC. */
-export function sqlTime(timeMs: number): string {
-  return new Date(timeMs).toISOString().replace('T', ' ').replace('Z', '');
-}

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { defaultScryptParameters, hashPassword, type ScryptParameters } from '../../auth/password.ts';
 import { createRandom } from '../../seed/random.ts';
-import { SEED_BEGIN_MS, SEED_END_MS, type SeedPlan, type SeedTable, sqlTime } from '../../seed/seed-table.ts';
+import { SEED_BEGIN_MS, SEED_END_MS, type SeedPlan, type SeedTable } from '../../seed/seed-table.ts';
+import { sqlTime } from '../../sql-time.ts';
 
 /** Every seeded account has it: admin@shop.example, customer1@shop.example, customer2@shop.example and so on. */
 export const SEED_PASSWORD = 'shop-password';

@@ -1,5 +1,6 @@
 import { createRandom, type Random } from '../../seed/random.ts';
-import { SEED_BEGIN_MS, SEED_END_MS, type SeedPlan, type SeedTable, sqlTime } from '../../seed/seed-table.ts';
+import { SEED_BEGIN_MS, SEED_END_MS, type SeedPlan, type SeedTable } from '../../seed/seed-table.ts';
+import { sqlTime } from '../../sql-time.ts';
 import { type Rating, ratingColumns, withReview } from './rating.ts';
 import {
   adjectives,

@@ -1,6 +1,7 @@
 import { QueryTypes, type Sequelize, type Transaction } from 'sequelize';
 import type { Clock } from '../../clock.ts';
 import type { Models } from '../../models/index.ts';
+import { sqlTime } from '../../sql-time.ts';
 import { inTransaction } from '../../transaction.ts';
 import type { ProductReader } from '../catalogue/owner/product-reader.ts';
 import type { StockAdjustment, StockLevel } from './models.ts';
@@ -159,7 +160,7 @@ export class LocalInventory implements Inventory {
        WHERE product_id = :productId AND available >= :atLeast`,
       {
         type: QueryTypes.UPDATE,
-        replacements: { productId, delta, atLeast: Math.max(0, -delta), now: this.#now() },
+        replacements: { productId, delta, atLeast: Math.max(0, -delta), now: sqlTime(this.#clock.now()) },
         transaction,
       },
     );
@@ -180,13 +181,8 @@ export class LocalInventory implements Inventory {
     await this.#sequelize.query(
       `INSERT INTO stock_levels (product_id, available, version, updated_at) VALUES (:productId, 0, 1, :now)
        ON DUPLICATE KEY UPDATE product_id = stock_levels.product_id`,
-      { type: QueryTypes.INSERT, replacements: { productId, now: this.#now() }, transaction },
+      { type: QueryTypes.INSERT, replacements: { productId, now: sqlTime(this.#clock.now()) }, transaction },
     );
-  }
-
-  /** As SQL has it, in UTC: a date that stands in for a placeholder would lose its milliseconds. */
-  #now(): string {
-    return this.#clock.now().toISOString().replace('T', ' ').replace('Z', '');
   }
 
   async #record(lines: StockLine[], sign: 1 | -1, cause: MoveCause, transaction: Transaction) {

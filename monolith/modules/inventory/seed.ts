@@ -1,5 +1,6 @@
 import { createRandom } from '../../seed/random.ts';
-import { SEED_END_MS, type SeedPlan, type SeedTable, sqlTime } from '../../seed/seed-table.ts';
+import { SEED_END_MS, type SeedPlan, type SeedTable } from '../../seed/seed-table.ts';
+import { sqlTime } from '../../sql-time.ts';
 
 /** The admin, who counted the stock. */
 const COUNTED_BY = 1;

@@ -1,4 +1,5 @@
-import { type SeedPlan, type SeedTable, sqlTime } from '../../seed/seed-table.ts';
+import type { SeedPlan, SeedTable } from '../../seed/seed-table.ts';
+import { sqlTime } from '../../sql-time.ts';
 import { type OrderDraft, seededOrders } from '../orders/seed.ts';
 import type { NotificationKind } from './models.ts';
 import { wordingOf } from './wording.ts';

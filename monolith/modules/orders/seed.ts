@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createRandom } from '../../seed/random.ts';
-import { SEED_END_MS, type SeedPlan, type SeedTable, sqlTime } from '../../seed/seed-table.ts';
+import { SEED_END_MS, type SeedPlan, type SeedTable } from '../../seed/seed-table.ts';
+import { sqlTime } from '../../sql-time.ts';
 import { type SeededProduct, seededProduct } from '../catalogue/seed.ts';
 
 const MAX_LINES = 4;

@@ -1,6 +1,7 @@
 import { QueryTypes, type Sequelize } from 'sequelize';
 import type { Clock } from '../../../clock.ts';
 import type { EventRecorder } from '../../../events/event-recorder.ts';
+import { sqlTime } from '../../../sql-time.ts';
 import { inTransaction } from '../../../transaction.ts';
 import type { CategoryService } from '../category-service.ts';
 import { priceRuleCondition } from '../price-rule.ts';
@@ -43,7 +44,7 @@ export function localWrites({
           `UPDATE products p
               SET p.price_cents = ROUND(p.price_cents * :percent / 100), p.version = p.version + 1, p.updated_at = :now
             WHERE p.archived_at IS NULL${priceRuleCondition(rule)}`,
-          { type: QueryTypes.UPDATE, replacements: { ...rule, now }, transaction },
+          { type: QueryTypes.UPDATE, replacements: { ...rule, now: sqlTime(now) }, transaction },
         );
         const { name, percent } = rule;
         const data = { run, rule: name, percent, changed: Number(changed), occurred_at: now.toISOString() };
