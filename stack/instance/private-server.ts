@@ -7,7 +7,7 @@ import type { StackHome } from '../home/paths.ts';
 import type { StackSettings } from '../home/settings.ts';
 import { isAlive } from '../process/identity.ts';
 import { withLock } from '../process/lock.ts';
-import { pickPorts, portIsFree, requireFree } from '../process/ports.ts';
+import { pickPorts, portAnswers, portIsFree, requireFree } from '../process/ports.ts';
 import { processesOf, signalProcess, startDetached, stopProcesses } from '../process/run.ts';
 import type { ServerDefinition, ServerPlan } from '../server/definition.ts';
 import type { Installation } from '../source/installation.ts';
@@ -186,7 +186,7 @@ async function waitUntilReady(server: PrivateServer, record: ServerRecord, log: 
 
 async function waitUntilTaken(port: number, role: string, record: ServerRecord, log: string): Promise<void> {
   for (let attempt = 0; attempt < 200; attempt++) {
-    if (!(await portIsFree(port))) return;
+    if (await portAnswers(port)) return;
     if (!runs(record)) throw failed(`${role} ended while it started`, log);
     await sleep(25);
   }

@@ -1,7 +1,7 @@
 import { createServer } from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { PortTakenError, pickPorts, portIsFree, requireFree } from './ports.ts';
+import { PortTakenError, pickPorts, portAnswers, portIsFree, requireFree } from './ports.ts';
 
 const closing: (() => void)[] = [];
 afterEach(() => {
@@ -60,4 +60,27 @@ test('a port that is asked for and taken is named, with the variable and what to
   const failure = await requireFree(port, 'Redis', 'STACK_REDIS_PORT').catch((error: unknown) => error);
   expect(failure).toBeInstanceOf(PortTakenError);
   expect((failure as Error).message).toMatch(new RegExp(`port ${port} for Redis is taken.*STACK_REDIS_PORT`));
+});
+
+test('whoever asks whether somebody listens is not in the way of who is about to', async () => {
+  const [port = 0] = await pickPorts(1);
+  let asking = true;
+  const ask = async () => {
+    while (asking) await portAnswers(port);
+  };
+  const askers = [ask(), ask(), ask(), ask()];
+  try {
+    for (let round = 0; round < 100; round += 1) {
+      const server = createServer();
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject).listen({ port, host: '127.0.0.1', exclusive: true }, resolve);
+      });
+      expect(await portAnswers(port)).toBe(true);
+      await new Promise((resolve) => server.close(resolve));
+    }
+  } finally {
+    asking = false;
+    await Promise.all(askers);
+  }
+  expect(await portAnswers(port)).toBe(false);
 });

@@ -1,15 +1,27 @@
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 
 export class PortTakenError extends Error {
   override name = 'PortTakenError';
 }
 
-/** Whether a server could listen on this port of the loopback address now. */
+/** Whether a server could listen on this port of the loopback address now. Takes it for a moment: who waits for a server asks `portAnswers`. */
 export function portIsFree(port: number, host = '127.0.0.1'): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
     server.once('error', () => resolve(false));
     server.listen({ port, host, exclusive: true }, () => server.close(() => resolve(true)));
+  });
+}
+
+/** Whether somebody listens on this port of the loopback address. Takes nothing, not for a moment, from who is about to listen there. */
+export function portAnswers(port: number, host = '127.0.0.1'): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ port, host });
+    const end = (answers: boolean) => {
+      socket.destroy();
+      resolve(answers);
+    };
+    socket.once('connect', () => end(true)).once('error', () => end(false));
   });
 }
 
