@@ -193,16 +193,17 @@ export function createPool({ name, side, policy, onEvent, nowMs, random }: PoolO
     };
   }
 
+  function stateOf(member: Member): InstanceStatus['state'] {
+    if (draining.has(member)) return 'draining';
+    return member.health.kind === 'healthy' && !member.passing ? 'critical' : member.health.kind;
+  }
+
   function statusOf(member: Member): InstanceStatus {
     const { health } = member;
     return {
       id: member.id,
       origin: member.instance.origin,
-      state: draining.has(member)
-        ? 'draining'
-        : health.kind === 'healthy' && !member.passing
-          ? 'critical'
-          : health.kind,
+      state: stateOf(member),
       outstanding: member.outstanding,
       failures: member.failures,
       ejectedUntil: health.kind === 'ejected' ? new Date(Date.now() + health.untilMs - nowMs()).toISOString() : null,
