@@ -123,7 +123,7 @@ describe('RabbitMQ that is away', () => {
     await expect(rabbit.channel()).rejects.toBeInstanceOf(RabbitAway);
     await proxy.pass();
     await eventually(() => rabbit.ready());
-    await rabbit.channel();
+    await eventually(() => rabbit.channel());
   });
 
   test('and is closed stays closed, and ends at once', async () => {
