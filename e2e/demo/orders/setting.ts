@@ -3,7 +3,10 @@ import { watchableCanary } from '../slice-tour.ts';
 
 /** Whoever dies is followed soon, and what became of a charge is soon found out. By the name or kind of a process. */
 export const patientWithNobody = {
-  monolith: { PAYMENT_TIMEOUT: '1s', PAYMENT_CHECK_AFTER: '1s', PAYMENT_RECONCILE_EVERY: '500ms' },
+  monolith: {
+    ...{ PAYMENT_TIMEOUT: '1s', PAYMENT_CHECK_AFTER: '1s', PAYMENT_RECONCILE_EVERY: '500ms' },
+    PAYMENT_ABANDON_AFTER: '15s',
+  },
   payments: {
     ...{ PROVIDER_TIMEOUT: '1s', IDEMPOTENCY_LEASE: '4s', CIRCUIT_RESET: '2s', CIRCUIT_VOLUME: '50' },
     ...{ FIRST_CHECK: '1s', LONGEST_CHECK: '3s', RECONCILE_EVERY: '500ms', ABANDON_AFTER: '15s' },
