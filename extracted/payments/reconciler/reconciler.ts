@@ -1,3 +1,4 @@
+import { watchOldest } from '@strangler/platform/http/oldest-age.ts';
 import type { Log } from '@strangler/platform/log.ts';
 import { select } from '@strangler/platform/mysql/statements.ts';
 import { type RepeatedJob, repeat } from '@strangler/platform/repeated-job.ts';
@@ -137,31 +138,28 @@ export function createReconciler(parts: ReconcilerParts): Reconciler {
 
 function watchUnknown(pool: Pool, clock: Clock, metrics: Registry, log: Log): void {
   const unknown = "check_at IS NOT NULL AND status IN ('pending', 'cancelling')";
-  const watch = (name: string, help: string, sql: string, reading: (found: number | Date | null) => number) =>
-    new Gauge({
-      name,
-      help,
-      registers: [metrics],
-      async collect() {
-        try {
-          const [row] = await select<{ found: number | Date | null }>(pool, sql);
-          this.set(reading(row?.found ?? null));
-        } catch (error) {
-          // The other metrics are told all the same; this one keeps its last value.
-          log.warn({ err: error, metric: name }, 'open payments could not be counted');
-        }
-      },
-    });
-  watch(
-    'payments_oldest_unknown_age_seconds',
-    'Age of the oldest payment whose outcome is not known; 0 where there is none',
-    `SELECT MIN(created_at) AS found FROM payments WHERE ${unknown}`,
-    (oldest) => (oldest === null ? 0 : Math.max(0, clock.now().getTime() - Number(oldest)) / 1000),
-  );
-  watch(
-    'payments_unknown',
-    'Payments whose outcome is not known',
-    `SELECT COUNT(*) AS found FROM payments WHERE ${unknown}`,
-    Number,
-  );
+  new Gauge({
+    name: 'payments_unknown',
+    help: 'Payments whose outcome is not known',
+    registers: [metrics],
+    async collect() {
+      try {
+        const [row] = await select<{ found: number }>(pool, `SELECT COUNT(*) AS found FROM payments WHERE ${unknown}`);
+        this.set(row?.found ?? 0);
+      } catch (error) {
+        // The other metrics are told all the same; this one keeps its last value.
+        log.warn({ err: error, metric: 'payments_unknown' }, 'open payments could not be counted');
+      }
+    },
+  });
+  watchOldest({
+    name: 'payments_oldest_unknown_age_seconds',
+    help: 'Age of the oldest payment whose outcome is not known',
+    async oldest() {
+      const sql = `SELECT MIN(created_at) AS oldest FROM payments WHERE ${unknown}`;
+      const [row] = await select<{ oldest: Date | null }>(pool, sql);
+      return row?.oldest ?? null;
+    },
+    ...{ clock, log, metrics },
+  });
 }
