@@ -1,14 +1,14 @@
 import type { ClientRequest, IncomingMessage, InformationEvent, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Duplex, Readable } from 'node:stream';
+import type { Duplex } from 'node:stream';
 import { epochHeader } from '@strangler/platform/contracts/headers.ts';
 import { staleEpochHeader, staleEpochOf } from '@strangler/platform/contracts/stale-epoch.ts';
 import { lingerOverBody } from '../accept/linger.ts';
 import type { OutgoingRequest } from '../accept/outgoing.ts';
-import type { Tap } from '../shadow/tap.ts';
-import { AnswerTooLargeError } from './answer-filter.ts';
-import { answerHop, sendAnswerHead } from './answer-head.ts';
+import { breakAnswer, filterError, sendBodyAsItComes, sendWholeBody } from './answer-body.ts';
+import { answerHop, openAnswer, sendInterimAnswer } from './answer-head.ts';
 import { type BodyPace, type BodyRate, createBodyPace } from './body-pace.ts';
+import { type ClientWatcher, watchClient } from './client-end.ts';
 import type { Timed } from './deadlines.ts';
 import type { AddToAnswer, ConnectionAge, FailurePhase, ForwardError, ForwardResult } from './forwarder.ts';
 import { copyTrailers } from './trailers.ts';
@@ -67,7 +67,7 @@ export function attemptOf(message: IncomingMessage): Attempt | undefined {
  *
  * Listeners are functions shared by all attempts that find theirs through a symbol: no closures a request.
  */
-export class Attempt implements Timed {
+export class Attempt implements Timed, ClientWatcher {
   readonly #parts: AttemptParts;
   readonly #startedMs = performance.now();
   #pace: BodyPace | null = null;
@@ -87,11 +87,8 @@ export class Attempt implements Timed {
   constructor(parts: AttemptParts) {
     this.#parts = parts;
     const { req, res } = parts;
-    const response = res as ServerResponse & WithAttempt;
-    if (response[attemptKey] === undefined) res.on('close', onClientClose);
     // A second and third attempt add listeners of httpxy's to the same two objects.
-    else res.setMaxListeners(30).req.setMaxListeners(30);
-    response[attemptKey] = this;
+    if (!watchClient(res, this)) res.setMaxListeners(30).req.setMaxListeners(30);
     (req as WithAttempt)[attemptKey] = this;
   }
 
@@ -133,7 +130,6 @@ export class Attempt implements Timed {
     }
     this.#answer = answer;
     this.#latencyMs = performance.now() - this.#startedMs;
-    const { res, addToAnswer } = this.#parts;
     const staleEpoch = this.#refusedEpoch(answer);
     if (staleEpoch !== null) {
       queueMicrotask(() => this.#keepBack(answer, staleEpoch));
@@ -142,17 +138,7 @@ export class Attempt implements Timed {
     const hop = answerHop(answer);
     if (hop.keepAlive !== null) limitIdleTime(answer.socket, hop.keepAlive);
     try {
-      const add = typeof addToAnswer === 'function' ? addToAnswer(answer.statusCode!) : addToAnswer;
-      const { filter, tap } = this.#parts.outgoing;
-      const { rawHeaders } = answer;
-      if (filter === null) {
-        sendAnswerHead(answer, rawHeaders, hop, res, add);
-      } else {
-        const filtered = filter({ status: answer.statusCode!, rawHeaders });
-        this.#through = filtered.through;
-        sendAnswerHead(answer, filtered.rawHeaders, hop, res, add);
-      }
-      tap?.answering(answer.statusCode!, rawHeaders, this.#latencyMs);
+      this.#through = openAnswer(answer, hop, this.#parts, this.#latencyMs);
     } catch (error) {
       queueMicrotask(() => this.#refuseAnswer(answer, error as Error));
       return;
@@ -164,7 +150,7 @@ export class Attempt implements Timed {
     (answer as unknown as WithAttempt)[attemptKey] = this;
     answer.on('error', onAnswerError);
     // What came with the head is in the answer's buffer when this tick is over.
-    process.nextTick(sendBody, this, answer, res, this.#parts.outgoing.tap, this.#through);
+    process.nextTick(sendBody, this, answer, this.#parts, this.#through);
   }
 
   /** The answer cannot be sent on. Called once httpxy has put its listeners on it, by which it would cut the client off. */
@@ -194,7 +180,7 @@ export class Attempt implements Timed {
     const latencyMs = phase === 'answering' ? this.#latencyMs : performance.now() - this.#startedMs;
     this.#end({ kind: 'failed', error, phase, connection: this.#connection, detail, latencyMs });
     this.#request?.destroy();
-    if (phase === 'answering') this.#breakAnswer();
+    if (phase === 'answering') breakAnswer(this.#parts.res);
   }
 
   /** Something that is not of the request's own doing went wrong before it could be made. */
@@ -234,16 +220,8 @@ export class Attempt implements Timed {
     this.#request?.destroy();
   }
 
-  /** RFC 9110 §15.2: a proxy passes interim answers on. 100 was answered by this proxy itself. */
   informed({ statusCode, rawHeaders }: InformationEvent): void {
-    const { res, req } = this.#parts;
-    if (this.#ended || statusCode === 100 || req.httpVersion === '1.0' || res.headersSent || res.socket === null)
-      return;
-    try {
-      res.writeInformation(statusCode, rawHeaders as unknown as string[]);
-    } catch {
-      // An interim answer that Node will not send is dropped: the final one is what counts.
-    }
+    if (!this.#ended) sendInterimAnswer(this.#parts.res, statusCode, rawHeaders as unknown as string[]);
   }
 
   /** Ends the attempt when its time is over; bytes that moved on the upstream's connection give it new time. */
@@ -363,15 +341,6 @@ export class Attempt implements Timed {
     return this.#answer?.headers['content-type']?.startsWith('text/event-stream') === true;
   }
 
-  /** An answer that cannot be finished must not look finished. */
-  #breakAnswer(): void {
-    const { res } = this.#parts;
-    if (res.writableFinished) return;
-    const endsWithConnection = !res.chunkedEncoding && !res.hasHeader('content-length');
-    if (endsWithConnection && res.socket !== null) res.socket.resetAndDestroy();
-    else res.destroy();
-  }
-
   #end(result: ForwardResult): void {
     this.#ended = true;
     if (result.kind !== 'answered') for (const one of this.#through) one.destroy();
@@ -417,52 +386,26 @@ function letGo(answer: Answer): void {
   answer.on('error', () => {});
 }
 
-/** Where it was a policy that would not have the answer. */
-const filterError = (error: Error): ForwardError | null =>
-  error instanceof AnswerTooLargeError ? 'upstream-answer-too-large' : null;
-
 const noBytes = Buffer.alloc(0);
 const nothing: readonly Duplex[] = [];
-const mostBytesAsString = 16 * 1024;
 
-/** Sends an answer that is here in one go, and the beginning of another at once, though no more may follow for long. */
+/** Sends an answer that is here in one go, and the beginning of another at once. */
 function sendBody(
   attempt: Attempt,
   answer: Answer,
-  res: ServerResponse,
-  tap: Tap | null,
+  { res, outgoing: { tap } }: AttemptParts,
   through: readonly Duplex[],
 ): void {
   if (attempt.ended) return;
-  if (through.length > 0) {
-    if (res.chunkedEncoding) answer.on('end', onAnswerEnd);
-    if (tap !== null) answer.on('data', (chunk: Buffer) => tap.answerBytes(chunk));
-    let from: Readable = answer;
-    for (const one of through) {
-      one.on('error', (error) => attempt.fail(filterError(error) ?? 'upstream-body-broken', error.message));
-      from = from.pipe(one);
-    }
-    from.pipe(res);
-    res.write(noBytes);
-    return;
-  }
-  if (answer.complete) {
+  if (answer.complete && through.length === 0) {
     const body: Buffer | null = answer.read();
     if (tap !== null && body !== null) tap.answerBytes(body);
     if (answer.rawTrailers.length > 0 && res.chunkedEncoding) copyTrailers(answer, res);
-    if (body === null) res.end();
-    // As a string it goes out with its head in one write; latin1 is a character a byte.
-    else if (body.length <= mostBytesAsString) res.end(body.toString('latin1'), 'latin1');
-    else res.end(body);
+    sendWholeBody(body, res);
     return;
   }
   if (res.chunkedEncoding) answer.on('end', onAnswerEnd);
-  answer.pipe(res);
-  // Only listens along: the pipe alone says when to go on.
-  if (tap !== null) answer.on('data', (chunk: Buffer) => tap.answerBytes(chunk));
-  // An empty write sends the head, in one packet with what is read in this tick. `flushHeaders` would send it apart, and
-  // bytes beyond ASCII in it as UTF-8.
-  res.write(noBytes);
+  sendBodyAsItComes(answer, res, tap, through, (error, detail) => attempt.fail(error, detail));
 }
 
 function onRequestError(this: ClientRequest & WithAttempt, error: NodeJS.ErrnoException): void {
@@ -483,10 +426,6 @@ function onAnswerError(this: IncomingMessage & WithAttempt, error: Error): void 
 
 function onAnswerEnd(this: IncomingMessage & WithAttempt): void {
   this[attemptKey]?.answerRead(this);
-}
-
-function onClientClose(this: ServerResponse & WithAttempt): void {
-  this[attemptKey]?.clientClosed();
 }
 
 function onBodyChunk(this: IncomingMessage & WithAttempt, chunk: Buffer): void {

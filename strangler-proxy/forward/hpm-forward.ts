@@ -1,32 +1,19 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createProxyMiddleware, type Plugin } from 'http-proxy-middleware';
 import type { Instance } from '../upstream/upstream.ts';
-import { type Answer, Attempt, attemptOf, defaultForwardTimes, type ForwardTimes } from './attempt.ts';
-import { type BodyRate, defaultBodyRate } from './body-pace.ts';
-import { createDeadlines } from './deadlines.ts';
-import type { Forward } from './forwarder.ts';
-import { type AgentLimits, createAgents, defaultAgentLimits } from './upstream-agent.ts';
+import { type Answer, Attempt, attemptOf } from './attempt.ts';
+import type { Deadlines } from './deadlines.ts';
+import type { StartAttempt } from './forward.ts';
+import { type AgentLimits, createAgents } from './upstream-agent.ts';
 
-export type ForwardOptions = {
-  times?: Partial<ForwardTimes>;
-  agent?: Partial<AgentLimits>;
-  /** A body counted beyond this many bytes ends the attempt. */
-  maxBodyBytes: number;
-  /** What a client's body must come at. */
-  bodyRate?: Partial<BodyRate>;
-};
-
-export type RunningForward = {
-  forward: Forward;
+export type MiddlewareForward = {
+  start: StartAttempt;
   /** Closes idle connections; what is under way goes on. */
   close(): void;
 };
 
 /** Where http-proxy-middleware is to send a request, in the form that it takes without parsing a URL. */
 type Target = { protocol: 'http:' | 'https:'; host: string; port: number };
-
-/** Time-outs are noticed this late at most, and within a quarter of the shortest of them. */
-const coarsestCheckMs = 100;
 
 /**
  * Forwards with one http-proxy-middleware over keep-alive agents. The middleware makes the upstream request and ties its
@@ -41,15 +28,7 @@ const coarsestCheckMs = 100;
  * - option `buffer` is the attempt, which sends the body when there is a connection to send it on.
  * - `proxyTimeout` is not used: it cuts silent event streams and does not see the wait for a connection.
  */
-export function createForward(options: ForwardOptions): RunningForward {
-  const times: ForwardTimes = { ...defaultForwardTimes, ...options.times };
-  const shortTimes: ForwardTimes = {
-    ...times,
-    answerTimeoutMs: Math.min(times.answerTimeoutMs, times.fallbackTimeoutMs),
-  };
-  const { maxBodyBytes } = options;
-  const bodyRate: BodyRate = { ...defaultBodyRate, ...options.bodyRate };
-  const deadlines = createDeadlines(Math.min(coarsestCheckMs, ...Object.values(times).map((ms) => ms / 4)));
+export function createMiddlewareForward(limits: AgentLimits, deadlines: Deadlines): MiddlewareForward {
   const targets = new WeakMap<Instance, Target>();
   const targetOfRequest = Symbol('target');
   type Routed = IncomingMessage & { [targetOfRequest]?: Target };
@@ -57,7 +36,7 @@ export function createForward(options: ForwardOptions): RunningForward {
   // httpxy emits `start` and makes the request in one go, so the request that an agent sees next belongs to this attempt.
   let starting: Attempt | null = null;
   const makeAgents = () =>
-    createAgents({ ...defaultAgentLimits, ...options.agent }, (request) => {
+    createAgents(limits, (request) => {
       starting?.made(request);
       starting = null;
     });
@@ -102,38 +81,22 @@ export function createForward(options: ForwardOptions): RunningForward {
     return target;
   }
 
-  const forward: Forward = (req, res, outgoing, instance, addToAnswer, patience) =>
-    new Promise((resolve) => {
-      if (res.destroyed) {
-        resolve({ kind: 'client-aborted', error: 'client-aborted-response', latencyMs: 0 });
-        return;
-      }
-      (req as Routed)[targetOfRequest] = targetOf(instance);
-      const onOver = () => deadlines.remove(place);
-      const attempt = new Attempt({
-        req,
-        res,
-        outgoing,
-        addToAnswer,
-        times: patience === 'short' ? shortTimes : times,
-        maxBodyBytes,
-        bodyRate,
-        onEnd: resolve,
-        onOver,
-      });
-      const place = deadlines.add(attempt);
-      req.headers = bodyLengthSaid;
-      // The middleware's path filter parses the URL before anything else and gives up on targets such as `//`.
-      const { url } = req;
-      req.url = '/';
-      middleware(req, res, () => attempt.failBeforeRequest(new Error('http-proxy-middleware passed the request by')));
-      if (url !== undefined) req.url = url;
-    });
+  const start: StartAttempt = (parts, instance) => {
+    const { req, res } = parts;
+    (req as Routed)[targetOfRequest] = targetOf(instance);
+    const attempt = new Attempt({ ...parts, onOver: () => deadlines.remove(place) });
+    const place = deadlines.add(attempt);
+    req.headers = bodyLengthSaid;
+    // The middleware's path filter parses the URL before anything else and gives up on targets such as `//`.
+    const { url } = req;
+    req.url = '/';
+    middleware(req, res, () => attempt.failBeforeRequest(new Error('http-proxy-middleware passed the request by')));
+    if (url !== undefined) req.url = url;
+  };
 
   return {
-    forward,
+    start,
     close() {
-      deadlines.close();
       agents.close();
       bodyAgents.close();
     },

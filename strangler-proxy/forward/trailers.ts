@@ -1,4 +1,4 @@
-import type { IncomingMessage, OutgoingMessage } from 'node:http';
+import type { OutgoingMessage } from 'node:http';
 import { serviceTokenHeader, stranglerHeaderPrefix } from '@strangler/platform/contracts/headers.ts';
 import { identityHeaderNames, identityHeaderPrefix } from '../accept/client-identity.ts';
 import { hopByHopNames } from '../accept/hop-by-hop.ts';
@@ -21,7 +21,7 @@ const neverInTrailers: ReadonlySet<string> = new Set([
 ]);
 
 /** Passes the trailers of a message that has been read to its end on to the message it is copied to. */
-export function copyTrailers(from: IncomingMessage, to: OutgoingMessage): void {
+export function copyTrailers(from: { rawTrailers: readonly string[] }, to: OutgoingMessage): void {
   const { rawTrailers } = from;
   if (rawTrailers.length === 0) return;
   const trailers: [string, string][] = [];

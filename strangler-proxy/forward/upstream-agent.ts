@@ -116,7 +116,7 @@ type OnFree = (socket: Duplex) => boolean;
 
 const idleCheckMs = 250;
 /** An upstream's announced time is cut by this much, so that no request is on its way when it ends. */
-const announcedTimeMarginMs = 1_000;
+export const announcedTimeMarginMs = 1_000;
 
 const idleLimitMs = Symbol('idle limit');
 const idleSinceMs = Symbol('idle since');

@@ -10,7 +10,7 @@ import type { Finished } from '../account/account.ts';
 import type { Decide, Decision } from '../decide/decision.ts';
 import type { OwnWrites } from '../decide/own-writes.ts';
 import type { ForwardTimes } from '../forward/attempt.ts';
-import { createForward } from '../forward/hpm-forward.ts';
+import { createForward } from '../forward/forward.ts';
 import { defaultAgentLimits } from '../forward/upstream-agent.ts';
 import type { Gateway } from '../gateway/gateway.ts';
 import { createWriteGate, type WriteGate } from '../hold/write-gate.ts';

@@ -37,7 +37,7 @@ import { type LastKnown, openLastKnown } from '../discovery/last-known.ts';
 import { shareDiscovery } from '../discovery/share-discovery.ts';
 import { staticDiscovery } from '../discovery/static-discovery.ts';
 import type { AfterWrite } from '../forward/disclosed-headers.ts';
-import { createForward } from '../forward/hpm-forward.ts';
+import { createForward } from '../forward/forward.ts';
 import { createSign, signRequests } from '../forward/sign-requests.ts';
 import { traceAttempts } from '../forward/trace-attempts.ts';
 import { openCache, type RunningCache } from '../gateway/cache/open-cache.ts';
