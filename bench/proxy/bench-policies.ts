@@ -15,7 +15,7 @@ export type PoliciesReport = {
     redis: boolean;
     /** `ofPlain`: requests a second, as the median over the rounds of its share of the plain proxy's. */
     results: { name: string; requestsPerSecond: number; cpuMicros: number | null; ofPlain: number }[];
-    /** Of the proxy with all policies to its peers. */
+    /** Of the proxy with all policies, and with those that every gateway has, to its peers, as `all / fastify`. */
     ratios: Record<string, number>;
   };
 };
@@ -23,6 +23,9 @@ export type PoliciesReport = {
 const baseline = 'plain';
 const peers = ['handwritten', 'fastify'] as const;
 const everything = 'all';
+/** What a front door is seldom without: who it is, and how often. */
+const usual = ['jwt', 'rate-limit'] as const;
+const usualName = usual.join(' + ');
 
 /**
  * Measures the proxy with nothing on, with flags and discovery, with each policy by itself beside these, and with all of them, in turn, beside
@@ -84,7 +87,7 @@ const forwardingPolicies = (jwksUrl: string): Record<string, object> => ({
 const contestantsOf = async (field: Field, jwksUrl: string, redisUrl: string | null): Promise<Contestant[]> => {
   const policies = forwardingPolicies(jwksUrl);
   const withPolicies = async (name: string, chosen: Record<string, object>): Promise<Contestant> => {
-    const file = join(field.folder, `gateway-${name}.yaml`);
+    const file = join(field.folder, `gateway-${name.replaceAll(' ', '')}.yaml`);
     const routes = [{ route: 'GET /api/products/:id', policies: Object.keys(chosen) }];
     await writeFile(file, stringify({ policies: chosen, routes }));
     const contestant = await ours(field, name);
@@ -101,6 +104,7 @@ const contestantsOf = async (field: Field, jwksUrl: string, redisUrl: string | n
     ...alone,
     // Answers of this upstream say nothing of being for everybody: the cache is asked, and passes them by.
     ...(redisUrl === null ? [] : [await withPolicies('cache', { cache: kept })]),
+    await withPolicies(usualName, Object.fromEntries(usual.map((name) => [name, policies[name]!]))),
     await withPolicies(everything, policies),
     ...peers.map((name) => peer(name, field)),
   ];
@@ -114,14 +118,18 @@ const report = (measured: ReadonlyMap<string, Round[]>, redis: boolean): Policie
     cpuMicros: cpuMedian(all),
     ofPlain: round(medianRatio(rates(name), rates(baseline))),
   }));
-  const ratios = Object.fromEntries(peers.map((name) => [name, round(medianRatio(rates(everything), rates(name)))]));
+  const ratios = Object.fromEntries(
+    [usualName, everything].flatMap((ours) =>
+      peers.map((theirs) => [`${ours} / ${theirs}`, round(medianRatio(rates(ours), rates(theirs)))]),
+    ),
+  );
   const plainMicros = results.find(({ name }) => name === baseline)?.cpuMicros ?? null;
   const rows = results.map(({ name, requestsPerSecond, cpuMicros, ofPlain }) => {
     const more = cpuMicros === null || plainMicros === null ? '' : `${(cpuMicros - plainMicros).toFixed(1)} µs more`;
     const cpu = cpuMicros === null ? '' : `${cpuMicros.toFixed(1)} µs CPU`;
     return `${name.padEnd(18)} ${String(requestsPerSecond).padStart(8)}/s   ${cpu.padStart(14)}   ${more.padStart(14)}   ${ofPlain.toFixed(2)} of plain`;
   });
-  const beside = Object.entries(ratios).map(([name, ratio]) => `${everything} / ${name} = ${ratio}`);
+  const beside = Object.entries(ratios).map(([pair, ratio]) => `${pair} = ${ratio}`);
   const counted = redis ? 'limits counted in Redis' : 'limits counted in the proxy; the cache left out';
   return {
     table: [...rows, `${beside.join(', ')} (${counted})`].join('\n'),
