@@ -13,8 +13,8 @@ const usage = `Usage: npm run bench -- proxy [--rounds 5] [--seconds 4] [--conne
        npm run bench -- cutover [--cutovers 40] [--rate 500] [--json]
        npm run bench -- services [--rounds 5] [--seconds 4] [--connections 32] [--json]
 
-proxy: the front door beside other proxies; with --policies: plain, with each policy of the gateway alone and with all of them, beside the
-same (REDIS_URL: where limits are counted and answers kept). shadow: the front door while it compares every answer with a service's, healthy or
+proxy: the front door beside other proxies, before a slice and with a token and a rate limit besides; with --policies: plain, with each policy
+of the gateway alone and with all of them, beside the same (REDIS_URL: where limits are counted and answers kept). shadow: the front door while it compares every answer with a service's, healthy or
 not, beside the same without it. pipe: relay, backfill, verify and capture beside what the servers do by
 themselves, and from commit to applied; on real servers of its own (STACK_INSTANCE names another instance, STACK_DB=mariadb
 takes the other engine); --quick makes 2 rounds of few rows. cutover: how long clients
@@ -65,7 +65,7 @@ if (values.help) {
     say,
   };
   const { REDIS_URL: redisUrl = null } = process.env;
-  print(values.policies ? await benchPolicies({ ...options, redisUrl }) : await benchProxy(options));
+  print(values.policies ? await benchPolicies({ ...options, redisUrl }) : await benchProxy({ ...options, redisUrl }));
 } else if (bench === 'shadow') {
   const { table, json } = await benchShadow({
     rounds: number(values.rounds ?? '5', 'rounds', 100),

@@ -42,6 +42,8 @@ export type RedisOptions = {
   registry?: Registry;
 };
 
+const tooLate = Symbol('late');
+
 const awayErrors = new Set([
   'AbortError',
   'TimeoutError',
@@ -91,12 +93,11 @@ export function createRedis(options: RedisOptions): Redis {
 
   async function run<T>(command: (client: RedisClient) => Promise<T>): Promise<T | undefined> {
     if (!link.ready()) return missed('away');
-    const settled = new AbortController();
-    const tooLate = Symbol('late');
-    const timeout = pause(commandTimeoutMs, settled.signal)
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<typeof tooLate>((resolve) => {
       // A process that was itself busy for so long has answers waiting that it has not yet read.
-      .then(() => new Promise((read) => setImmediate(read)))
-      .then(() => tooLate);
+      timer = setTimeout(() => setImmediate(resolve, tooLate), commandTimeoutMs);
+    });
     const answer = command(link.client());
     // When it is late, nobody awaits it any more.
     answer.catch(() => {});
@@ -113,7 +114,7 @@ export function createRedis(options: RedisOptions): Redis {
       if (isAway(error)) return missed('away');
       throw error;
     } finally {
-      settled.abort();
+      clearTimeout(timer);
     }
   }
 

@@ -1,11 +1,6 @@
-import { writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
-import { exportJWK, generateKeyPair, SignJWT } from 'jose';
-import { stringify } from 'yaml';
 import { type BenchOptions, cpuMedian, measureField, type Round, round } from './bench-proxy.ts';
 import { type Contestant, type Field, ours, peer, plain } from './contestants.ts';
+import { forwardingPolicies, oursWithPolicies, startIssuer } from './policies.ts';
 import { median, medianRatio } from './ratios.ts';
 
 export type PoliciesReport = {
@@ -15,7 +10,7 @@ export type PoliciesReport = {
     redis: boolean;
     /** `ofPlain`: requests a second, as the median over the rounds of its share of the plain proxy's. */
     results: { name: string; requestsPerSecond: number; cpuMicros: number | null; ofPlain: number }[];
-    /** Of the proxy with all policies, and with those that every gateway has, to its peers, as `all / fastify`. */
+    /** Of the proxy with all policies to its peers. */
     ratios: Record<string, number>;
   };
 };
@@ -23,9 +18,6 @@ export type PoliciesReport = {
 const baseline = 'plain';
 const peers = ['handwritten', 'fastify'] as const;
 const everything = 'all';
-/** What a front door is seldom without: who it is, and how often. */
-const usual = ['jwt', 'rate-limit'] as const;
-const usualName = usual.join(' + ');
 
 /**
  * Measures the proxy with nothing on, with flags and discovery, with each policy by itself beside these, and with all of them, in turn, beside
@@ -47,53 +39,10 @@ export const benchPolicies = async (options: BenchOptions & { redisUrl: string |
   }
 };
 
-const issuerName = 'https://issuer.example';
-
-/** Makes tokens, and says by which keys they are known. */
-const startIssuer = async (): Promise<{ jwksUrl: string; token: string; close(): void }> => {
-  const { publicKey, privateKey } = await generateKeyPair('EdDSA');
-  const keys = JSON.stringify({ keys: [{ ...(await exportJWK(publicKey)), kid: 'bench', alg: 'EdDSA', use: 'sig' }] });
-  const token = await new SignJWT({ role: 'customer' })
-    .setProtectedHeader({ alg: 'EdDSA', kid: 'bench' })
-    .setIssuer(issuerName)
-    .setAudience('shop')
-    .setSubject('1042')
-    .setIssuedAt()
-    .setExpirationTime('12h')
-    .sign(privateKey);
-  const server = createServer((_req, res) => void res.setHeader('content-type', 'application/json').end(keys));
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return {
-    jwksUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`,
-    token,
-    close: () => void server.close(),
-  };
-};
-
-/** Policies that a request passes on its way to an upstream, each with settings under which it passes. */
-const forwardingPolicies = (jwksUrl: string): Record<string, object> => ({
-  jwt: { kind: 'jwt', jwksUrl, issuer: issuerName, audience: 'shop', algorithms: ['EdDSA'] },
-  'rate-limit': { kind: 'rate-limit', limit: 1_000_000_000, window: '1m', by: ['user', 'address'] },
-  concurrency: { kind: 'concurrency', max: 2_000 },
-  ip: { kind: 'ip', allow: ['127.0.0.0/8', '10.0.0.0/8'] },
-  cors: { kind: 'cors', origins: ['https://shop.example'], expose: ['ETag'] },
-  'security-headers': { kind: 'security-headers' },
-  size: { kind: 'size', request: '2MiB' },
-  maintenance: { kind: 'maintenance', on: false, slices: ['catalog'] },
-  versions: { kind: 'versions', by: 'media-type', versions: { v1: {}, v2: {} } },
-  compress: { kind: 'compress' },
-});
-
 const contestantsOf = async (field: Field, jwksUrl: string, redisUrl: string | null): Promise<Contestant[]> => {
   const policies = forwardingPolicies(jwksUrl);
-  const withPolicies = async (name: string, chosen: Record<string, object>): Promise<Contestant> => {
-    const file = join(field.folder, `gateway-${name.replaceAll(' ', '')}.yaml`);
-    const routes = [{ route: 'GET /api/products/:id', policies: Object.keys(chosen) }];
-    await writeFile(file, stringify({ policies: chosen, routes }));
-    const contestant = await ours(field, name);
-    const redis: Record<string, string> = redisUrl === null ? {} : { REDIS_URL: redisUrl };
-    return { ...contestant, environment: { ...contestant.environment, GATEWAY_FILE: file, ...redis } };
-  };
+  const withPolicies = (name: string, chosen: Record<string, object>) =>
+    oursWithPolicies(field, name, chosen, redisUrl);
   const alone = await Promise.all(
     Object.entries(policies).map(([name, policy]) => withPolicies(name, { [name]: policy })),
   );
@@ -104,7 +53,6 @@ const contestantsOf = async (field: Field, jwksUrl: string, redisUrl: string | n
     ...alone,
     // Answers of this upstream say nothing of being for everybody: the cache is asked, and passes them by.
     ...(redisUrl === null ? [] : [await withPolicies('cache', { cache: kept })]),
-    await withPolicies(usualName, Object.fromEntries(usual.map((name) => [name, policies[name]!]))),
     await withPolicies(everything, policies),
     ...peers.map((name) => peer(name, field)),
   ];
@@ -118,18 +66,14 @@ const report = (measured: ReadonlyMap<string, Round[]>, redis: boolean): Policie
     cpuMicros: cpuMedian(all),
     ofPlain: round(medianRatio(rates(name), rates(baseline))),
   }));
-  const ratios = Object.fromEntries(
-    [usualName, everything].flatMap((ours) =>
-      peers.map((theirs) => [`${ours} / ${theirs}`, round(medianRatio(rates(ours), rates(theirs)))]),
-    ),
-  );
+  const ratios = Object.fromEntries(peers.map((name) => [name, round(medianRatio(rates(everything), rates(name)))]));
   const plainMicros = results.find(({ name }) => name === baseline)?.cpuMicros ?? null;
   const rows = results.map(({ name, requestsPerSecond, cpuMicros, ofPlain }) => {
     const more = cpuMicros === null || plainMicros === null ? '' : `${(cpuMicros - plainMicros).toFixed(1)} µs more`;
     const cpu = cpuMicros === null ? '' : `${cpuMicros.toFixed(1)} µs CPU`;
     return `${name.padEnd(18)} ${String(requestsPerSecond).padStart(8)}/s   ${cpu.padStart(14)}   ${more.padStart(14)}   ${ofPlain.toFixed(2)} of plain`;
   });
-  const beside = Object.entries(ratios).map(([pair, ratio]) => `${pair} = ${ratio}`);
+  const beside = Object.entries(ratios).map(([name, ratio]) => `${everything} / ${name} = ${ratio}`);
   const counted = redis ? 'limits counted in Redis' : 'limits counted in the proxy; the cache left out';
   return {
     table: [...rows, `${beside.join(', ')} (${counted})`].join('\n'),

@@ -7,6 +7,7 @@ import { canPin, startProcess, stopProcess } from '../processes.ts';
 import { type Contestant, contestants, type Field, isInstalled } from './contestants.ts';
 import { cpuMicrosOf } from './cpu-time.ts';
 import { cannon, type Measured, wrk } from './load.ts';
+import { forwardingPolicies, oursWithPolicies, startIssuer } from './policies.ts';
 import { median, medianRatio } from './ratios.ts';
 
 export type BenchOptions = {
@@ -22,22 +23,40 @@ export type BenchReport = {
     bench: 'proxy';
     /** `cpuMicros`: processor time of the proxy a request; null where the system does not tell, and for no proxy at all. */
     results: { name: string; requestsPerSecond: number; p99Ms: number; cpuMicros: number | null }[];
-    ratios: Record<string, number>;
+    /** Of ours to each peer, as `ours` stands before a slice and as it is `guarded`. */
+    ratios: { ours: Record<string, number>; guarded: Record<string, number> };
   };
 };
 
 /** What every contestant is asked: a product's page, by a user with a token, as the slice's users would. */
 const path = '/api/products/7';
-const headers = {
-  Authorization: `Bearer e30.${Buffer.from('{"sub":"1042","role":"customer"}').toString('base64url')}.sig`,
-};
+
+/** Ours with what a front door is seldom without: who it is, and how often. */
+const guarded = 'guarded';
 
 /**
  * Measures every proxy on the same requests: each alone on one core, upstream and load on the other, round by round in turn,
- * the order changed every round. `direct` is the load against the upstream with nothing in between: the ceiling.
+ * the order changed every round. Ours takes part as it stands before a slice, and `guarded` by a token and a rate limit, which
+ * no peer looks at. `direct` is the load against the upstream with nothing in between: the ceiling.
  */
-export const benchProxy = async (options: BenchOptions): Promise<BenchReport> =>
-  report(await measureField(options, { folderName: 'bench-proxy-', headers, contestants, direct: true }));
+export const benchProxy = async (options: BenchOptions & { redisUrl: string | null }): Promise<BenchReport> => {
+  const issuer = await startIssuer();
+  try {
+    const { jwt, 'rate-limit': rateLimit } = forwardingPolicies(issuer.jwksUrl);
+    const measured = await measureField(options, {
+      folderName: 'bench-proxy-',
+      headers: { Authorization: `Bearer ${issuer.token}` },
+      contestants: async (field) => [
+        await oursWithPolicies(field, guarded, { jwt: jwt!, 'rate-limit': rateLimit! }, options.redisUrl),
+        ...(await contestants(field)),
+      ],
+      direct: true,
+    });
+    return report(measured);
+  } finally {
+    issuer.close();
+  }
+};
 
 export type FieldOptions = {
   folderName: string;
@@ -144,27 +163,24 @@ const waitUntilAnswers = (name: string, url: string, headers: Record<string, str
 export type Round = Measured & { cpuMicros: number | null };
 
 const report = (measured: ReadonlyMap<string, Round[]>): BenchReport => {
-  const ours = measured.get('ours')!.map((one) => one.requestsPerSecond);
+  const rates = (name: string): number[] => measured.get(name)!.map((one) => one.requestsPerSecond);
   const results = [...measured].map(([name, all]) => ({
     name,
-    requestsPerSecond: Math.round(median(all.map((one) => one.requestsPerSecond))),
+    requestsPerSecond: Math.round(median(rates(name))),
     p99Ms: round(median(all.map((one) => one.p99Ms))),
     cpuMicros: cpuMedian(all),
   }));
-  const ratios: Record<string, number> = {};
-  for (const [name, all] of measured) {
-    if (name !== 'ours' && name !== 'direct')
-      ratios[name] = round(
-        medianRatio(
-          ours,
-          all.map((one) => one.requestsPerSecond),
-        ),
-      );
-  }
-  const rows = results.map(
-    ({ name, requestsPerSecond, p99Ms, cpuMicros }) =>
-      `${name.padEnd(12)} ${String(requestsPerSecond).padStart(8)}/s   p99 ${String(p99Ms).padStart(8)} ms   ${cpuMicros === null ? ''.padStart(12) : `${String(cpuMicros).padStart(6)} µs CPU`}   ${name in ratios ? `ours / ${name} = ${ratios[name]}` : ''}`,
-  );
+  const peers = [...measured.keys()].filter((name) => name !== 'ours' && name !== guarded && name !== 'direct');
+  const ratiosOf = (one: string): Record<string, number> =>
+    Object.fromEntries(peers.map((name) => [name, round(medianRatio(rates(one), rates(name)))]));
+  const ratios = { ours: ratiosOf('ours'), guarded: ratiosOf(guarded) };
+  const rows = results.map(({ name, requestsPerSecond, p99Ms, cpuMicros }) => {
+    const cpu = cpuMicros === null ? ''.padStart(12) : `${String(cpuMicros).padStart(6)} µs CPU`;
+    const beside = peers.includes(name)
+      ? `ours / ${name} = ${ratios.ours[name]}, ${guarded} / ${name} = ${ratios.guarded[name]}`
+      : '';
+    return `${name.padEnd(12)} ${String(requestsPerSecond).padStart(8)}/s   p99 ${String(p99Ms).padStart(8)} ms   ${cpu}   ${beside}`;
+  });
   return { table: rows.map((row) => row.trimEnd()).join('\n'), json: { bench: 'proxy', results, ratios } };
 };
 

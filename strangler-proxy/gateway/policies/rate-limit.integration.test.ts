@@ -46,6 +46,29 @@ describe('a limit that is counted in Redis', () => {
     expect(await redis.client.pTTL(key.slice(prefix.length))).toBeGreaterThan(hour);
   });
 
+  test('counts requests of one moment by few commands, each by its own limit and in the order in which they came', async () => {
+    let commands = 0;
+    const count = createRedisWindow({
+      run(command) {
+        commands += 1;
+        return redis.run(command);
+      },
+    });
+    const quotas = [
+      { limit: 3, windowMs: hour },
+      { limit: 200, windowMs: 24 * hour },
+    ];
+    const found = await Promise.all(Array.from({ length: 300 }, (_, at) => count(`key${at % 2}`, quotas[at % 2]!)));
+    expect(found.filter((_, at) => at % 2 === 0).map((one) => one!.current)).toEqual([
+      ...[0, 1, 2],
+      ...Array.from({ length: 147 }, () => 3),
+    ]);
+    expect(found.filter((_, at) => at % 2 === 1).map((one) => one!.current)).toEqual(
+      Array.from({ length: 150 }, (_, at) => at),
+    );
+    expect(commands).toBe(3);
+  });
+
   test('follows the rule that the pure core states, also when Redis has forgotten the script', async () => {
     const count = createRedisWindow(redis);
     const quota = { limit: 5, windowMs: hour };

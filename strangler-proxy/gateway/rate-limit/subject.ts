@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { isIPv6 } from 'node:net';
 import type { PolicyRequest } from '../policy.ts';
 
@@ -32,4 +32,4 @@ export const countedAddress = (address: string): string => {
 
 /** Names nobody to whoever reads Redis, and is as short for the longest name. */
 export const subjectKey = (policy: string, route: string, subject: string): string =>
-  `gateway:rate:${policy}:${createHash('sha256').update(`${route}\n${subject}`).digest('base64url')}`;
+  `gateway:rate:${policy}:${hash('sha256', `${route}\n${subject}`, 'base64url')}`;
