@@ -6,15 +6,10 @@ import type { AttemptParts } from './attempt.ts';
 import { type ClientWatcher, watchClient } from './client-end.ts';
 import type { Timed } from './deadlines.ts';
 import type { ConnectionAge, FailurePhase, ForwardError } from './forwarder.ts';
+import type { Carrier, Traveller } from './read-connections.ts';
 import { copyTrailers } from './trailers.ts';
 
 type Controller = Dispatcher.DispatchController;
-
-/** What an attempt needs to know of the connection that it is sent on. */
-export type Carrier = {
-  /** Counts one request more. Says whether the connection has carried one before. */
-  carry(): ConnectionAge;
-};
 
 export type ReadAttemptParts = Pick<
   AttemptParts,
@@ -30,7 +25,7 @@ export type ReadAttemptParts = Pick<
  *
  * An answer that comes in one piece, as most do, goes out in one piece, and no stream is made for it.
  */
-export class ReadAttempt implements Timed, ClientWatcher, Dispatcher.DispatchHandler {
+export class ReadAttempt implements Timed, ClientWatcher, Traveller {
   readonly #parts: ReadAttemptParts;
   readonly #startedMs = performance.now();
   #carrier: Carrier | null = null;
@@ -55,7 +50,6 @@ export class ReadAttempt implements Timed, ClientWatcher, Dispatcher.DispatchHan
     watchClient(parts.res, this);
   }
 
-  /** The connection that undici has chosen, which need not be made yet. */
   travelsOn(carrier: Carrier): void {
     this.#carrier = carrier;
   }

@@ -1,12 +1,20 @@
 import { Client, type Dispatcher, Pool } from 'undici';
 import type { OutgoingRequest } from '../accept/outgoing.ts';
 import type { ConnectionAge } from './forwarder.ts';
-import type { Carrier, ReadAttempt } from './read-attempt.ts';
 import { type AgentLimits, announcedTimeMarginMs } from './upstream-agent.ts';
 
+/** One connection, as what travels on it sees it. */
+export type Carrier = {
+  /** Counts one request more. Says whether the connection has carried one before. */
+  carry(): ConnectionAge;
+};
+
+/** Who hears of a request's answer, and first of the connection that has been chosen for it, which need not be made yet. */
+export type Traveller = Dispatcher.DispatchHandler & { travelsOn(carrier: Carrier): void };
+
 export type ReadConnections = {
-  /** Sends the attempt's request to an origin when a connection is free. */
-  send(origin: string, outgoing: OutgoingRequest, attempt: ReadAttempt): void;
+  /** Sends a request to an origin when a connection is free. */
+  send(origin: string, request: Pick<OutgoingRequest, 'method' | 'target' | 'headers'>, traveller: Traveller): void;
   /** Origins to which there are connections, or were a moment ago. */
   origins(): number;
   /** Closes idle connections, and the others when they have done their work. */
@@ -51,9 +59,9 @@ export function createReadConnections(limits: AgentLimits, connectTimeoutMs: num
   }
 
   return {
-    send(origin, { method, target, headers }, attempt) {
-      const request: ReadRequest = { method, path: target, headers, body: null, attempt };
-      poolOf(origin).dispatch(request, attempt);
+    send(origin, { method, target, headers }, traveller) {
+      const request: ReadRequest = { method, path: target, headers, body: null, traveller };
+      poolOf(origin).dispatch(request, traveller);
     },
     origins: () => pools.size,
     close() {
@@ -62,8 +70,8 @@ export function createReadConnections(limits: AgentLimits, connectTimeoutMs: num
   };
 }
 
-/** The pool gives the request to its connections as it got it, the attempt only in a cover of its own. */
-type ReadRequest = Dispatcher.DispatchOptions & { attempt: ReadAttempt };
+/** The pool gives the request to its connections as it got it, the handler only in a cover of its own. */
+type ReadRequest = Dispatcher.DispatchOptions & { traveller: Traveller };
 
 /** A client of undici's, which is one connection after the other, that knows how much the one it has now has carried. */
 class Connection extends Client implements Carrier {
@@ -82,7 +90,7 @@ class Connection extends Client implements Carrier {
   }
 
   override dispatch(...[request, handler]: Parameters<Client['dispatch']>): boolean {
-    (request as ReadRequest).attempt.travelsOn(this);
+    (request as ReadRequest).traveller.travelsOn(this);
     return super.dispatch(request, handler);
   }
 }
