@@ -5,7 +5,7 @@ import { createLocalWindow } from '../rate-limit/local-window.ts';
 import { createRedisCircuit } from '../rate-limit/redis-circuit.ts';
 import { createRedisWindow } from '../rate-limit/redis-window.ts';
 import { type Count, type Quota, type Standing, standingOf } from '../rate-limit/sliding-window.ts';
-import { countables, subjectKey, subjectOf } from '../rate-limit/subject.ts';
+import { countables, countedBy, redisKey, subjectOf } from '../rate-limit/subject.ts';
 import { span } from '../settings.ts';
 
 const schema = z
@@ -53,12 +53,13 @@ export const rateLimit = policyKind({
     const countInRedis = store === null ? null : createRedisWindow(store);
     const circuit = createRedisCircuit(redisPauseMs);
 
-    const local = (key: string): Verdict => tell(standingOf(localQuota, countLocally(key, localQuota, nowMs())));
-    const degraded = (why: string, key: string): Verdict => {
+    const local = (counted: string): Verdict =>
+      tell(standingOf(localQuota, countLocally(counted, localQuota, nowMs())));
+    const degraded = (why: string, counted: string): Verdict => {
       metrics.degraded(name, why);
-      return local(key);
+      return local(counted);
     };
-    const shared = async (key: string, count: Promise<Count | undefined>): Promise<Verdict> => {
+    const shared = async (counted: string, count: Promise<Count | undefined>): Promise<Verdict> => {
       try {
         const found = await count;
         if (found !== undefined) {
@@ -69,16 +70,16 @@ export const rateLimit = policyKind({
         log.error({ err: error, policy: name }, 'Redis refuses to count; counting in this worker');
       }
       circuit.missed(nowMs());
-      return degraded('redis-missed', key);
+      return degraded('redis-missed', counted);
     };
 
     return {
       name,
       check(request) {
-        const key = subjectKey(name, each === 'route' ? request.route : '', subjectOf(by, request));
-        if (store === null || countInRedis === null) return local(key);
-        if (!store.ready() || !circuit.mayAsk(nowMs())) return degraded('redis-away', key);
-        return shared(key, countInRedis(key, quota));
+        const counted = countedBy(each === 'route' ? request.route : '', subjectOf(by, request));
+        if (store === null || countInRedis === null) return local(counted);
+        if (!store.ready() || !circuit.mayAsk(nowMs())) return degraded('redis-away', counted);
+        return shared(counted, countInRedis(redisKey(name, counted), quota));
       },
     };
   },

@@ -30,6 +30,10 @@ export const countedAddress = (address: string): string => {
   return `${groups.map((group) => Number.parseInt(group, 16).toString(16)).join(':')}::/64`;
 };
 
-/** Names nobody to whoever reads Redis, and is as short for the longest name. */
-export const subjectKey = (policy: string, route: string, subject: string): string =>
-  `gateway:rate:${policy}:${hash('sha256', `${route}\n${subject}`, 'base64url')}`;
+/** Route and subject by which a request is counted. Long ones by their hash: what is kept of each has a bound. */
+export const countedBy = (route: string, subject: string): string =>
+  route.length + subject.length <= 128 ? `${route}\n${subject}` : hash('sha256', `${route}\n${subject}`, 'base64url');
+
+/** Names nobody to whoever reads Redis, and is as short for the longest name. `counted`: of `countedBy`. */
+export const redisKey = (policy: string, counted: string): string =>
+  `gateway:rate:${policy}:${hash('sha256', counted, 'base64url')}`;
