@@ -1,6 +1,8 @@
 import type { FlagDocument } from '@strangler/platform/contracts/flag-document.ts';
+import type { ProxyStatus } from '@strangler/platform/contracts/proxy-status.ts';
 import { obeyedBy } from '@strangler/platform/proxy-status/slice-standing.ts';
-import { type Check, fail, ok, warn } from './check.ts';
+import { defaultHoldMs } from '../engine/cutover/run-cutover.ts';
+import { type Check, fail, ok, spanText, warn } from './check.ts';
 import { type Facts, flagOf, type SliceFacts } from './facts.ts';
 
 export const judgeStore = ({ store }: Pick<Facts, 'store'>): Check[] => {
@@ -187,6 +189,37 @@ export const judgeProxies = (facts: Pick<Facts, 'proxies' | 'store'>): Check[] =
               'Look again in a second; then restart those that lag, or see what keeps them from the store.',
             ),
       );
+    checks.push(...judgeSlowWrites(answered, document));
   }
   return checks;
+};
+
+/** Whether a cut-over could wait for the slice's writes; nobody asks once there is none left to come. */
+const judgeSlowWrites = (proxies: readonly ProxyStatus[], { slice, stage }: FlagDocument): Check[] => {
+  if (stage === 'complete') return [];
+  const writes = proxies
+    .flatMap(({ workers }) => workers)
+    .flatMap(({ writes = [] }) => writes.filter((one) => one.slice === slice))
+    .flatMap(({ oldest, slowest }) => [
+      ...(oldest ? [{ route: oldest.route, tookMs: oldest.forMs }] : []),
+      ...(slowest ? [slowest] : []),
+    ]);
+  if (writes.length === 0) return [];
+  const longest = writes.reduce((one, other) => (other.tookMs > one.tookMs ? other : one));
+  const about = {
+    area: 'proxies' as const,
+    check: 'proxies-slow-writes',
+    where: slice,
+    expected: `no write that takes longer than the ${spanText(defaultHoldMs)} for which a cut-over waits for it`,
+  };
+  const found = `${longest.route} took ${spanText(longest.tookMs)} within the last minutes`;
+  return [
+    longest.tookMs <= defaultHoldMs
+      ? ok(about, found)
+      : warn(
+          about,
+          found,
+          'A cut-over that meets one is called off. Shorten what it waits for, or say --hold with more, which everybody else who writes then waits too.',
+        ),
+  ];
 };

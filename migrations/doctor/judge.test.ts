@@ -1,8 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import { type FlagDocument, initialFlagDocument } from '@strangler/platform/contracts/flag-document.ts';
+import type { ProxyStatus } from '@strangler/platform/contracts/proxy-status.ts';
 import fc from 'fast-check';
 import type { DatabaseFacts, SliceFacts, StoreFacts } from './facts.ts';
-import { judgeFences } from './judge-flags.ts';
+import { judgeFences, judgeProxies } from './judge-flags.ts';
 import { judgeDatabase } from './judge-servers.ts';
 
 const change = { id: 'c1', by: 'test', at: '2026-01-01T00:00:00.000Z', reason: '' };
@@ -73,6 +74,41 @@ describe('fences', () => {
     ]);
     const later = new Date('2026-01-01T00:00:06Z');
     expect(judgeFences({ store, now: later }, both)).toMatchObject([{ outcome: 'fail' }]);
+  });
+});
+
+describe('writes that take long', () => {
+  const slowWrites = (stage: FlagDocument['stage'], ...tookMs: (number | null)[]) => {
+    const writes = tookMs.map((ms) => ({
+      slice: 'catalog',
+      epoch: 1,
+      gate: 'open' as const,
+      deadline: null,
+      heldNow: 0,
+      inFlight: [],
+      acknowledged: null,
+      slowest: ms === null ? null : { route: `POST /took/${ms}`, tookMs: ms },
+    }));
+    const workers = writes.map((one, worker) => ({
+      ...{ worker, pid: worker, flagSource: 'store' as const, flags: [], upstreams: [], inFlight: 0 },
+      writes: [one, { ...one, slice: 'orders', slowest: { route: 'POST /other', tookMs: 60_000 } }],
+    }));
+    const status: ProxyStatus = { id: 'p1', slices: [{ slice: 'catalog', service: 'catalog' }], workers };
+    const checks = judgeProxies({ proxies: [{ address: 'p1', status }], store: storeWith({ stage }) });
+    return checks.find(({ check }) => check === 'proxies-slow-writes');
+  };
+
+  test('are told of by their route where a cut-over would not wait for them, and no sooner', () => {
+    expect(slowWrites('reads', 40, 5_000)).toMatchObject({ outcome: 'ok', where: 'catalog' });
+    expect(slowWrites('reads', 7_200, 40, null)).toMatchObject({
+      outcome: 'warn',
+      found: 'POST /took/7200 took 7.2 s within the last minutes',
+      next: expect.stringContaining('--hold'),
+    });
+  });
+
+  test('are nothing to look at where none was seen, or none will be waited for', () => {
+    expect([slowWrites('reads', null), slowWrites('complete', 9_000)]).toEqual([undefined, undefined]);
   });
 });
 

@@ -51,6 +51,8 @@ const sliceWrites = z.object({
   ),
   /** Of those the one that was sent first: by method and route, and how long ago. */
   oldest: z.object({ route: z.string(), forMs: z.number() }).nullable().optional(),
+  /** Of those that ended within the last ten minutes or so the one that took longest. */
+  slowest: z.object({ route: z.string(), tookMs: z.number() }).nullable().optional(),
   /** The hold, by its change's id, that this worker obeys with none of its own writes under way; else null. */
   acknowledged: z.string().nullable(),
 });

@@ -110,6 +110,7 @@ export const createWriteGate = (options: WriteGateOptions): WriteGate => {
         ...gate.status(),
         inFlight: [...inFlight.counts(gate.slice)],
         oldest: inFlight.oldest(gate.slice),
+        slowest: inFlight.slowest(gate.slice),
       })),
     waiting: () => [...gates.values()].map((gate): [string, number] => [gate.slice, gate.waiting]),
   };
@@ -213,7 +214,7 @@ class SliceGate {
     onQuiet(this.slice, quiet && { epoch: quiet.epoch, changeId: quiet.change.id, heldNow: this.waiting });
   }
 
-  status(): Omit<SliceWritesStatus, 'inFlight' | 'oldest'> {
+  status(): Omit<SliceWritesStatus, 'inFlight' | 'oldest' | 'slowest'> {
     const document = this.#parts.flagOf(this.slice);
     return {
       slice: this.slice,

@@ -34,6 +34,28 @@ test('the oldest is the one that began first of those that are under way, with i
   expect([writes.oldest('orders'), writes.oldest('catalog')]).toEqual([null, null]);
 });
 
+test('the slowest is the longest of those that are over, and is forgotten in time', () => {
+  let nowMs = 1_000;
+  const writes = countWrites(
+    () => {},
+    () => nowMs,
+  );
+  for (const [route, tookMs] of [
+    ['POST /quick', 20],
+    ['POST /slow', 7_000],
+    ['POST /quick', 30],
+  ] as const) {
+    const ticket = writes.begin('orders', 'monolith', 1, route);
+    nowMs += tookMs;
+    ticket.end();
+  }
+  writes.begin('orders', 'monolith', 1, 'POST /still');
+  expect(writes.slowest('orders')).toEqual({ route: 'POST /slow', tookMs: 7_000 });
+  expect(writes.slowest('catalog')).toBeNull();
+  nowMs += 20 * 60_000;
+  expect(writes.slowest('orders')).toBeNull();
+});
+
 test('counts by side and epoch are those of the writes that have not ended, and keep nothing of those that have', () => {
   const step = fc.record({
     begin: fc.boolean(),

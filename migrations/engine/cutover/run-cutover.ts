@@ -29,10 +29,13 @@ import { openSide } from './steps/release.ts';
 import { Stopwatch } from './stopwatch.ts';
 import { readFlag } from './write-flag.ts';
 
+/** How long proxies may take, unless told, to have no write of the slice under way. */
+export const defaultHoldMs = 5_000;
+
 export type CutoverOptions = {
   /** The side that takes the slice's writes from then on. */
   to: Side;
-  /** How long proxies may take to have no write of the slice under way, 5000 unless told. */
+  /** How long proxies may take to have no write of the slice under way, `defaultHoldMs` unless told. */
   holdMs?: number;
   /** How long transactions that have written may take to end, 1000 unless told. */
   fenceMs?: number;
@@ -81,7 +84,7 @@ class Cutover {
     this.#work = work;
     this.#pipes = pipes;
     this.#options = {
-      holdMs: 5_000,
+      holdMs: defaultHoldMs,
       fenceMs: 1_000,
       drainMs: 3_000,
       canaryMs: 15_000,
