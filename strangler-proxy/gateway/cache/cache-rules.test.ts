@@ -527,7 +527,7 @@ describe('of requests that ask the same at a time', () => {
     const fetches = createSharedFetches<string>(() => nowMs);
     const place = fetches.join('a');
     if (place.kind === 'lead') place.share(null);
-    expect([fetches.join('a').kind, fetches.join('a').kind, fetches.rests('a')]).toEqual(['lead', 'lead', true]);
+    expect([fetches.join('a').kind, fetches.join('a').kind, fetches.rests('a')]).toEqual(['alone', 'alone', true]);
     nowMs = 5_001;
     expect([fetches.rests('a'), fetches.join('a').kind, fetches.join('a').kind]).toEqual([false, 'lead', 'follow']);
   });

@@ -127,6 +127,12 @@ export function createResponseCache(options: ResponseCacheOptions): ResponseCach
     if (wanted.alone || present.writing) return lead(call, present, wanted, null);
     const key = `${call.primary}|${JSON.stringify(selection(call, wanted.kept))}|${stampOf(present.generations)}`;
     const place = fetches.join(key);
+    if (place.kind === 'alone') {
+      // To look at such an answer costs more than to ask for it; Varnish calls this a hit-for-miss.
+      return wanted.kept === null
+        ? { kind: 'pass', status: { outcome: wanted.outcome, detail: 'lately-not-stored' } }
+        : lead(call, present, wanted, null);
+    }
     if (place.kind === 'lead') {
       try {
         return await lead(call, present, wanted, place.share);

@@ -9,7 +9,9 @@ export type Place<T> =
       kind: 'follow';
       /** Null where there is nothing to be had, or not within this time. */
       answer(withinMs: number): Promise<T | 'failed' | null>;
-    };
+    }
+  /** What was asked for a moment ago was nobody else's. */
+  | { kind: 'alone' };
 
 export type SharedFetches<T> = {
   join(key: string): Place<T>;
@@ -17,7 +19,7 @@ export type SharedFetches<T> = {
   rests(key: string): boolean;
 };
 
-/** What turned out to be nobody else's is not waited for again for this long. */
+/** What turned out to be nobody else's is neither waited for nor collected again for this long. */
 const aloneForMs = 5_000;
 const mostAlone = 1_000;
 /** What nobody waits for is not asked for again for this long where that has failed. */
@@ -60,7 +62,7 @@ export function createSharedFetches<T>(nowMs: () => number = () => performance.n
           },
         };
       }
-      if (stands(alone, key)) return { kind: 'lead', share() {} };
+      if (stands(alone, key)) return { kind: 'alone' };
       const { promise, resolve } = Promise.withResolvers<T | 'failed' | null>();
       underWay.set(key, promise);
       let shared = false;
