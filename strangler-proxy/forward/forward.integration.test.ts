@@ -49,6 +49,7 @@ describe('the connections of reads', () => {
       onRequestStart() {
         age = carrier.carry();
       },
+      refused: resolve,
       onResponseEnd: () => resolve(age),
       onResponseError: (_controller, { message, code = message }: NodeJS.ErrnoException) => resolve(code),
     };
@@ -81,6 +82,17 @@ describe('the connections of reads', () => {
     answerWith = answer('Keep-Alive: timeout=600\r\n');
     expect(await read(upstream.origin)).toBe('fresh');
     expect(upstream.openConnections()).toBe(1);
+  });
+
+  test('are waited for by so many and no more', async () => {
+    const few = createReadConnections({ ...defaultAgentLimits, maxSockets: 1 }, 500);
+    answerWith = '';
+    connections = few;
+    const answers = Array.from({ length: 10 }, () => read(upstream.origin));
+    // One is sent, and eight wait.
+    expect(await answers.at(-1)).toMatch(/^8 requests to .* wait for a connection, and no more may$/);
+    await upstream.close();
+    await Promise.all(answers);
   });
 
   test('are forgotten with the last one to an origin, also where there never was one', async () => {

@@ -54,6 +54,10 @@ export class ReadAttempt implements Timed, ClientWatcher, Traveller {
     this.#carrier = carrier;
   }
 
+  refused(why: string): void {
+    this.fail('upstream-refused', why);
+  }
+
   onRequestStart(controller: Controller): void {
     if (this.#ended) {
       controller.abort(overBefore);

@@ -9,11 +9,16 @@ export type Carrier = {
   carry(): ConnectionAge;
 };
 
-/** Who hears of a request's answer, and first of the connection that has been chosen for it, which need not be made yet. */
-export type Traveller = Dispatcher.DispatchHandler & { travelsOn(carrier: Carrier): void };
+/** Who hears of a request's answer. */
+export type Traveller = Dispatcher.DispatchHandler & {
+  /** First of all: the connection that has been chosen, which need not be made yet. */
+  travelsOn(carrier: Carrier): void;
+  /** Nothing is sent, and nothing more is heard. */
+  refused(why: string): void;
+};
 
 export type ReadConnections = {
-  /** Sends a request to an origin when a connection is free. */
+  /** Sends a request to an origin when a connection is free; refuses it where too many wait for one. */
   send(origin: string, request: Pick<OutgoingRequest, 'method' | 'target' | 'headers'>, traveller: Traveller): void;
   /** Origins to which there are connections, or were a moment ago. */
   origins(): number;
@@ -23,15 +28,16 @@ export type ReadConnections = {
 
 /** Connections for reads, one pool an origin, which goes with its last connection. */
 export function createReadConnections(limits: AgentLimits, connectTimeoutMs: number): ReadConnections {
-  const pools = new Map<string, Pool>();
+  const pools = new Map<string, Queue>();
+  const mostWaiting = limits.maxSockets * waitingForEachConnection;
 
-  function poolOf(origin: string): Pool {
-    let pool = pools.get(origin);
-    if (pool === undefined) {
-      pool = openPool(origin);
-      pools.set(origin, pool);
+  function queueAt(origin: string): Queue {
+    let queue = pools.get(origin);
+    if (queue === undefined) {
+      queue = { pool: openPool(origin), waiting: 0 };
+      pools.set(origin, queue);
     }
-    return pool;
+    return queue;
   }
 
   function openPool(origin: string): Pool {
@@ -51,7 +57,7 @@ export function createReadConnections(limits: AgentLimits, connectTimeoutMs: num
     });
     const forget = () => {
       const { connected, size } = pool.stats;
-      if (connected === 0 && size === 0 && pools.get(origin) === pool) pools.delete(origin);
+      if (connected === 0 && size === 0 && pools.get(origin)?.pool === pool) pools.delete(origin);
     };
     pool.on('disconnect', forget);
     pool.on('connectionError', forget);
@@ -60,18 +66,33 @@ export function createReadConnections(limits: AgentLimits, connectTimeoutMs: num
 
   return {
     send(origin, { method, target, headers }, traveller) {
-      const request: ReadRequest = { method, path: target, headers, body: null, traveller };
-      poolOf(origin).dispatch(request, traveller);
+      const queue = queueAt(origin);
+      if (queue.waiting >= mostWaiting) {
+        traveller.refused(`${queue.waiting} requests to ${origin} wait for a connection, and no more may`);
+        return;
+      }
+      queue.waiting += 1;
+      const request: ReadRequest = { method, path: target, headers, body: null, traveller, queue };
+      queue.pool.dispatch(request, traveller);
     },
     origins: () => pools.size,
     close() {
-      for (const pool of pools.values()) void pool.close();
+      for (const { pool } of pools.values()) void pool.close();
     },
   };
 }
 
+/** `waiting`: requests that no connection has been chosen for. */
+type Queue = { readonly pool: Pool; waiting: number };
+
+/**
+ * Those whose time is up while they wait cannot be taken out of undici's queue, so the bound on requests under way is none on it. Twice that
+ * of the proxy's defaults.
+ */
+const waitingForEachConnection = 8;
+
 /** The pool gives the request to its connections as it got it, the handler only in a cover of its own. */
-type ReadRequest = Dispatcher.DispatchOptions & { traveller: Traveller };
+type ReadRequest = Dispatcher.DispatchOptions & { traveller: Traveller; queue: Queue };
 
 /** A client of undici's, which is one connection after the other, that knows how much the one it has now has carried. */
 class Connection extends Client implements Carrier {
@@ -90,7 +111,9 @@ class Connection extends Client implements Carrier {
   }
 
   override dispatch(...[request, handler]: Parameters<Client['dispatch']>): boolean {
-    (request as ReadRequest).traveller.travelsOn(this);
+    const { traveller, queue } = request as ReadRequest;
+    queue.waiting -= 1;
+    traveller.travelsOn(this);
     return super.dispatch(request, handler);
   }
 }
