@@ -99,6 +99,32 @@ test('an agent that is away when a process starts does not keep it from starting
   await eventually(() => registered.registered());
 });
 
+test('an agent that is late the first time is told once more that the instance goes', async () => {
+  const name = `test-${randomUUID()}`;
+  const id = `${name}-1`;
+  const { port } = await startInstance();
+  const told: string[] = [];
+  const late = {
+    ...consul,
+    connection: {
+      ...consul.connection,
+      call: (async (what, ...rest) => {
+        if (!what.startsWith('deregister')) return consul.connection.call(what, ...rest);
+        told.push(what);
+        if (told.length === 1) throw new Error('no answer within 2000 ms');
+        return consul.connection.call(what, ...rest);
+      }) as typeof consul.connection.call,
+    },
+  };
+  const registered = await register(late, { name, id, address: '127.0.0.1', port });
+  await registered.deregister();
+  expect(told).toEqual([`deregister ${id}`, `deregister ${id}`]);
+  const known = await consul.connection.call('ask', 'read', (client, wire) =>
+    client.agent.service.list({ filter: `ID == ${JSON.stringify(id)}`, ...wire }),
+  );
+  expect(known).toEqual({});
+});
+
 test('deregistering from an agent that is away ends, and throws nothing', async () => {
   const name = `test-${randomUUID()}`;
   const { port } = await startInstance();

@@ -31,11 +31,14 @@ export type ServiceRegistration = {
 export type Registered = {
   /** Whether the agent knew this instance when last asked. */
   registered(): boolean;
-  /** Takes the instance out; may be called again. Bounded by 4 s; never throws: Consul's own check is the fallback. */
+  /** Takes the instance out; may be called again. Bounded by 7 s; never throws: Consul's own check is the fallback. */
   deregister(): Promise<void>;
 };
 
 const callTimeoutMs = 2000;
+/** An agent that was late once would send requests here for a minute more, until its check has dropped the instance. */
+const mostTries = 2;
+const betweenTriesMs = 200;
 
 /**
  * Registers an instance with the local agent and keeps it registered: an agent that was away, or restarted
@@ -76,6 +79,21 @@ export async function register(consul: ConsulClient, registration: ServiceRegist
     // A registration that is under way, which is not cut short, would otherwise arrive after the deregistration.
     await watching;
     state = 'unknown';
+    for (let tries = 1; ; tries += 1) {
+      try {
+        await takeOutOnce();
+        return;
+      } catch (error) {
+        if (tries === mostTries) {
+          log.warn({ err: error }, 'not deregistered from Consul; its health check will take this instance out');
+          return;
+        }
+        await pause(betweenTriesMs);
+      }
+    }
+  }
+
+  async function takeOutOnce(): Promise<void> {
     try {
       await consul.connection.call(
         `deregister ${id}`,
@@ -85,8 +103,7 @@ export async function register(consul: ConsulClient, registration: ServiceRegist
       );
       log.info('deregistered from Consul');
     } catch (error) {
-      if (error instanceof ConsulRefused && error.status === 404) return;
-      log.warn({ err: error }, 'not deregistered from Consul; its health check will take this instance out');
+      if (!(error instanceof ConsulRefused && error.status === 404)) throw error;
     }
   }
 
