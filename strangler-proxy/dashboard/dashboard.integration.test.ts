@@ -66,10 +66,14 @@ const signIn = async (token: string, headers: Record<string, string> = { 'x-stra
 /** Of an event, what these tests look at. */
 type Told = { reads?: { percent: number }; figures?: unknown };
 
-/** Reads a stream of events until one fits; gives all that came. */
+/**
+ * Reads a stream of events until one fits; gives all that came. What happens before the first of them, of which `onFirst` tells,
+ * is part of it and no event of its own.
+ */
 const eventsUntil = async (
   headers: Record<string, string>,
   fits: (kind: string, data: Told) => boolean,
+  onFirst: () => void = () => {},
 ): Promise<{ id: string; kind: string; data: Told }[]> => {
   const ending = new AbortController();
   const answer = await api('events', {
@@ -88,6 +92,7 @@ const eventsUntil = async (
       if (field('event') === '') continue;
       const event = { id: field('id'), kind: field('event'), data: JSON.parse(field('data')) };
       seen.push(event);
+      if (seen.length === 1) onFirst();
       if (fits(event.kind, event.data)) {
         ending.abort();
         return seen;
@@ -225,7 +230,10 @@ describe('the page', () => {
 
 describe('a change', () => {
   test('is obeyed, stands in the history in the name of its author, and reaches those who look on', async () => {
-    const told = eventsUntil(bearer('vera'), (kind, data) => kind === 'slice' && data.reads?.percent === 25);
+    const { promise: follows, resolve: onFirst } = Promise.withResolvers<void>();
+    const isTold = (kind: string, data: Told) => kind === 'slice' && data.reads?.percent === 25;
+    const told = eventsUntil(bearer('vera'), isTold, onFirst);
+    await Promise.race([follows, told]);
     const plan = (await (await api('slices/catalog/plan', json(bearer('olga'), { readsPercent: 25 }))).json()) as {
       basedOn: string;
       consequences: string[];
@@ -272,7 +280,10 @@ describe('a change', () => {
       ...{ slice: 'catalog', at: new Date().toISOString(), everyMs: 1_000, by: 'test', measured: null },
       ...{ failure: 'no database', takesOrders: false },
     };
-    const told = eventsUntil(bearer('vera'), (kind, data) => kind === 'slice' && data.figures != null);
+    const { promise: follows, resolve: onFirst } = Promise.withResolvers<void>();
+    const isTold = (kind: string, data: Told) => kind === 'slice' && data.figures != null;
+    const told = eventsUntil(bearer('vera'), isTold, onFirst);
+    await Promise.race([follows, told]);
     await proxies.consul.kv.put(figuresKeys(proxies.root).slice('catalog'), JSON.stringify(figures));
     expect((await told).at(-1)?.data.figures).toEqual(figures);
   });
