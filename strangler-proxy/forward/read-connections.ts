@@ -86,8 +86,8 @@ export function createReadConnections(limits: AgentLimits, connectTimeoutMs: num
 type Queue = { readonly pool: Pool; waiting: number };
 
 /**
- * Those whose time is up while they wait cannot be taken out of undici's queue, so the bound on requests under way is none on it. Twice that
- * of the proxy's defaults.
+ * A request whose time is up while it waits cannot be taken out of undici's queue, and is under way no longer: the bounds on those under
+ * way do not bound the queue. By the defaults twice as many may wait as may be under way at the monolith.
  */
 const waitingForEachConnection = 8;
 
