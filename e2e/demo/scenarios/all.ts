@@ -1,3 +1,4 @@
+import { eventually } from '@strangler/platform/testing/eventually.ts';
 import { decodeJwt } from 'jose';
 import { createBuyer } from '../../traffic/buyer.ts';
 import { createCustomer } from '../../traffic/customer.ts';
@@ -107,7 +108,13 @@ const tell = async ({ shop, flags, pools, connections }: Stage, options: Scenari
       return { slice, stage: (await tourOf(slice).flag()).stage, compared, different };
     }),
   );
-  const told = toldOf(acknowledged, await writtenDown(pools.notifications, accountIds, "kind = 'order_placed'"));
+  const toldNow = async () =>
+    toldOf(acknowledged, await writtenDown(pools.notifications, accountIds, "kind = 'order_placed'"));
+  // The last customers bought a moment ago; who has not been told in half a minute will not be.
+  await eventually(async () => (await toldNow()).missing.length === 0, { withinMs: 30_000, signal }).catch(() => {});
+  const { missing, doubled } = await toldNow();
+  if (missing.length > 0) progress.say(`  not told of: orders ${missing.join(', ')}`);
+  const told = { missing: missing.length, doubled };
   const tallies = [...tours.values()].map((tour) => tour.tally());
   const figures = [...tours.values()].map((tour) => tour.figures);
   const total = (of: (one: (typeof figures)[number]) => number) => figures.reduce((sum, one) => sum + of(one), 0);
@@ -198,10 +205,10 @@ const inviteEverybody = async ({ shop, connections: dispatcher, random, acknowle
 const toldOf = (
   acknowledged: ReadonlySet<number>,
   written: readonly { orderId: number }[],
-): { missing: number; doubled: number } => {
+): { missing: number[]; doubled: number } => {
   const times = Map.groupBy(written, ({ orderId }) => orderId);
   return {
-    missing: [...acknowledged].filter((id) => !times.has(id)).length,
+    missing: [...acknowledged].filter((id) => !times.has(id)),
     doubled: [...times.values()].filter((rows) => rows.length > 1).length,
   };
 };
