@@ -35,7 +35,7 @@ export class ReadAttempt implements Timed, ClientWatcher, Traveller {
   #ended = false;
   #status = 0;
   #latencyMs = 0;
-  #isEventStream = false;
+  #rawHeaders: readonly string[] = [];
   /** What has come of the body before it was known whether that is all of it. */
   #first: Buffer[] = [];
   #isWhole = false;
@@ -89,7 +89,7 @@ export class ReadAttempt implements Timed, ClientWatcher, Traveller {
       return;
     }
     this.#phase = 'answering';
-    this.#isEventStream = isEventStream(head.rawHeaders);
+    this.#rawHeaders = head.rawHeaders;
     if (through.length > 0) this.#stream(through);
     // What came with the head is here when this tick is over.
     else process.nextTick(sendFirst, this);
@@ -202,7 +202,7 @@ export class ReadAttempt implements Timed, ClientWatcher, Traveller {
       if (silentMs > times.clientIdleTimeoutMs) {
         this.fail('client-stalled-response', `the client has read nothing for ${times.clientIdleTimeoutMs} ms`);
       }
-    } else if (silentMs > times.bodyIdleTimeoutMs && !this.#isEventStream && !this.#isWhole) {
+    } else if (silentMs > times.bodyIdleTimeoutMs && !this.#isWhole && !isEventStream(this.#rawHeaders)) {
       this.fail('upstream-body-stalled', `no part of the answer for ${times.bodyIdleTimeoutMs} ms`);
     }
   }
