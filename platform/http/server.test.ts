@@ -29,6 +29,8 @@ function holding() {
 }
 
 const getOnce = 'GET / HTTP/1.1\r\nhost: a\r\n\r\n';
+/** After whose answer the connection is closed. */
+const lastGet = 'GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n';
 
 describe('limits', () => {
   test('headers that are too large are answered 431 as a problem', async () => {
@@ -137,11 +139,11 @@ describe('limits', () => {
     await once(used, 'data');
     await connect('half a head', 'GET / HTTP/1.1\r\nHo');
     await eventually(async () => expect(await metrics.metrics()).toContain('http_connections_open{server="http"} 2'));
-    expect((await rawHttp({ port, bytes: getOnce, until: 'close' })).head?.status).toBe(200);
+    expect((await rawHttp({ port, bytes: lastGet, until: 'close' })).head?.status).toBe(200);
     await eventually(() => expect(closed).toEqual(['half a head']));
     const next = await connect('next', 'GET / HTTP/1.1\r\nHost: a\r\n\r\n');
     await once(next, 'data');
-    expect((await rawHttp({ port, bytes: getOnce, until: 'close' })).head?.status).toBe(200);
+    expect((await rawHttp({ port, bytes: lastGet, until: 'close' })).head?.status).toBe(200);
     await eventually(() => expect(closed).toEqual(['half a head', 'used']));
     expect(await metrics.metrics()).toContain('http_connections_evicted_total{server="http"} 2');
     next.destroy();
