@@ -1,4 +1,4 @@
-import { type BenchOptions, cpuMedian, measureField, type Round, round } from './bench-proxy.ts';
+import { type BenchOptions, cpuLeast, cpuMedian, cpuText, measureField, type Round, round } from './bench-proxy.ts';
 import { type Contestant, type Field, ours, peer, plain } from './contestants.ts';
 import { forwardingPolicies, oursWithPolicies, startIssuer } from './policies.ts';
 import { median, medianRatio } from './ratios.ts';
@@ -8,8 +8,17 @@ export type PoliciesReport = {
   json: {
     bench: 'policies';
     redis: boolean;
-    /** `ofPlain`: requests a second, as the median over the rounds of its share of the plain proxy's. */
-    results: { name: string; requestsPerSecond: number; cpuMicros: number | null; ofPlain: number }[];
+    /**
+     * `cpuMicros`: processor time a request, in the median round and in the one in which it was least; null where the system does not tell.
+     * `ofPlain`: requests a second, as the median over the rounds of its share of the plain proxy's.
+     */
+    results: {
+      name: string;
+      requestsPerSecond: number;
+      cpuMicros: number | null;
+      leastCpuMicros: number | null;
+      ofPlain: number;
+    }[];
     /** Of the proxy with all policies to its peers. */
     ratios: Record<string, number>;
   };
@@ -64,14 +73,16 @@ const report = (measured: ReadonlyMap<string, Round[]>, redis: boolean): Policie
     name,
     requestsPerSecond: Math.round(median(rates(name))),
     cpuMicros: cpuMedian(all),
+    leastCpuMicros: cpuLeast(all),
     ofPlain: round(medianRatio(rates(name), rates(baseline))),
   }));
   const ratios = Object.fromEntries(peers.map((name) => [name, round(medianRatio(rates(everything), rates(name)))]));
-  const plainMicros = results.find(({ name }) => name === baseline)?.cpuMicros ?? null;
-  const rows = results.map(({ name, requestsPerSecond, cpuMicros, ofPlain }) => {
-    const more = cpuMicros === null || plainMicros === null ? '' : `${(cpuMicros - plainMicros).toFixed(1)} µs more`;
-    const cpu = cpuMicros === null ? '' : `${cpuMicros.toFixed(1)} µs CPU`;
-    return `${name.padEnd(18)} ${String(requestsPerSecond).padStart(8)}/s   ${cpu.padStart(14)}   ${more.padStart(14)}   ${ofPlain.toFixed(2)} of plain`;
+  const plainMicros = results.find(({ name }) => name === baseline)?.leastCpuMicros ?? null;
+  const rows = results.map(({ name, requestsPerSecond, cpuMicros, leastCpuMicros, ofPlain }) => {
+    const more =
+      leastCpuMicros === null || plainMicros === null ? '' : `${(leastCpuMicros - plainMicros).toFixed(1)} µs more`;
+    const cpu = cpuMicros === null ? '' : cpuText(cpuMicros, leastCpuMicros);
+    return `${name.padEnd(18)} ${String(requestsPerSecond).padStart(8)}/s   ${cpu.padStart(32)}   ${more.padStart(14)}   ${ofPlain.toFixed(2)} of plain`;
   });
   const beside = Object.entries(ratios).map(([name, ratio]) => `${everything} / ${name} = ${ratio}`);
   const counted = redis ? 'limits counted in Redis' : 'limits counted in the proxy; the cache left out';
