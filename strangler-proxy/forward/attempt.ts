@@ -10,6 +10,7 @@ import { answerHop, openAnswer, sendInterimAnswer } from './answer-head.ts';
 import { type BodyPace, type BodyRate, createBodyPace } from './body-pace.ts';
 import { type ClientWatcher, watchClient } from './client-end.ts';
 import type { Timed } from './deadlines.ts';
+import { isEventStream } from './event-stream.ts';
 import type { AddToAnswer, ConnectionAge, FailurePhase, ForwardError, ForwardResult } from './forwarder.ts';
 import { copyTrailers } from './trailers.ts';
 import { limitIdleTime } from './upstream-agent.ts';
@@ -261,7 +262,11 @@ export class Attempt implements Timed, ClientWatcher {
       if (silentMs > times.clientIdleTimeoutMs) {
         this.fail('client-stalled-response', `the client has read nothing for ${times.clientIdleTimeoutMs} ms`);
       }
-    } else if (silentMs > times.bodyIdleTimeoutMs && !this.#isEventStream() && !this.#answer?.complete) {
+    } else if (
+      silentMs > times.bodyIdleTimeoutMs &&
+      !isEventStream(this.#answer?.headers['content-type']) &&
+      !this.#answer?.complete
+    ) {
       this.fail('upstream-body-stalled', `no part of the answer for ${times.bodyIdleTimeoutMs} ms`);
     }
   }
@@ -335,10 +340,6 @@ export class Attempt implements Timed, ClientWatcher {
     if (code?.startsWith('HPE_')) return 'upstream-bad-response';
     if (this.#phase === 'connect') return code === 'ETIMEDOUT' ? 'upstream-connect-timeout' : 'upstream-refused';
     return 'upstream-reset';
-  }
-
-  #isEventStream(): boolean {
-    return this.#answer?.headers['content-type']?.startsWith('text/event-stream') === true;
   }
 
   #end(result: ForwardResult): void {

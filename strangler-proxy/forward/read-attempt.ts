@@ -5,6 +5,7 @@ import { answerHop, openAnswer, sendInterimAnswer, type UpstreamHead } from './a
 import type { AttemptParts } from './attempt.ts';
 import { type ClientWatcher, watchClient } from './client-end.ts';
 import type { Timed } from './deadlines.ts';
+import { isEventStream } from './event-stream.ts';
 import type { ConnectionAge, FailurePhase, ForwardError } from './forwarder.ts';
 import type { Carrier, Traveller } from './read-connections.ts';
 import { copyTrailers } from './trailers.ts';
@@ -202,7 +203,11 @@ export class ReadAttempt implements Timed, ClientWatcher, Traveller {
       if (silentMs > times.clientIdleTimeoutMs) {
         this.fail('client-stalled-response', `the client has read nothing for ${times.clientIdleTimeoutMs} ms`);
       }
-    } else if (silentMs > times.bodyIdleTimeoutMs && !this.#isWhole && !isEventStream(this.#rawHeaders)) {
+    } else if (
+      silentMs > times.bodyIdleTimeoutMs &&
+      !this.#isWhole &&
+      !isEventStream(contentTypeIn(this.#rawHeaders))
+    ) {
       this.fail('upstream-body-stalled', `no part of the answer for ${times.bodyIdleTimeoutMs} ms`);
     }
   }
@@ -239,12 +244,11 @@ const overBefore = new Error('the attempt is over');
 const asText = (raw: Controller['rawHeaders']): string[] =>
   Array.isArray(raw) ? raw.map((item) => (typeof item === 'string' ? item : item.toString('latin1'))) : [];
 
-function isEventStream(rawHeaders: readonly string[]): boolean {
+function contentTypeIn(rawHeaders: readonly string[]): string | undefined {
   for (let i = 0; i < rawHeaders.length; i += 2) {
-    if (rawHeaders[i]!.length === 12 && rawHeaders[i]!.toLowerCase() === 'content-type')
-      return rawHeaders[i + 1]!.startsWith('text/event-stream');
+    if (rawHeaders[i]!.length === 12 && rawHeaders[i]!.toLowerCase() === 'content-type') return rawHeaders[i + 1];
   }
-  return false;
+  return undefined;
 }
 
 const sendFirst = (attempt: ReadAttempt): void => attempt.sendFirst();

@@ -1,5 +1,6 @@
 import http, { type ClientRequest, type IncomingMessage } from 'node:http';
 import https from 'node:https';
+import { isEventStream } from '../forward/event-stream.ts';
 import { BodyCopy } from './body-copy.ts';
 import { createByteBudget } from './byte-budget.ts';
 
@@ -179,9 +180,6 @@ const readAnswer = (
   answer.on('end', () => done('whole', copy.bytes));
   answer.on('error', () => done('broken', Buffer.alloc(0)));
 };
-
-export const isEventStream = (contentType: string | undefined): boolean =>
-  contentType?.toLowerCase().startsWith('text/event-stream') === true;
 
 /** Of the error by which an agent says that a server makes no dry runs. */
 export const noDryRunCode = 'NO_DRY_RUN';

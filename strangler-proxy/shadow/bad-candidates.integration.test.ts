@@ -27,7 +27,7 @@ beforeAll(async () => {
   bounded = await startShadowProgram(
     { silent: {}, large: { makesDryRuns: true }, many: {} },
     {
-      ...{ SHADOW_TIMEOUT: '300', SHADOW_QUEUE: '8', SHADOW_CONCURRENCY: '4' },
+      ...{ SHADOW_TIMEOUT: '1500', SHADOW_QUEUE: '8', SHADOW_CONCURRENCY: '4' },
       ...{ SHADOW_MAX_REQUEST: '1KiB', SHADOW_MAX_ANSWER: '2KiB', SHADOW_MEMORY: '40KiB' },
     },
   );

@@ -1,6 +1,7 @@
 import type { OutgoingRequest } from '../accept/outgoing.ts';
 import type { Side } from '../decide/decision.ts';
-import { isEventStream, type RepeatedRequest } from './ask.ts';
+import { isEventStream } from '../forward/event-stream.ts';
+import type { RepeatedRequest } from './ask.ts';
 import { BodyCopy } from './body-copy.ts';
 import type { ByteBudget } from './byte-budget.ts';
 import { repeatRequest } from './repeated-request.ts';

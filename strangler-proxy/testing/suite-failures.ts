@@ -203,11 +203,11 @@ export function describeFailures(start: StartProxy): void {
 
     test('an event stream outlives every time-out, with a heartbeat and with none', async () => {
       const upstream = await upstreamThat((request, socket) => {
-        socket.write(
-          'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n',
-        );
+        const silent = request.requestLine.includes('/silent');
+        const type = silent ? 'Text/Event-Stream' : 'text/event-stream; charset=utf-8';
+        socket.write(`HTTP/1.1 200 OK\r\nContent-Type: ${type}\r\nTransfer-Encoding: chunked\r\n\r\n`);
         socket.write('7\r\n:first\n\r\n');
-        if (request.requestLine.includes('/silent')) return;
+        if (silent) return;
         const beat = setInterval(() => socket.write('3\r\n:b\n\r\n'), 60);
         socket.on('close', () => clearInterval(beat));
       });

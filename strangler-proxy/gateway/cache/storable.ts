@@ -1,3 +1,4 @@
+import { isEventStream } from '../../forward/event-stream.ts';
 import { type AnswerHead, type CacheRequest, type FallbackTimes, headerOf, requestHeader } from './answer.ts';
 import { type CacheDirectives, parseCacheControl } from './cache-control.ts';
 import { freshnessLifetime } from './freshness.ts';
@@ -47,7 +48,7 @@ export function notStorable(request: CacheRequest, answer: AnswerHead, rules: St
     return 'authorization';
   if (headerOf(answer.headers, 'set-cookie') !== undefined) return 'set-cookie';
   if (varyNames(answer) === null) return 'vary';
-  if (headerOf(answer.headers, 'content-type')?.toLowerCase().startsWith('text/event-stream')) return 'event-stream';
+  if (isEventStream(headerOf(answer.headers, 'content-type'))) return 'event-stream';
   const { seconds, from } = freshnessLifetime(answer, told, rules.fallback);
   // They speak of how it was asked, and one who asks wrongly must not spoil it for all.
   if (from === 'route' && aboutTheRequest.has(answer.status)) return 'status';
