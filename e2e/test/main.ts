@@ -30,6 +30,9 @@ integration tests:
 /** Long enough for a slow machine with other things to do: what hangs is ended by its test's own limit. */
 const PHASE_TIMEOUT_MS = 40 * 60_000;
 
+/** What a test that was interrupted had begun ends by itself in this time: a start of the whole example, at most. */
+const LEFT_WITHIN_MS = 60_000;
+
 async function runPhase(
   phase: Phase,
   step: readonly Phase[],
@@ -117,7 +120,7 @@ async function runAll({ phases: asked, paths }: Selection, signal: AbortSignal):
       await Promise.all(step.map((phase) => run(phase, step)));
     }
   } finally {
-    if (needServers) await servers.clear();
+    if (needServers) await servers.clear({ waitMs: LEFT_WITHIN_MS });
     rmSync(folder, { recursive: true, force: true });
   }
   const notRun = { passed: 0, failed: 1, skipped: 0, seconds: 0, note: 'not run: interrupted' };

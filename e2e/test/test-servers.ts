@@ -1,3 +1,4 @@
+import { eventually } from '@strangler/platform/testing/eventually.ts';
 import type { StackAddresses } from '@strangler/stack/addresses.ts';
 import { stackHome } from '@strangler/stack/home/paths.ts';
 import { instanceNames } from '@strangler/stack/instance/records.ts';
@@ -11,8 +12,11 @@ export type Servers = { instance: string; addresses: StackAddresses };
 export type TestServers = {
   /** The servers of a phase; undefined when it needs none. */
   of(needs: Needs): Promise<Servers | undefined>;
-  /** Stops the instances of this run, and those that runs before it have left behind, and deletes their data. */
-  clear(): Promise<void>;
+  /**
+   * Stops the instances of this run, and those that runs before it have left behind, and deletes their data. Whoever still uses one of a
+   * test file has `waitMs` to end; then it is left to him, and named.
+   */
+  clear(options?: { waitMs: number }): Promise<void>;
 };
 
 /** Test files that bring up an instance of their own call it this, a hyphen and something. */
@@ -38,14 +42,16 @@ export function createTestServers(options: { say: (line: string) => void; signal
       mariadb ??= up(`${TEST_INSTANCE}-mariadb`, { db: 'mariadb', urls });
       return await mariadb;
     },
-    async clear() {
+    async clear({ waitMs } = { waitMs: 0 }) {
       const own = [TEST_INSTANCE, `${TEST_INSTANCE}-mariadb`];
       // Instances of single test files, which end with them; what is left is of runs that were killed.
-      const left = instanceNames(stackHome()).filter(
-        (name) => /^(test|jest)-/.test(name) && !isInUse(name) && !isSystemInUse(name),
-      );
-      const names = [...new Set([...left, ...own])];
-      for (const instance of names) {
+      const left = () => instanceNames(stackHome()).filter((name) => /^(test|jest)-/.test(name) && !own.includes(name));
+      const inUse = () => left().filter((name) => isInUse(name) || isSystemInUse(name));
+      // Whom an interrupted test has begun may still be bringing up what it asked for.
+      await eventually(() => inUse().length === 0, { withinMs: waitMs }).catch(() => {});
+      const used = inUse();
+      if (waitMs > 0 && used.length > 0) say(`still in use, and left as they are: ${used.join(', ')}`);
+      for (const instance of [...left().filter((name) => !used.includes(name)), ...own]) {
         await stopSystem(instance);
         await downStack(instance, { purge: true });
       }
