@@ -1,7 +1,7 @@
 import { nextBackoffMs, pause } from '@strangler/platform/backoff.ts';
 import type { Pool, PoolConnection } from 'mysql2/promise';
 import { quoteTable } from '../schema/identifiers.ts';
-import { rowsOf } from '../schema/queryable.ts';
+import { cannotConvertString, rowsOf } from '../schema/queryable.ts';
 
 /** How hard to try for a table's lock. While one try waits, later writers of the table wait behind it. */
 export type LockOptions = {
@@ -19,6 +19,10 @@ export class TableBusyError extends Error {
 
 const lockWaitTimeout = 1205;
 const deadlock = 1213;
+/** For who holds a table, where the server cannot tell it at the moment. */
+const mostLooks = 14;
+/** InnoDB shows its transactions as they were, for as long as somebody asks more often than every 0.1 s. */
+const lookAgainMs = 150;
 
 /**
  * Runs `work` while nobody else reads or writes the table, on a connection of its own that has it locked: what it
@@ -60,6 +64,25 @@ export async function withTableLocked(
 
 type OpenTransaction = { id: number; account: string | null; seconds: number };
 
+/** The oldest five; none where they cannot be seen. */
+async function openTransactions(connection: PoolConnection): Promise<OpenTransaction[]> {
+  for (let looks = 1; ; looks += 1) {
+    try {
+      return await rowsOf<OpenTransaction>(
+        connection,
+        `SELECT t.trx_mysql_thread_id AS id, CONCAT(p.user, '@', p.host) AS account,
+                TIMESTAMPDIFF(SECOND, t.trx_started, NOW()) AS seconds
+         FROM information_schema.innodb_trx t LEFT JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id
+         ORDER BY t.trx_started LIMIT 5`,
+      );
+    } catch (error) {
+      // Such statements come and go, on a shop with many of them between any two looks.
+      if ((error as { errno?: number }).errno !== cannotConvertString || looks >= mostLooks) return [];
+      await pause(lookAgainMs);
+    }
+  }
+}
+
 /** The error of a table that was held through all tries, with the transactions that are open. */
 export async function tableBusy(
   connection: PoolConnection,
@@ -67,19 +90,13 @@ export async function tableBusy(
   tries: number,
   cause: unknown,
 ): Promise<TableBusyError> {
-  const open = await rowsOf<OpenTransaction>(
-    connection,
-    `SELECT t.trx_mysql_thread_id AS id, CONCAT(p.user, '@', p.host) AS account,
-            TIMESTAMPDIFF(SECOND, t.trx_started, NOW()) AS seconds
-     FROM information_schema.innodb_trx t LEFT JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id
-     ORDER BY t.trx_started LIMIT 5`,
-  ).catch(() => []);
+  const open = await openTransactions(connection);
   const holders = open.map(
     ({ id, account, seconds }) => `connection ${id} of ${account ?? 'unknown'} for ${seconds} s`,
   );
   const who =
     holders.length === 0
-      ? 'which transactions are open cannot be seen without the privilege PROCESS'
+      ? 'which transactions are open could not be seen (it takes the privilege PROCESS)'
       : `open transactions: ${holders.join(', ')}`;
   return new TableBusyError(
     `${database}.${name}: expected its lock within ${tries} tries, found it held; ${who}. ` +

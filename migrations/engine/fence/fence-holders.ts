@@ -13,10 +13,11 @@ export type FenceHolder = {
   seconds: number | null;
 };
 
+// Nothing of INNODB_TRX: MySQL cannot tell it while any transaction runs a statement with characters beyond U+FFFF.
 const mysqlHolders = `
   SELECT 'transaction' AS kind, t.PROCESSLIST_ID AS connection, CONCAT(t.PROCESSLIST_USER, '@', t.PROCESSLIST_HOST) AS name,
-         (SELECT TIMESTAMPDIFF(SECOND, x.trx_started, NOW()) FROM information_schema.INNODB_TRX x
-          WHERE x.trx_id = w.BLOCKING_ENGINE_TRANSACTION_ID) AS seconds
+         (SELECT FLOOR(e.TIMER_WAIT / 1e12) FROM performance_schema.events_transactions_current e
+          WHERE e.THREAD_ID = w.BLOCKING_THREAD_ID AND e.STATE = 'ACTIVE') AS seconds
   FROM performance_schema.data_lock_waits w
   JOIN performance_schema.threads r ON r.THREAD_ID = w.REQUESTING_THREAD_ID
   LEFT JOIN performance_schema.threads t ON t.THREAD_ID = w.BLOCKING_THREAD_ID

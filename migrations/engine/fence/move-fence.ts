@@ -1,7 +1,7 @@
 import { pause } from '@strangler/platform/backoff.ts';
 import type { FenceOwner } from '@strangler/platform/contracts/fence-refusal.ts';
 import type { Pool, PoolConnection } from 'mysql2/promise';
-import { rowsOf } from '../schema/queryable.ts';
+import { cannotConvertString, rowsOf } from '../schema/queryable.ts';
 import { type FenceHolder, readHolders, readPrepared } from './fence-holders.ts';
 import { drawPass, type Fence, type FenceState, fenceTable, NoFenceError, readFence } from './fence-state.ts';
 
@@ -251,9 +251,6 @@ class Mover {
     return Math.max(0, this.#waitMs - (performance.now() - this.#startedMs));
   }
 }
-
-/** MySQL cannot tell its sessions while one of them runs a statement with characters beyond U+FFFF. */
-const cannotConvertString = 3854;
 
 const isConnected = async (pool: Pool, id: number): Promise<boolean> => {
   try {

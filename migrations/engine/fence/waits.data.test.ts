@@ -73,6 +73,19 @@ describe('closing waits', () => {
     ]);
   });
 
+  test('for a transaction, and names it also while somebody runs a statement that MySQL cannot tell', async () => {
+    await writer.beginTransaction();
+    await writer.query('UPDATE item SET n = 1 WHERE id = 1');
+    await other.beginTransaction();
+    await other.query('SELECT n FROM free');
+    const running = other.query("SELECT SLEEP(30), '\u{1F600}'").catch((error: Error) => error);
+    const busy = await db.close({ waitMs: 500 });
+    await db.admin.query(`KILL ${other.threadId}`);
+    await running;
+    expect(busy).toMatchObject({ kind: 'busy', holders: [{ kind: 'transaction', connection: await idOf(writer) }] });
+    expect(holderText((busy.kind === 'busy' ? busy.holders : null)![0]!)).toMatch(/ for \d+ s$/);
+  });
+
   test('until its own connection is lost, and is then not done later behind its back', async () => {
     await writer.beginTransaction();
     await writer.query('UPDATE item SET n = 1 WHERE id = 1');

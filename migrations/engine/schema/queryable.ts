@@ -8,3 +8,9 @@ export async function rowsOf<T>(db: Queryable, sql: string, values: readonly unk
   const [rows] = await db.query(sql, [...values]);
   return rows as T[];
 }
+
+/**
+ * The number of MySQL's error for INNODB_TRX and PROCESSLIST of the information schema while a session runs a statement with characters
+ * beyond U+FFFF: they show it in a character set that has none of them.
+ */
+export const cannotConvertString = 3854;
