@@ -145,7 +145,9 @@ describe('a slice on its way from monolith to shadow and back', () => {
     const heard = await hearApplied(pipe);
     const shadow = await run(pipe, 'advance SLICE --reason second');
     await stop();
-    expect(shadow).toMatchObject({ status: exitCodes.done, out: expect.stringMatching(/stage sync → shadow$/) });
+    // A gate that is shut says which one, and by what figures, in what goes to the standard error.
+    if (shadow.status !== exitCodes.done) throw new Error(`exit status ${shadow.status}:\n${shadow.err}`);
+    expect(shadow.out).toMatch(/stage sync → shadow$/);
     // Whoever keeps something of the rows of before learns that they were copied.
     const copied = () => heard.filter(({ extent }) => extent === 'table').map(({ target }) => target);
     await eventually(async () => expect(copied()).toEqual(['goods']));
