@@ -113,37 +113,74 @@ export async function measurePipe(
 /** How long the lag may take to come below its bound before the gate is said to be shut. */
 export const defaultLagPatienceMs = 30_000;
 
+/** An applier takes about a second to begin, several on a busy machine; who has started none is not kept waiting long. */
+const applierPatienceMs = 10_000;
+
+type Waiting = Pick<StageWork, 'databases' | 'rabbit' | 'bounds' | 'signal' | 'tell'>;
+
 /**
- * As `measurePipe`, once the lag has come below its bound, or has had its time to. Whatever is measured after something long (the
- * comparison of all rows) is measured so: a burst of writes in that moment says nothing of the pipe.
+ * As `measurePipe`, once every queue has its consumer and the lag has come below its bound, or both have had their time to: an
+ * applier that has just heard of the slice, and a burst of writes after something long (the comparison of all rows), say
+ * nothing of the pipe.
  */
-export async function measureSettledPipe(
-  work: Pick<StageWork, 'databases' | 'rabbit' | 'bounds' | 'signal' | 'tell'>,
-  tables: readonly MappedTable[],
-): Promise<ShadowFigures> {
+export async function measureSettledPipe(work: Waiting, tables: readonly MappedTable[]): Promise<ShadowFigures> {
+  await waitForApplier(work);
   const lag = await waitForLag(work);
   return { ...(await measurePipe(work, tables)), lag };
 }
 
+async function waitForApplier({ databases, rabbit, signal, tell }: Waiting): Promise<void> {
+  await waitFor({
+    read: async () => (await readBrokerFigures(rabbit, databases.slice)).queues,
+    isThere: ({ consumed, of }) => consumed === of,
+    tellWaiting: ({ consumed, of }) =>
+      tell({
+        kind: 'step',
+        where: 'broker',
+        what: `waiting for the applier: ${consumed} of ${of} queues are consumed`,
+      }),
+    patienceMs: applierPatienceMs,
+    signal,
+  });
+}
+
 /** Waits until the lag is below `maxLagMs`, `patienceMs` at most. @returns the lag that was found last */
 export async function waitForLag(
-  { databases, bounds, signal, tell }: Pick<StageWork, 'databases' | 'bounds' | 'signal' | 'tell'>,
+  { databases, bounds, signal, tell }: Omit<Waiting, 'rabbit'>,
   patienceMs = defaultLagPatienceMs,
 ): Promise<PipeLag> {
   const { slice, source, target } = databases;
-  const startedMs = performance.now();
-  let told = false;
-  let delayMs: number | undefined;
-  for (;;) {
-    const lag = await readLag(source.read, target.read, slice.slice);
-    const { lagMs } = lag;
-    if (lagMs <= bounds.maxLagMs || performance.now() - startedMs > patienceMs || signal.aborted) return lag;
-    if (!told)
+  return await waitFor({
+    read: () => readLag(source.read, target.read, slice.slice),
+    isThere: ({ lagMs }) => lagMs <= bounds.maxLagMs,
+    tellWaiting: ({ lagMs }) =>
       tell({
         kind: 'step',
         where: 'target',
         what: `waiting for the lag, ${Math.round(lagMs)} ms, to come below ${bounds.maxLagMs} ms`,
-      });
+      }),
+    patienceMs,
+    signal,
+  });
+}
+
+/** Reads until it is there, the patience is over or the signal fires. @returns what was read last */
+async function waitFor<T>(options: {
+  read(): Promise<T>;
+  isThere(found: T): boolean;
+  /** Called once, if it is not there at once. */
+  tellWaiting(found: T): void;
+  patienceMs: number;
+  signal: AbortSignal;
+}): Promise<T> {
+  const { read, isThere, tellWaiting, patienceMs, signal } = options;
+  const startedMs = performance.now();
+  let told = false;
+  let delayMs: number | undefined;
+  for (;;) {
+    const found = await read();
+    if (isThere(found) || performance.now() - startedMs > patienceMs || signal.aborted) return found;
+    if (!told) tellWaiting(found);
     told = true;
     delayMs = nextBackoffMs(delayMs, { baseMs: 50, capMs: 500 });
     await pause(delayMs, signal);

@@ -11,7 +11,7 @@ import type { Pool } from 'mysql2/promise';
 import { exitCodes } from '../../cli/exit-codes.ts';
 import { runProgram } from '../../cli/program.ts';
 import { hearApplied } from '../../testing/hear-applied.ts';
-import { type Pipe, startPipe } from '../../testing/start-pipe.ts';
+import { type Pipe, type PipeProcess, startPipe } from '../../testing/start-pipe.ts';
 import { rowsOf } from '../schema/queryable.ts';
 
 const cliMain = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
@@ -51,12 +51,15 @@ const environmentOf = (pipe: Pipe) => ({
   OUTBOX_EXCHANGE: pipe.exchange,
 });
 
-const run = async (pipe: Pipe, line: string) => {
+const run = async (pipe: Pipe, line: string, onErr: (text: string) => void = () => {}) => {
   const out: string[] = [];
   const err: string[] = [];
   const status = await runProgram(line.replace('SLICE', pipe.slice.slice).split(' '), {
     out: (text) => out.push(text),
-    err: (text) => err.push(text),
+    err(text) {
+      err.push(text);
+      onErr(text);
+    },
     environment: environmentOf(pipe),
     log: createLog({ name: 'test', level: 'silent' }),
     signal: new AbortController().signal,
@@ -219,6 +222,18 @@ describe('the gates', () => {
     expect(shut.err).toMatch(/backfill: expected every table done, found goods not begun[\s\S]*applier: /);
     expect((await run(pipe, 'backfill SLICE')).status).toBe(exitCodes.done);
     await pipe.startApplier();
+  });
+
+  test('into shadow waits for an applier that is a moment late', async () => {
+    const applier = pipe.appliers[0] as PipeProcess;
+    await applier.kill();
+    const starting: Promise<void>[] = [];
+    const advanced = await run(pipe, 'advance SLICE', (text) => {
+      if (text.includes('waiting for the applier') && starting.length === 0) starting.push(applier.start());
+    });
+    await Promise.all(starting);
+    if (advanced.status !== exitCodes.done) throw new Error(`exit status ${advanced.status}:\n${advanced.err}`);
+    expect((await run(pipe, 'rollback SLICE')).status).toBe(exitCodes.done);
   });
 
   test('into shadow is shut while a row differs, and opens when it is repaired', async () => {
