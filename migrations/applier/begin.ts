@@ -63,7 +63,11 @@ export async function beginApplying(options: BeginOptions): Promise<SliceApplier
     const tables = await inTime('mapping', databases.captured());
     await inTime('floor', checkFloor(databases));
     if (direction === 'forward') await checkQueues(rabbit, pipe);
-    const applier = startSliceApplier({ ...options, databases, tables, exchange: config.exchange });
+    const isCopiedAgain = async (table: string): Promise<boolean> => {
+      const isNamed = (one: SliceTable): boolean => one.source === table;
+      return ended.some(isNamed) && !(await inTime('mapping', findEnded(whole, sourceUrl))).some(isNamed);
+    };
+    const applier = startSliceApplier({ ...options, databases, tables, exchange: config.exchange, isCopiedAgain });
     const housekeeping = startHousekeeping({
       databases,
       tables: tables.filter((table) => !isCanary(table)),

@@ -38,6 +38,8 @@ export type SliceApplierOptions = {
   log: Log;
   metrics: ApplierMetrics;
   registry: Registry;
+  /** Whether a table that is not among `tables`, because its copying had ended, is copied again. Asked when a change of one comes. */
+  isCopiedAgain(source: string): Promise<boolean>;
 };
 
 /** Messages that are handled together, and that the broker hands out ahead, of a part. */
@@ -121,6 +123,7 @@ export function startSliceApplier(options: SliceApplierOptions): SliceApplier {
     const read = batch.map((delivery) => readMessage(delivery, slice));
     const messages = read.flatMap((one) => (one.kind === 'row' ? [one.message] : []));
     const verdicts = new Map<RowMessage, RefusedChange>();
+    if (await endsForRevived(messages)) return left(batch);
     if (messages.length > 0) {
       const result = await gather.add({ queue, messages });
       if (result.kind === 'left') return left(batch);
@@ -140,6 +143,18 @@ export function startSliceApplier(options: SliceApplierOptions): SliceApplier {
     });
     metrics.poison(outcomes.filter((outcome) => outcome !== 'done').length);
     return outcomes;
+  }
+
+  /** Ends where a change is of a table that somebody has brought back: with the mapping of before it could only be refused. */
+  async function endsForRevived(messages: readonly RowMessage[]): Promise<boolean> {
+    const unknown = new Set(messages.map(({ table }) => table).filter((table) => !targetOf.has(table)));
+    for (const table of unknown) {
+      // Who cannot tell begins anew, which finds out.
+      if (!(await options.isCopiedAgain(table).catch(() => true))) continue;
+      endWith({ cause: 'mapping', message: `${table} is copied again, and was not when this applier began` });
+      return true;
+    }
+    return false;
   }
 
   const consumer = consume({
