@@ -62,7 +62,7 @@ test('an order whose payment is not decided is left with its stock sold, and loo
   const orderId: number = bought.body.order.id;
   await move('monolith');
   await eventually(async () => expect(await open()).toEqual([]), { withinMs: 20_000 });
-  expect(await leftSagas()).toEqual({ left: 1 });
+  await eventually(async () => expect(await leftSagas()).toEqual({ left: 1 }));
   expect(service.neighbours.left(productId)).toBe(before - 1);
 
   // Whose it is now would hear of that; this service has nothing to say of it.
@@ -91,7 +91,7 @@ test('a sale without an order gives back stock and cart', async () => {
   await eventually(async () => expect(await open()).toEqual([]), { withinMs: 20_000 });
   expect(service.neighbours.left(productId)).toBe(before);
   expect(service.shop.cartOf(customerId)).toMatchObject([{ product_id: productId, quantity: 1 }]);
-  expect(await leftSagas()).toEqual({ left: 1, ended: 1 });
+  await eventually(async () => expect(await leftSagas()).toEqual({ left: 1, ended: 1 }));
   await move('service');
 });
 
