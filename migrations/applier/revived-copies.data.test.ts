@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { createFileFlagStore } from '@strangler/platform/flags/file-store.ts';
 import { createDeadLetters } from '@strangler/platform/outbox/dead-letters.ts';
-import { eventually } from '@strangler/platform/testing/servers.ts';
+import { eventually, testServers } from '@strangler/platform/testing/servers.ts';
+import { openWork } from '../engine/cutover/open-work.fixture.ts';
 import { applyConsumerName } from '../engine/pipe/apply-consumer.ts';
+import { complete } from '../engine/stages/complete.ts';
 import { retireTables, reviveTables } from '../engine/stages/retire-tables.ts';
 import { type Pipe, type PipeProcess, startPipe } from '../testing/start-pipe.ts';
 
@@ -71,4 +74,36 @@ test('a change that is still under way when its copy has ended is kept as a dead
   await reviveTables(pipe.open('forward').source.write, products());
   expect(await createDeadLetters(pipe.rabbit).replay(applyConsumerName(pipe.slice.slice), 'all')).toBe(1);
   await eventually(async () => expect(await copied()).toEqual([{ id: 1, name: 'late' }]));
+});
+
+test('what was kept of the table may be dropped: the rest is copied on, and by an applier that begins then, too', async () => {
+  await retireTables(pipe.open('forward').source.write, products());
+  // As if dropped; the next test needs it still.
+  await write('RENAME TABLE strangler_old_products TO elsewhere');
+  expect(await applier.stop()).toBe(0);
+  await applier.start();
+  await write("INSERT INTO orders VALUES (9, 'after the drop')");
+  await eventually(async () =>
+    expect((await pipe.target.pool.query('SELECT note FROM orders WHERE id = 9'))[0]).toHaveLength(1),
+  );
+  await write('RENAME TABLE elsewhere TO strangler_old_products');
+});
+
+test('a copy that had ended is kept again also where its own slice was completed meanwhile', async () => {
+  const ended = pipe.slice.tables.filter(({ source }) => source === 'products');
+  const { consulUrl, rabbitmqUrl } = testServers();
+  const { work, close } = openWork({
+    ...{ slice: pipe.slice, folder: pipe.folder, exchange: pipe.exchange, ended },
+    ...{ monolithUrl: pipe.source.adminUrl, serviceUrl: pipe.target.adminUrl },
+    ...{ consulUrl, rabbitmqUrl, root: pipe.slice.slice, proxyService: 'none' },
+  });
+  pipe.onClose(close);
+  await pipe.setStage('complete');
+  const stored = await createFileFlagStore(new URL(pipe.flags).pathname).get(pipe.slice.slice);
+  await complete(work, stored!.document, { force: false, settleMs: 0 });
+  await expect(write("INSERT INTO orders VALUES (10, 'gone')")).rejects.toMatchObject({ errno: 1146 });
+
+  await reviveTables(work.forward.source.write, products());
+  await write("UPDATE products SET name = 'last' WHERE id = 1");
+  await eventually(async () => expect(await copied()).toEqual([{ id: 1, name: 'last' }]));
 });

@@ -6,7 +6,7 @@ import { createLog } from '../log.ts';
 import { eventually } from '../testing/servers.ts';
 import { changeFlag } from './change-flag.ts';
 import { createFileFlagStore } from './file-store.ts';
-import { followFlags } from './flag-follower.ts';
+import { type FlagFollower, followFlags } from './flag-follower.ts';
 import type { FlagEvent } from './merge-listing.ts';
 import type { FlagStore } from './store.ts';
 
@@ -17,19 +17,27 @@ describe('a follower of flags', () => {
   let folder: string;
   let stopping: AbortController;
   let store: FlagStore;
+  let followers: FlagFollower[];
   beforeEach(async () => {
+    followers = [];
     folder = await mkdtemp(join(tmpdir(), 'follower-'));
     stopping = new AbortController();
     store = createFileFlagStore(join(folder, 'store.json'));
   });
   afterEach(async () => {
     stopping.abort();
+    // What one still writes down would be written into a folder that is being removed.
+    await Promise.all(followers.map((follower) => follower.persisted()));
     await rm(folder, { recursive: true });
   });
 
   const directory = () => join(folder, 'known');
-  const follow = (from: FlagStore, onEvent?: (event: FlagEvent) => void, signal = stopping.signal) =>
-    followFlags({ store: from, log, signal, directory: directory(), ...(onEvent ? { onEvent } : {}) });
+  const follow = (from: FlagStore, onEvent?: (event: FlagEvent) => void, signal = stopping.signal) => {
+    const asked = { store: from, log, signal, directory: directory(), ...(onEvent ? { onEvent } : {}) };
+    const follower = followFlags(asked);
+    followers.push(follower);
+    return follower;
+  };
   const setReads = (percent: number) =>
     changeFlag(store, 'catalog', (document) => ({ ...document, reads: { percent, cohorts: [] } }), author);
   const awayStore: FlagStore = {

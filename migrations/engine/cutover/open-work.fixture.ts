@@ -1,5 +1,5 @@
 import { createConsul } from '@strangler/platform/consul/client.ts';
-import type { Slice } from '@strangler/platform/contracts/slice-file.ts';
+import type { Slice, SliceTable } from '@strangler/platform/contracts/slice-file.ts';
 import { createConsulFlagStore } from '@strangler/platform/flags/consul-store.ts';
 import { createLog } from '@strangler/platform/log.ts';
 import { connect } from '@strangler/platform/rabbit.ts';
@@ -18,13 +18,15 @@ export type CutoverPlace = {
   root: string;
   exchange: string;
   proxyService: string;
+  /** Tables of the slice whose copying has ended; none unless told. */
+  ended?: readonly SliceTable[];
 };
 
 /** What makes and ends the work of a cut-over. */
 export function openWork(place: CutoverPlace, tell: (event: CutoverEvent) => void = () => {}) {
   const log = createLog({ name: 'coordinator', level: process.env.TEST_LOG_LEVEL ?? 'silent' });
   const { slice, folder, root, exchange, proxyService } = place;
-  const ends = { slice, folder, sourceUrl: place.monolithUrl, targetUrl: place.serviceUrl };
+  const ends = { slice, folder, sourceUrl: place.monolithUrl, targetUrl: place.serviceUrl, ended: place.ended ?? [] };
   const forward = openPipeDatabases({ ...ends, direction: 'forward' });
   const reverse = openPipeDatabases({ ...ends, direction: 'reverse' });
   const client = createConsul({ url: place.consulUrl, log });

@@ -13,6 +13,7 @@ import { forcedPast, passGates } from './change-stage.ts';
 import { type Copier, judgeCopies, judgeFlow, standingGates } from './gates.ts';
 import { measureSettledPipe, verifyAll } from './measure.ts';
 import { retireTables } from './retire-tables.ts';
+import { retiredName } from './retired-name.ts';
 import { StageInterrupted, StageRefused, type StageWork } from './stage-work.ts';
 
 export type CompleteOptions = {
@@ -118,7 +119,10 @@ async function takeAway(work: CutoverWork): Promise<void> {
   for (const { table, to } of retired.renamed) {
     tell({ kind: 'step', where: 'source', what: `${table} is kept as ${to}` });
   }
-  const keep = referencePart(forward.slice)?.tables.map(({ source }) => source) ?? [];
+  const copied = referencePart(forward.slice)?.tables.map(({ source }) => source) ?? [];
+  // Whoever put these away may take that back, and then they are copied as before.
+  const dormant = forward.ended.map(({ source }) => retiredName(source));
+  const keep = [...copied, ...dormant];
   for (const { pipe, where, database } of [
     { pipe: forward, where: 'source', database: monolith },
     { pipe: reverse, where: 'target', database: service },
@@ -130,7 +134,8 @@ async function takeAway(work: CutoverWork): Promise<void> {
       : await removeCapture(pipe.source.write, captured, { signal });
     for (const { table } of gone) tell({ kind: 'step', where, what: `${table} is captured no more` });
     if (isKept) {
-      tell({ kind: 'step', where, what: `${keep.join(', ')}: still captured, and copied for the service to read` });
+      const what = `${copied.join(', ')}: still captured, and copied for the service to read`;
+      if (copied.length > 0) tell({ kind: 'step', where, what });
       continue;
     }
     await deleteConsumer(rabbit, exchange, applyConsumer(pipe.slice));

@@ -38,7 +38,7 @@ const nothingToCopy = ({ source, until }: SliceTable): Finding =>
   refuse(
     'copy-ended',
     `source ${source}`,
-    `${until} is complete, and the table is kept under another name: there is nothing to copy from`,
+    `${until} is complete, and the table has been put away: there is nothing to copy from`,
     `take ${until} back to writes first ("strangler rollback ${until}"), or take the table out of the slice file if its service needs no copy`,
   );
 

@@ -52,6 +52,7 @@ export async function planAdvance(
       steps: completeSteps(
         moved,
         databases.slice.tables.filter(({ reference }) => reference),
+        databases.ended,
       ),
       warnings: [],
     };
@@ -176,6 +177,8 @@ const cutoverSteps = (from: 'monolith' | 'service', to: 'monolith' | 'service'):
 const completeSteps = (
   moved: readonly { source: string }[],
   references: readonly { source: string }[],
+  /** Those whose copying has ended. */
+  dormant: readonly { source: string }[],
 ): PlannedStep[] => [
   flagStep('set the stage to complete: the monolith asks the service also where it has joined these tables'),
   {
@@ -200,7 +203,10 @@ const completeSteps = (
   { where: 'target', what: 'stop capturing, drop the fence', statements: [] },
   {
     where: 'broker',
-    what: references.length > 0 ? 'delete the queues of the way back' : 'delete the queues of both directions',
+    what:
+      [...references, ...dormant].length > 0
+        ? 'delete the queues of the way back'
+        : 'delete the queues of both directions',
     statements: [],
   },
 ];

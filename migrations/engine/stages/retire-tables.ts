@@ -6,7 +6,7 @@ import { quoteName } from '../schema/identifiers.ts';
 import { type Queryable, rowsOf } from '../schema/queryable.ts';
 import { readTable } from '../schema/read-table.ts';
 import type { ForeignKey } from '../schema/table-schema.ts';
-import { retiredName } from './retired-name.ts';
+import { retiredName, retiredTablesTable } from './retired-name.ts';
 
 /** Foreign keys that were dropped when a slice was completed, so that they can be made again. */
 export const retiredKeysTable = 'strangler_retired_keys';
@@ -42,6 +42,12 @@ export async function retireTables(
        PRIMARY KEY (slice, table_name, key_name)
      ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`,
   );
+  await pool.query(
+    `CREATE TABLE IF NOT EXISTS ${retiredTablesTable} (
+       table_name VARCHAR(64) ${text} NOT NULL PRIMARY KEY,
+       slice VARCHAR(64) ${text} NOT NULL
+     ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`,
+  );
   const present = await presentOf(pool, database, tables);
   const inside = new Set(tables.map((name) => name.toLowerCase()));
   const keys = new Map<string, ForeignKey>();
@@ -63,6 +69,13 @@ export async function retireTables(
       );
       await patiently(key.table, `ALTER TABLE ${quoteName(key.table)} DROP FOREIGN KEY ${quoteName(key.name)}`);
       droppedKeys.push({ table: key.table, name: key.name });
+    }
+    // Before they are renamed: written down of a table that is there still, it says nothing.
+    for (const name of present) {
+      await connection.query(
+        `INSERT INTO ${retiredTablesTable} (table_name, slice) VALUES (?, ?) ON DUPLICATE KEY UPDATE slice = VALUES(slice)`,
+        [name, slice],
+      );
     }
     const pairs = present.map((name) => `${quoteName(name)} TO ${quoteName(retiredName(name))}`);
     if (pairs.length > 0) await patiently(present.join(', '), `RENAME TABLE ${pairs.join(', ')}`);
@@ -115,17 +128,26 @@ export async function reviveTables(
         name,
       ]);
     }
+    if (await isThere(connection, database, retiredTablesTable)) {
+      await connection.query(`DELETE FROM ${retiredTablesTable} WHERE slice = ?`, [slice]);
+    }
   });
-  await dropIfEmpty(pool);
+  for (const own of [retiredKeysTable, retiredTablesTable]) {
+    if (await isThere(pool, database, own)) await dropIfEmpty(pool, own);
+  }
   return {
     renamed: wanted.map((table) => ({ table: retiredName(table), to: table })),
     droppedKeys: keys.map(({ table, name }) => ({ table, name })),
   };
 }
 
-const dropIfEmpty = async (pool: Pool): Promise<void> => {
-  const [other] = await rowsOf(pool, `SELECT 1 FROM ${retiredKeysTable} LIMIT 1`);
-  if (other === undefined) await pool.query(`DROP TABLE IF EXISTS ${retiredKeysTable}`);
+/** Of tables that were retired before a version wrote them down, there is none of these. */
+const isThere = async (db: Queryable, database: string, table: string): Promise<boolean> =>
+  (await presentOf(db, database, [table])).length > 0;
+
+const dropIfEmpty = async (pool: Pool, table: string): Promise<void> => {
+  const [other] = await rowsOf(pool, `SELECT 1 FROM ${table} LIMIT 1`);
+  if (other === undefined) await pool.query(`DROP TABLE IF EXISTS ${table}`);
 };
 
 const addKeySql = (key: ForeignKey): string => {

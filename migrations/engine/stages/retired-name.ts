@@ -3,6 +3,9 @@ import { maxNameChars } from '../schema/identifiers.ts';
 
 const prefix = 'strangler_old_';
 
+/** Tables of completed slices: it stays known that they were put away when somebody has dropped what was kept of them. */
+export const retiredTablesTable = 'strangler_retired_tables';
+
 /** Whether a table of this name is one that is kept after its slice is complete. */
 export const isRetired = (table: string): boolean => table.startsWith(prefix);
 
