@@ -8,19 +8,18 @@ import { complete } from '../engine/stages/complete.ts';
 import { retireTables, reviveTables } from '../engine/stages/retire-tables.ts';
 import { type Pipe, type PipeProcess, startPipe } from '../testing/start-pipe.ts';
 
+const tables = [
+  'CREATE TABLE orders (id INT NOT NULL PRIMARY KEY, note VARCHAR(40) NOT NULL)',
+  'CREATE TABLE products (id INT NOT NULL PRIMARY KEY, name VARCHAR(40) NOT NULL)',
+];
+
 let pipe: Pipe;
 let applier: PipeProcess;
 beforeAll(async () => {
   pipe = await startPipe({
     label: 'revived',
-    sourceSql: [
-      'CREATE TABLE orders (id INT NOT NULL PRIMARY KEY, note VARCHAR(40) NOT NULL)',
-      'CREATE TABLE products (id INT NOT NULL PRIMARY KEY, name VARCHAR(40) NOT NULL)',
-    ],
-    targetSql: [
-      'CREATE TABLE orders (id INT NOT NULL PRIMARY KEY, note VARCHAR(40) NOT NULL)',
-      'CREATE TABLE products (id INT NOT NULL PRIMARY KEY, name VARCHAR(40) NOT NULL)',
-    ],
+    sourceSql: tables,
+    targetSql: tables,
     slice: {
       tables: `  - source: orders
     target: orders

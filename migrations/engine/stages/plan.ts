@@ -204,7 +204,7 @@ const completeSteps = (
   {
     where: 'broker',
     what:
-      [...references, ...dormant].length > 0
+      references.length + dormant.length > 0
         ? 'delete the queues of the way back'
         : 'delete the queues of both directions',
     statements: [],

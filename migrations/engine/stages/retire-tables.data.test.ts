@@ -77,6 +77,8 @@ test('tables are retired with the keys between them and the others, and come bac
 
   await reviveTables(pool, slice());
   expect(await everything()).toEqual(before);
+  expect(await reviveTables(pool, slice())).toEqual({ renamed: [], droppedKeys: [] });
+  expect(await everything()).toEqual(before);
   await expect(pool.query('INSERT INTO cart_items VALUES (2, 77)')).rejects.toMatchObject({ errno: 1452 });
 });
 

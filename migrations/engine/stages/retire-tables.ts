@@ -33,21 +33,7 @@ export async function retireTables(
   { slice, database, tables }: { slice: string; database: string; tables: readonly string[] },
   options: RetireOptions = {},
 ): Promise<Retirement> {
-  await pool.query(
-    `CREATE TABLE IF NOT EXISTS ${retiredKeysTable} (
-       slice VARCHAR(64) ${text} NOT NULL,
-       table_name VARCHAR(64) ${text} NOT NULL,
-       key_name VARCHAR(64) ${text} NOT NULL,
-       statement TEXT ${text} NOT NULL,
-       PRIMARY KEY (slice, table_name, key_name)
-     ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`,
-  );
-  await pool.query(
-    `CREATE TABLE IF NOT EXISTS ${retiredTablesTable} (
-       table_name VARCHAR(64) ${text} NOT NULL PRIMARY KEY,
-       slice VARCHAR(64) ${text} NOT NULL
-     ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`,
-  );
+  await makeRecords(pool);
   const present = await presentOf(pool, database, tables);
   const inside = new Set(tables.map((name) => name.toLowerCase()));
   const keys = new Map<string, ForeignKey>();
@@ -111,6 +97,8 @@ export async function reviveTables(
     }
     if (old) wanted.push(table);
   }
+  // Run again they have been dropped, and an earlier version has made one of them.
+  await makeRecords(pool);
   const keys = await rowsOf<{ table: string; name: string; statement: string }>(
     pool,
     `SELECT table_name AS \`table\`, key_name AS name, statement FROM ${retiredKeysTable} WHERE slice = ? ORDER BY table_name, key_name`,
@@ -128,22 +116,33 @@ export async function reviveTables(
         name,
       ]);
     }
-    if (await isThere(connection, database, retiredTablesTable)) {
-      await connection.query(`DELETE FROM ${retiredTablesTable} WHERE slice = ?`, [slice]);
-    }
+    await connection.query(`DELETE FROM ${retiredTablesTable} WHERE slice = ?`, [slice]);
   });
-  for (const own of [retiredKeysTable, retiredTablesTable]) {
-    if (await isThere(pool, database, own)) await dropIfEmpty(pool, own);
-  }
+  for (const record of [retiredKeysTable, retiredTablesTable]) await dropIfEmpty(pool, record);
   return {
     renamed: wanted.map((table) => ({ table: retiredName(table), to: table })),
     droppedKeys: keys.map(({ table, name }) => ({ table, name })),
   };
 }
 
-/** Of tables that were retired before a version wrote them down, there is none of these. */
-const isThere = async (db: Queryable, database: string, table: string): Promise<boolean> =>
-  (await presentOf(db, database, [table])).length > 0;
+/** What was put away is written down in these. */
+async function makeRecords(pool: Pool): Promise<void> {
+  await pool.query(
+    `CREATE TABLE IF NOT EXISTS ${retiredKeysTable} (
+       slice VARCHAR(64) ${text} NOT NULL,
+       table_name VARCHAR(64) ${text} NOT NULL,
+       key_name VARCHAR(64) ${text} NOT NULL,
+       statement TEXT ${text} NOT NULL,
+       PRIMARY KEY (slice, table_name, key_name)
+     ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`,
+  );
+  await pool.query(
+    `CREATE TABLE IF NOT EXISTS ${retiredTablesTable} (
+       table_name VARCHAR(64) ${text} NOT NULL PRIMARY KEY,
+       slice VARCHAR(64) ${text} NOT NULL
+     ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`,
+  );
+}
 
 const dropIfEmpty = async (pool: Pool, table: string): Promise<void> => {
   const [other] = await rowsOf(pool, `SELECT 1 FROM ${table} LIMIT 1`);
